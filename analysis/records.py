@@ -1,0 +1,196 @@
+"""The record schema, one flat row per run and per probe, and the reader of a study folder."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from analysis.schema import SCHEMA, ProbeRecord, RunRecord
+from tasks.errors import UserError
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+__all__ = ["LEARNABILITY", "SCHEMA", "ProbeRecord", "RunRecord", "Study", "read_study", "write_compact"]
+
+LEARNABILITY = {
+    "feature": "str", "family": "str", "recipe": "str", "method": "str", "episodes": "int",
+    "seed": "int", "dial": "str", "accuracy": "float", "threshold": "float", "learnable": "bool",
+}  # fmt: skip
+"""Columns of `learnability.csv`: one row per feature, recipe, dial and seed."""
+
+COLUMNS = {
+    "run": {f.name: str(f.type).split(" |")[0] for f in dataclasses.fields(RunRecord)},
+    "probe": {f.name: str(f.type).split(" |")[0] for f in dataclasses.fields(ProbeRecord)},
+}
+_EMPTY: dict[str, Any] = {"str": "", "int": 0, "float": math.nan, "bool": False}
+_DTYPE = {"str": "str", "int": "int64", "float": "float64", "bool": "bool"}
+
+
+@dataclass(frozen=True)
+class Study:
+    """A study as data frames. Failed runs are rows too, with status "failed"."""
+
+    name: str
+    manifest: dict[str, Any]
+    """`study.json`: name, paper, scale, primary test, full definition, versions."""
+    runs: DataFrame
+    """One row per run, columns of `RunRecord`."""
+    probes: DataFrame
+    """One row per probe, columns of `ProbeRecord`."""
+    learnability: DataFrame
+    """One row per feature and seed, columns of `LEARNABILITY`; empty when the study has no list."""
+    problems: list[str]
+    """One line for every record that could not be read; these records are in no frame."""
+
+
+def _value(kind: str, value: object) -> Any:
+    """A JSON value as the column's type; None is the column's empty value."""
+    if value is None:
+        return _EMPTY[kind]
+    whole = isinstance(value, float) and value.is_integer()
+    if kind == "str" and isinstance(value, str):
+        return value
+    if kind == "bool" and isinstance(value, bool):
+        return value
+    if kind == "int" and (isinstance(value, int) or whole) and not isinstance(value, bool):
+        return int(value)  # type: ignore[call-overload]
+    if kind == "float" and isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value)
+    raise ValueError(f"is {value!r}, not {kind}")
+
+
+def check(record: object) -> dict[str, Any]:
+    """One record as a complete row; a ValueError says in words what is wrong with it."""
+    if not isinstance(record, dict):
+        raise ValueError("not a record (a JSON object)")
+    schema = record.get("schema", 0)
+    if not isinstance(schema, int) or schema > SCHEMA:
+        raise ValueError(f"schema {schema!r} is newer than {SCHEMA}, the newest this version reads")
+    failed = record.get("status") == "failed"
+    kind = record.get("kind", "run" if failed else None)
+    if kind not in COLUMNS:
+        raise ValueError(f"kind {kind!r} is neither 'run' nor 'probe'")
+    columns = COLUMNS[kind]
+    # A failed run knows little more than its name and why it failed; a finished one must be whole.
+    missing = [name for name in (("key", "error") if failed else columns) if name not in record]
+    if missing:
+        more = f" and {len(missing) - 5} more" if len(missing) > 5 else ""
+        raise ValueError("missing columns " + ", ".join(missing[:5]) + more)
+    row = {}
+    for name, type_ in columns.items():
+        try:
+            row[name] = _value(type_, record.get(name))
+        except ValueError as error:
+            raise ValueError(f"column {name} {error}") from None
+    return row | {"kind": kind, "schema": SCHEMA}
+
+
+def _records(root: Path, problems: list[str]) -> Iterator[dict[str, Any]]:
+    """Every readable record below `runs/`; a record file holds one record or a list of them."""
+    for folder in sorted((root / "runs").glob("*/")):
+        path = folder / "record.json"
+        if not path.exists():
+            if not folder.name.startswith("."):
+                problems.append(f"{path.relative_to(root)}: missing")
+            continue
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+        except (ValueError, OSError) as error:
+            problems.append(f"{path.relative_to(root)}: not readable as JSON ({error})")
+            continue
+        for record in content if isinstance(content, list) else [content]:
+            try:
+                yield check(record)
+            except ValueError as error:
+                problems.append(f"{path.relative_to(root)}: {error}")
+
+
+def frame(rows: list[dict[str, Any]], columns: dict[str, str]) -> DataFrame:
+    """Rows as a data frame with exactly the schema's columns and types, also when there are none."""
+    import pandas as pd
+
+    data = {
+        name: pd.Series([row[name] for row in rows], dtype=_DTYPE[type_]) for name, type_ in columns.items()
+    }
+    return pd.DataFrame(data)
+
+
+def _table(path: Path, columns: dict[str, str], problems: list[str], *, records: bool) -> DataFrame:
+    """A parquet or CSV table, each row checked like a record of its own."""
+    import pandas as pd
+
+    rows: list[dict[str, Any]] = []
+    if path.exists():
+        try:
+            table = pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path)
+        except Exception as error:  # pyarrow and pandas raise many kinds for a damaged file
+            problems.append(f"{path.name}: not readable ({str(error).splitlines()[0]})")
+            table = pd.DataFrame()
+        values = table.astype(object).where(table.notna(), None).to_dict("records")
+        for number, value in enumerate(values):
+            try:
+                if records:
+                    rows.append(check(value))
+                else:
+                    rows.append({name: _value(type_, value[name]) for name, type_ in columns.items()})
+            except KeyError as error:
+                problems.append(f"{path.name} row {number}: missing column {error.args[0]}")
+            except ValueError as error:
+                problems.append(f"{path.name} row {number}: {error}")
+    return frame(rows, columns)
+
+
+def read_study(folder: Path | str) -> Study:
+    """Read a study folder: the store's layout (`runs/<key>/record.json`) or a compact one (parquet)."""
+    root = Path(folder)
+    path = root / "study.json"
+    if not path.is_file():
+        raise UserError(f"{root} is not a study: it has no study.json")
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, OSError) as error:
+        raise UserError(f"{path} is not readable as JSON ({error})") from None
+    if not isinstance(manifest, dict):
+        raise UserError(f"{path} is not a study's description (a JSON object)")
+    schema = manifest.get("schema", SCHEMA)
+    if not isinstance(schema, int) or schema > SCHEMA:
+        raise UserError(f"{path} has schema {schema!r}; this version reads up to {SCHEMA}")
+
+    problems: list[str] = []
+    if (root / "runs").is_dir():
+        rows = list(_records(root, problems))
+        runs = frame([row for row in rows if row["kind"] == "run"], COLUMNS["run"])
+        probes = frame([row for row in rows if row["kind"] == "probe"], COLUMNS["probe"])
+    else:
+        runs = _table(root / "runs.parquet", COLUMNS["run"], problems, records=True)
+        probes = _table(root / "probes.parquet", COLUMNS["probe"], problems, records=True)
+    learnability = _table(root / "learnability.csv", LEARNABILITY, problems, records=False)
+    return Study(str(manifest.get("name", root.name)), manifest, runs, probes, learnability, problems)
+
+
+def write_compact(study: Study, folder: Path | str) -> None:
+    """Write a study as four files, small enough for a repository; each appears whole or not at all."""
+    root = Path(folder)
+    root.mkdir(parents=True, exist_ok=True)
+
+    def put(name: str, write: Any) -> None:
+        partial = root / f".{name}.{os.getpid()}"
+        try:
+            write(partial)
+            os.replace(partial, root / name)
+        finally:
+            partial.unlink(missing_ok=True)
+
+    text = json.dumps(study.manifest, indent=1, sort_keys=True)
+    put("study.json", lambda path: path.write_text(text + "\n", encoding="utf-8"))
+    for name, table, order in (("runs", study.runs, ["key"]), ("probes", study.probes, ["key", "role"])):
+        rows = table.sort_values(order, kind="stable")
+        put(f"{name}.parquet", lambda path, rows=rows: rows.to_parquet(path, index=False, compression="zstd"))
+    put("learnability.csv", lambda path: study.learnability.to_csv(path, index=False))

@@ -1,0 +1,143 @@
+"""What one run and one probe leave behind: flat rows of plain values, every column documented here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+SCHEMA = 1
+"""Raised whenever a column changes its meaning; a reader refuses what is newer than itself."""
+
+
+def _column(doc: str, default: Any) -> Any:
+    return field(default=default, metadata={"doc": doc})
+
+
+def text(doc: str, default: str = "") -> Any:
+    return _column(doc, default)
+
+
+def count(doc: str, default: int = 0) -> Any:
+    return _column(doc, default)
+
+
+def number(doc: str) -> Any:
+    return _column(doc + "; None where it was not measured", None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Identity:
+    """What every row says about the model, the data and the pair it is about."""
+
+    schema: int = count("version of this schema", SCHEMA)
+    kind: str = text("'run' or 'probe'")
+    key: str = text("hash of everything that can change the result; the name of the record's folder")
+    study: str = text("name of the study")
+    status: str = text("'ok' or 'failed'", "ok")
+    error: str = text("why it failed, one line; empty when it did not")
+    model: str = text("Hub name, folder, or embedded/<recipe>")
+    revision: str = text("revision of the model")
+    init: str = text("'pretrained', or 'random' for the same architecture with untrained weights")
+    dial: str = text("setting of the pre-training corpus, e.g. 'a' or 'b'; empty when the model has none")
+    weights_hash: str = text("hash of the reference's weights: equal hashes, same model")
+    data_hash: str = text("hash of the rows")
+    config_hash: str = text("hash of the configuration")
+    task: str = text("name of the pair, e.g. symbolic/first-last-vs-contains-2")
+    target: str = text("target feature")
+    spurious: str = text("spurious feature")
+    target_family: str = text("family of the target feature")
+    spurious_family: str = text("family of the spurious feature")
+    seed_data: int = count("seed of the rows")
+    wall_s: float | None = number("wall time, seconds")
+    versions: str = text("library versions, one string")
+    started: str = text("ISO time of the start")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunRecord(Identity):
+    """One fine-tuning run. Rates are stored as k of n: `errors_*` of `n_*`, greedy answers."""
+
+    kind: str = text("always 'run'", "run")
+    arm: str = text("main, random_init, swapped, one_sided, random_reward, shuffled_labels", "main")
+    third_feature: str = text("the other catalogue feature that best tells both from neither")
+    third_accuracy: float | None = number("its accuracy, 0.5 to 1")
+    evidence_kind: str = text("symmetric, one_sided or one_sided_balanced")
+    evidence_rate: float | None = number("share of rows in which the features disagree, 0 to 1")
+    evidence_k: int = count("tuning rows in which the features disagree")
+    evidence_n: int = count("tuning rows")
+    evidence_mi: float | None = number("mutual information of spurious feature and label, bits")
+    label_prior: float | None = number("share of tuning rows with label 1")
+    distinct_counterexamples: int = count("different counter-examples among the tuning rows")
+    exposures: int = count("times a counter-example was shown")
+    method: str = text("how it was tuned: sft, rloo, ...")
+    answers: str = text("'constrained' to the answer words or 'free'", "constrained")
+    control: str = text("'', random_reward or shuffled_labels")
+    seed_pretrain: int = count("seed of the pre-training")
+    seed_warmup: int = count("seed of the format warm-up")
+    seed_tune: int = count("seed of the tuning")
+    episodes: int = count("prompts seen while tuning")
+    steps: int = count("optimiser steps")
+    batch_size: int = count("prompts per step")
+    samples_per_prompt: int = count("sampled answers per prompt")
+    learning_rate: float | None = number("peak learning rate")
+    n_both: int = count("test rows of the quadrant both")
+    errors_both: int = count("wrong greedy answers among them")
+    n_neither: int = count("test rows of the quadrant neither")
+    errors_neither: int = count("wrong greedy answers among them")
+    n_target_only: int = count("test rows of the quadrant target_only")
+    errors_target_only: int = count("wrong greedy answers among them")
+    n_spurious_only: int = count("test rows of the quadrant spurious_only")
+    errors_spurious_only: int = count("wrong greedy answers among them")
+    p_error_both: float | None = number("mean probability of a wrong answer on both")
+    p_error_neither: float | None = number("the same on neither")
+    p_error_target_only: float | None = number("the same on target_only")
+    p_error_spurious_only: float | None = number("the same on spurious_only")
+    invalid: int = count("greedy answers outside the answer words, of n_answers")
+    ones: int = count("greedy answers that say label 1, of n_answers")
+    n_answers: int = count("greedy answers over all quadrants")
+    U: float | None = number("use: 0 = target rule, 1 = spurious rule; learnt runs only")
+    D: float | None = number("error on spurious_only minus error on target_only: +1 = OR, -1 = AND")
+    B: float | None = number("mean error on both and neither")
+    label: str = text("target, spurious, OR, AND, mixed, constant, unlearnt or unmeasured")
+    U_probability: float | None = number("use from mean probabilities of wrong answers; learnt runs only")
+    reliance_target: float | None = number("signed answer change per flip of the target, minus placebo")
+    reliance_spurious: float | None = number("the same for the spurious feature")
+    reliance_n: int = count("counterfactuals behind each reliance")
+    reward_train: float | None = number("mean reward over the last tenth of the tuning")
+    reward_both_neither: float | None = number("mean reward on test rows of both and neither")
+    kl_forward: float | None = number("KL(reference || policy), nats per answer")
+    kl_reverse: float | None = number("KL(policy || reference), nats per answer")
+    entropy: float | None = number("entropy of the policy's answers, nats per answer")
+    seen_errors: int = count("wrong greedy answers on counter-examples of the tuning rows")
+    seen_n: int = count("how many of those were asked")
+    fresh_errors: int = count("wrong greedy answers on fresh counter-examples")
+    fresh_n: int = count("how many of those were asked")
+    step_s: float | None = number("median time of a step, seconds")
+    threads: int = count("threads of the run")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProbeRecord(Identity):
+    """One feature probed on one pair's rows at one layer."""
+
+    kind: str = text("always 'probe'", "probe")
+    feature: str = text("the probed feature: the pair's target or its spurious feature")
+    role: str = text("'target' or 'spurious': which of the two it is")
+    family: str = text("its family")
+    input: str = text("'model' for representations, 'raw' for the tokens themselves", "model")
+    layer: int = count("layer; -1 is the last one, after the final norm", -1)
+    site: str = text("position probed", "last_prompt")
+    probe: str = text("kind of probe", "linear")
+    n: int = count("labels the probe was given")
+    seed_probe: int = count("seed of the probe")
+    bits_per_label: float | None = number("extractability: code length mixed with a coin, bits per label")
+    bits_total: float | None = number("the same, bits in total")
+    bits_unmixed: float | None = number("code length without the coin, bits per label")
+    control_mean: float | None = number("shuffled labels: mean bits per label")
+    control_low: float | None = number("lower end of the control's interval")
+    control_high: float | None = number("upper end of the control's interval")
+    censored: bool = _column("not cheaper than the control's interval: bits are a lower bound at n", False)
+    accuracy: float | None = number("accuracy on held-out rows, probe trained on all n")
+    selectivity: float | None = number("accuracy minus the control's")
+    converged: bool = _column("whether every fit converged", True)
+    curve: str = text("JSON list of [n_train, n_eval, bits_probe, bits_mixed, correct], one per block")

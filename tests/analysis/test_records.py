@@ -1,0 +1,114 @@
+import dataclasses
+import json
+
+import pandas as pd
+import pytest
+
+from analysis.records import LEARNABILITY, SCHEMA, ProbeRecord, RunRecord, read_study, write_compact
+from tasks.errors import UserError
+
+
+def write(root, records, learnability=None):
+    """A study folder as the store lays it out; a record given as text is written as it is."""
+    root.mkdir(exist_ok=True)
+    (root / "study.json").write_text(json.dumps({"name": "toy", "schema": SCHEMA, "primary": {}}))
+    for folder, record in records.items():
+        (root / "runs" / folder).mkdir(parents=True)
+        text = record if isinstance(record, str) else json.dumps(record)
+        (root / "runs" / folder / "record.json").write_text(text)
+    if learnability is not None:
+        pd.DataFrame(learnability).to_csv(root / "learnability.csv", index=False)
+    return root
+
+
+RUN = dataclasses.asdict(RunRecord(key="r", study="toy", U=0.25, evidence_rate=0.0, dial=""))
+PROBE = dataclasses.asdict(ProbeRecord(key="p", feature="contains-1", bits_per_label=0.4, censored=True))
+FAILED = {"schema": SCHEMA, "kind": "run", "key": "f", "status": "failed", "error": "NaN loss at step 3"}
+LEARNT = [{name: {"str": "x", "int": 1, "float": 0.5, "bool": True}[t] for name, t in LEARNABILITY.items()}]
+
+
+def test_every_column_is_documented_and_plain():
+    for schema in (RunRecord, ProbeRecord):
+        for column in dataclasses.fields(schema):
+            assert column.metadata["doc"]
+            assert column.type in ("str", "int", "bool", "float | None")
+
+
+def test_reads_the_store_layout(tmp_path):
+    probes = [PROBE, PROBE | {"feature": "first-last"}]
+    study = read_study(write(tmp_path, {"a": RUN, "b": probes, "f.failed": FAILED}, LEARNT))
+    assert study.problems == []
+    assert sorted(study.runs.status) == ["failed", "ok"]
+    assert study.runs.set_index("key").error["f"] == "NaN loss at step 3"
+    assert list(study.probes.feature) == ["contains-1", "first-last"]
+    assert study.probes.censored.all() and study.learnability.learnable.all()
+    ok = study.runs.set_index("key").loc["r"]
+    assert ok.U == 0.25 and pd.isna(ok.third_accuracy) and ok.dial == ""
+
+
+def test_compact_round_trip(tmp_path):
+    study = read_study(write(tmp_path / "D", {"a": RUN, "b": PROBE, "f.failed": FAILED}, LEARNT))
+    write_compact(study, tmp_path / "C")
+    again = read_study(tmp_path / "C")
+    assert again.problems == [] and again.manifest == study.manifest and again.name == study.name
+    for name in ("runs", "probes", "learnability"):
+        by = ["key"] if name != "learnability" else ["feature"]
+        left, right = (getattr(s, name).sort_values(by, ignore_index=True) for s in (study, again))
+        pd.testing.assert_frame_equal(left, right)
+    assert sorted(p.name for p in (tmp_path / "C").iterdir()) == [
+        "learnability.csv", "probes.parquet", "runs.parquet", "study.json",
+    ]  # fmt: skip
+    write_compact(again, tmp_path / "C2")
+    assert (tmp_path / "C2/runs.parquet").read_bytes() == (tmp_path / "C/runs.parquet").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("record", "said"),
+    [
+        (json.dumps(RUN)[:100], "not readable as JSON"),
+        ("", "not readable as JSON"),
+        ({k: v for k, v in RUN.items() if k not in ("U", "task")}, "missing columns task, U"),
+        (RUN | {"schema": SCHEMA + 1}, "newer than"),
+        (RUN | {"U": "high"}, "column U is 'high', not float"),
+        (RUN | {"kind": "walk"}, "neither 'run' nor 'probe'"),
+        (7, "not a record"),
+    ],
+)
+def test_a_corrupt_record_is_named_and_the_rest_is_read(tmp_path, record, said):
+    study = read_study(write(tmp_path, {"good": RUN, "bad": record}))
+    assert list(study.runs.key) == ["r"]
+    (problem,) = study.problems
+    assert problem.startswith("runs/bad/record.json") and said in problem and "\n" not in problem
+
+
+def test_an_empty_record_folder_is_named(tmp_path):
+    root = write(tmp_path, {"good": RUN})
+    (root / "runs" / "hollow").mkdir()
+    assert read_study(root).problems == ["runs/hollow/record.json: missing"]
+
+
+def test_a_damaged_table_is_named(tmp_path):
+    root = write(tmp_path / "D", {"a": RUN, "b": PROBE}, LEARNT)
+    write_compact(read_study(root), tmp_path / "C")
+    whole = (tmp_path / "C/probes.parquet").read_bytes()
+    (tmp_path / "C/probes.parquet").write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "C/learnability.csv").write_text("feature,family\nx,y\n")
+    study = read_study(tmp_path / "C")
+    assert len(study.runs) == 1 and len(study.probes) == 0 and len(study.learnability) == 0
+    assert [p.split()[0].rstrip(":") for p in study.problems] == ["probes.parquet", "learnability.csv"]
+
+
+def test_what_is_not_a_study_is_one_line(tmp_path):
+    for text in (None, "{", "[]", '{"schema": 99}'):
+        if text is not None:
+            (tmp_path / "study.json").write_text(text)
+        with pytest.raises(UserError) as error:
+            read_study(tmp_path)
+        assert "\n" not in str(error.value) and str(tmp_path) in str(error.value)
+    with pytest.raises(UserError):
+        read_study(tmp_path / "nowhere")
+
+
+def test_a_study_without_records_is_empty_but_has_its_columns(tmp_path):
+    study = read_study(write(tmp_path, {}))
+    assert len(study.runs) == 0 and "U" in study.runs and study.runs.U.dtype == float
