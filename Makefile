@@ -1,0 +1,60 @@
+# make study | make test | make bench | make clean | make help
+#
+# Both main targets work in a fresh clone: they make .venv with the system's python3 if there is none, install
+# once (again only when pyproject.toml or constraints.txt change), and run. An existing .venv is used as it is, so
+# a build of torch installed there beforehand, such as the CPU one, is kept.
+
+PYTHON  ?= python3
+SCALE   ?= quick
+WORKERS ?= 2
+ARGS    ?=
+
+VENV := .venv
+BIN  := $(VENV)/bin
+PIP  := $(BIN)/python -m pip --disable-pip-version-check
+
+export TOKENIZERS_PARALLELISM := false
+export HF_HUB_DISABLE_TELEMETRY := 1
+
+OLD_ENOUGH = -c 'import sys; sys.exit(sys.version_info < (3, 11))'
+
+.DEFAULT_GOAL := help
+.PHONY: help study test bench clean
+.DELETE_ON_ERROR:
+
+help:
+	@echo 'make study   the study cruz2023: probes, fine-tuning runs, tables, figures  [SCALE=smoke|quick|laptop] [ARGS=...]'
+	@echo 'make test    format, lint, types and tests                                  [WORKERS=2] [ARGS=...]'
+	@echo 'make bench   seconds per training step beside TRL                           [ARGS=...]'
+	@echo 'make clean   remove .venv and the caches of the tools; studies are kept'
+	@echo 'PYTHON=python3.12 picks the interpreter that .venv is made with (3.11 or newer).'
+
+study: $(VENV)/.installed
+	$(BIN)/proclivity reproduce cruz2023 --scale $(SCALE) $(ARGS)
+
+test: $(VENV)/.installed-test
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
+
+bench: $(VENV)/.installed
+	$(BIN)/python benchmarks/step_speed.py $(ARGS)
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(BIN)/python:
+	@$(PYTHON) $(OLD_ENOUGH) 2>/dev/null || { echo 'Proclivity needs Python 3.11 or newer and "$(PYTHON)" is not: try make PYTHON=python3.12 $(MAKECMDGOALS)' >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo 'could not make $(VENV): install the venv module of $(PYTHON) (Debian, Ubuntu: python3-venv)' >&2; exit 1; }
+
+$(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
+	@$(BIN)/python $(OLD_ENOUGH) || { echo '$(VENV) holds a Python older than 3.11: run make clean first' >&2; exit 1; }
+	$(PIP) install -c constraints.txt -e .
+	@touch $@
+
+$(VENV)/.installed-test: pyproject.toml constraints.txt | $(BIN)/python
+	@$(BIN)/python $(OLD_ENOUGH) || { echo '$(VENV) holds a Python older than 3.11: run make clean first' >&2; exit 1; }
+	$(PIP) install -c constraints.txt -e '.[test]'
+	@touch $(VENV)/.installed $@
