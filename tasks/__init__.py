@@ -1,0 +1,34 @@
+"""What is asked: features, pairs, input languages, evidence, rewards, demonstrations, preferences."""
+
+from tasks.answers import ANSWER_WORDS, Answers, LabelAnswers, RunAnswers
+from tasks.errors import UserError, unknown
+from tasks.evidence import QUADRANTS, SPURIOUS, TARGET, Evidence
+from tasks.feature import Feature
+from tasks.registry import get_feature, get_task, include, list_features, list_tasks, task
+from tasks.symbols.pairs import symbol_pair, symbol_words, third_feature
+from tasks.task import Problem, Task
+
+__all__ = [
+    "ANSWER_WORDS",
+    "QUADRANTS",
+    "SPURIOUS",
+    "TARGET",
+    "Answers",
+    "Evidence",
+    "Feature",
+    "LabelAnswers",
+    "Problem",
+    "RunAnswers",
+    "Task",
+    "UserError",
+    "get_feature",
+    "get_task",
+    "include",
+    "list_features",
+    "list_tasks",
+    "symbol_pair",
+    "symbol_words",
+    "task",
+    "third_feature",
+    "unknown",
+]

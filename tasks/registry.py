@@ -1,0 +1,102 @@
+"""Names of tasks and features: shipped, from entry points, and a user's own."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from collections.abc import Callable
+from importlib.metadata import entry_points
+from pathlib import Path
+
+from tasks.errors import UserError, unknown
+from tasks.feature import Feature
+from tasks.symbols import pairs
+from tasks.task import Task
+
+_OWN: dict[str, Callable[[], Task]] = {}
+_SYMBOLIC = "symbolic/"
+
+
+def task(name: str) -> Callable[[Callable[[], Task]], Callable[[], Task]]:
+    """Register a function that returns a Task under a name: `@task("mine/shout-vs-length")`."""
+
+    def register(function: Callable[[], Task]) -> Callable[[], Task]:
+        _OWN[name] = function
+        return function
+
+    return register
+
+
+def include(path: str | Path) -> None:
+    """Run a Python file that registers tasks."""
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"--include {path}: no such file")
+    spec = importlib.util.spec_from_file_location(f"included_{path.stem}", path)
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    try:
+        spec.loader.exec_module(module)
+    except Exception as e:
+        raise UserError(f"--include {path}: {type(e).__name__}: {e}") from e
+
+
+def _registered() -> dict[str, Callable[[], Task]]:
+    for point in entry_points(group="proclivity.tasks"):
+        if point.name not in _OWN:
+            _OWN[point.name] = point.load()
+    return _OWN
+
+
+def _parameters(spec: str) -> tuple[str, dict[str, str]]:
+    """`name:key=value,key=value` -> (name, {key: value})."""
+    name, _, rest = spec.partition(":")
+    pairs_ = [item.partition("=") for item in rest.split(",") if item]
+    for key, equals, value in pairs_:
+        if not (key and equals and value):
+            raise UserError(f"{spec!r}: parameters are written name:key=value,key=value")
+    return name, {key: value for key, _, value in pairs_}
+
+
+def get_task(name: str) -> Task:
+    """A task by name. Symbolic ones take parameters: `symbolic/A-vs-B:vocabulary=16,length=8,answers=run`."""
+    base, parameters = _parameters(name)
+    if base in _registered():
+        return _registered()[base]()
+    if base.startswith(_SYMBOLIC):
+        pair = base.removeprefix(_SYMBOLIC)
+        known = set(list_tasks())
+        features = pairs.catalogue()
+        target, _, spurious = pair.partition("-vs-")
+        if base not in known and not (target in features and spurious in features):
+            raise unknown("task", base, known)
+        for key in parameters:
+            if key not in {"vocabulary", "length", "answers"}:
+                raise unknown("parameter of a symbolic task", key, ["vocabulary", "length", "answers"])
+        return pairs.get_pair(
+            pair,
+            vocabulary=_number(name, parameters.get("vocabulary", "24"), 16, 128),
+            length=_number(name, parameters.get("length", "10"), 6, 64),
+            answers=parameters.get("answers", "label"),
+        )
+    raise unknown("task", base, list_tasks())
+
+
+def _number(spec: str, text: str, low: int, high: int) -> int:
+    if not text.isdigit() or not low <= int(text) <= high:
+        raise UserError(f"{spec!r}: {text} is not a whole number from {low} to {high}")
+    return int(text)
+
+
+def list_tasks() -> list[str]:
+    """Names of all tasks, sorted."""
+    return sorted([*_registered(), *pairs.list_pairs()])
+
+
+def get_feature(name: str) -> Feature:
+    return pairs.get_symbol_feature(name)
+
+
+def list_features() -> list[str]:
+    return sorted(pairs.catalogue())

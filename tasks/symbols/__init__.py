@@ -1,0 +1,1 @@
+"""Symbol sequences: a catalogue of features, exact conditional draws, minimal edits, and their pairs."""

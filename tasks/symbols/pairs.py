@@ -1,0 +1,153 @@
+"""The symbolic tasks: every ordered pair of features of different families whose four quadrants exist."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+from numpy.random import Generator
+
+from tasks.answers import Answers, LabelAnswers, RunAnswers
+from tasks.errors import UserError, unknown
+from tasks.evidence import QUADRANTS
+from tasks.feature import Feature, Rows, Split, Truth
+from tasks.symbols.catalogue import catalogue
+from tasks.symbols.draw import draw
+from tasks.symbols.edits import counterfactual
+from tasks.task import Task
+
+QUERY = "?"
+"""The last word of every prompt."""
+_SAMPLE = 1 << 15
+_LEAST_SHARE = 0.001
+"""A quadrant exists when at least this share of the base distribution lies in it."""
+
+
+@cache
+def symbol_words(vocabulary: int) -> tuple[str, ...]:
+    """Letters while they last, then s27, s28, ..."""
+    letters = "abcdefghijklmnopqrstuvwxyz"
+    return tuple(letters[k] if k < len(letters) else f"s{k + 1}" for k in range(vocabulary))
+
+
+@dataclass(frozen=True)
+class SymbolInputs:
+    """Sequences of `length` symbols, independent and uniform over `vocabulary`; written `c f a ... ?`."""
+
+    vocabulary: int = 24
+    length: int = 10
+
+    def draw(
+        self, wanted: Sequence[tuple[Feature, bool]], n: int, rng: Generator, split: Split | None = None
+    ) -> Rows:
+        return draw(wanted, n, rng, vocabulary=self.vocabulary, length=self.length, split=split)
+
+    def text(self, rows: Rows) -> list[str]:
+        words = np.array(symbol_words(self.vocabulary), dtype=object)
+        return [" ".join(row) + " " + QUERY for row in words[rows].tolist()]
+
+    def source(self, rows: Rows) -> list[str]:
+        return [row.tobytes().hex() for row in rows]
+
+    def edit(self, row: Rows, flip: Feature, hold: Feature, rng: Generator) -> tuple[Rows, Rows, int] | None:
+        return counterfactual(row, flip, hold, rng, vocabulary=self.vocabulary)
+
+
+@cache
+def _truth_table(vocabulary: int, length: int) -> tuple[tuple[str, ...], Truth]:
+    """Every feature's truth on one fixed sample of the base distribution: [rows, features]."""
+    features = catalogue(vocabulary, length)
+    rows = np.random.default_rng(0).integers(vocabulary, size=(_SAMPLE, length), dtype=np.int32)
+    return tuple(features), np.stack([f.holds(rows) for f in features.values()], axis=1)
+
+
+@cache
+def _shares(vocabulary: int, length: int) -> dict[tuple[str, str], dict[str, float]]:
+    """Share of each quadrant for every ordered pair (target, spurious)."""
+    names, truth = _truth_table(vocabulary, length)
+    held = truth.astype(np.float32)
+    both = held.T @ held / len(held)
+    alone = np.diag(both)
+    share = {"both": both, "target_only": alone[:, None] - both, "spurious_only": alone[None] - both}
+    share["neither"] = 1 - sum(share.values())
+    return {
+        (t, s): {q: float(share[q][i, j]) for q in QUADRANTS}
+        for i, t in enumerate(names)
+        for j, s in enumerate(names)
+    }
+
+
+def missing_quadrants(target: str, spurious: str, vocabulary: int = 24, length: int = 10) -> list[str]:
+    """The quadrants of a pair that do not exist, or are rarer than one row in a thousand."""
+    return [q for q, share in _shares(vocabulary, length)[target, spurious].items() if share < _LEAST_SHARE]
+
+
+def list_pairs(vocabulary: int = 24, length: int = 10) -> list[str]:
+    """Names of all symbolic tasks, sorted."""
+    features = catalogue(vocabulary, length)
+    return sorted(
+        f"symbolic/{t}-vs-{s}"
+        for t, s in _shares(vocabulary, length)
+        if features[t].family != features[s].family and not missing_quadrants(t, s, vocabulary, length)
+    )
+
+
+def get_symbol_feature(name: str, vocabulary: int = 24, length: int = 10) -> Feature:
+    features = catalogue(vocabulary, length)
+    if name not in features:
+        raise unknown("feature", name, features)
+    return features[name]
+
+
+def symbol_pair(
+    name: str,
+    target: Feature,
+    spurious: Feature,
+    *,
+    vocabulary: int = 24,
+    length: int = 10,
+    answers: str = "label",
+) -> Task:
+    """A task on symbol sequences from any two features. `answers`: label (a word) or run (ascending or descending)."""
+    ways: dict[str, Answers] = {"label": LabelAnswers(), "run": RunAnswers(symbol_words(vocabulary))}
+    if answers not in ways:
+        raise unknown("way to answer", answers, ways)
+    return Task(name, target, spurious, SymbolInputs(vocabulary, length), ways[answers])
+
+
+def get_pair(pair: str, *, vocabulary: int = 24, length: int = 10, answers: str = "label") -> Task:
+    """The task named `target-vs-spurious`."""
+    target_name, _, spurious_name = pair.partition("-vs-")
+    name = f"symbolic/{pair}"
+    if not spurious_name:
+        raise UserError(f"{name!r} is no pair: symbolic tasks are named symbolic/TARGET-vs-SPURIOUS")
+    target = get_symbol_feature(target_name, vocabulary, length)
+    spurious = get_symbol_feature(spurious_name, vocabulary, length)
+    if target.family == spurious.family:
+        raise UserError(
+            f"{name}: both features are of the family {target.family!r}; a pair needs two families"
+        )
+    missing = missing_quadrants(target_name, spurious_name, vocabulary, length)
+    if missing:
+        raise UserError(f"{name}: impossible pair, no row is {' or '.join(missing)}")
+    return symbol_pair(name, target, spurious, vocabulary=vocabulary, length=length, answers=answers)
+
+
+def third_feature(task: Task, n: int = 2000) -> tuple[str, float]:
+    """The catalogue feature of a third family that best tells `both` from `neither`, and its accuracy on n rows."""
+    inputs = task.inputs
+    if not isinstance(inputs, SymbolInputs):
+        raise UserError(f"{task.name}: its inputs are no symbol sequences")
+    rng = np.random.default_rng([len(task.name), n])
+    pair = (task.target, task.spurious)
+    rows = [inputs.draw([(f, value) for f in pair], n // 2, rng) for value in (True, False)]
+    best, accuracy = "", 0.5
+    for feature in catalogue(inputs.vocabulary, inputs.length).values():
+        if feature.family in {f.family for f in pair}:
+            continue
+        right = (feature.holds(rows[0]).mean() + 1 - feature.holds(rows[1]).mean()) / 2
+        if max(right, 1 - right) > accuracy:
+            best, accuracy = feature.name, float(max(right, 1 - right))
+    return best, accuracy
