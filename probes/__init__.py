@@ -1,0 +1,21 @@
+"""How easy a feature is to read from frozen representations: representations -> loss-data curve -> bits."""
+
+from probes.codelength import LossCurve, Predictor, blocks, prequential
+from probes.extract import representations
+from probes.logistic import LogisticFit, fit_logistic
+from probes.probe import ProbeResult, linear, probe
+from probes.raw import raw_design
+
+__all__ = [
+    "LogisticFit",
+    "LossCurve",
+    "Predictor",
+    "ProbeResult",
+    "blocks",
+    "fit_logistic",
+    "linear",
+    "prequential",
+    "probe",
+    "raw_design",
+    "representations",
+]
