@@ -1,0 +1,6 @@
+"""`python -m proclivity`."""
+
+from proclivity.cli import main
+
+if __name__ == "__main__":
+    raise SystemExit(main())

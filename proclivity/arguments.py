@@ -1,0 +1,76 @@
+"""argparse, with the nearest valid name on a typo and options that are built only when asked for."""
+
+from __future__ import annotations
+
+import argparse
+import types
+from collections.abc import Callable, Sequence
+from dataclasses import MISSING, fields
+from typing import Any, Literal, NoReturn, Union, get_args, get_origin, get_type_hints
+
+from tasks.errors import UserError, unknown
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose every complaint is one UserError.
+
+    `late(parser)` adds options that are dear to find out; it is called when this very command is parsed.
+    """
+
+    def __init__(self, late: Callable[[Parser], None] | None = None, **options: Any) -> None:
+        super().__init__(allow_abbrev=False, **options)
+        self._late = late
+
+    def parse_known_args(self, args=None, namespace=None):  # type: ignore[no-untyped-def]
+        """argparse's own, after a look for options that do not exist."""
+        if self._late is not None:
+            late, self._late = self._late, None
+            late(self)
+        if self._subparsers is None:
+            self._refuse_unknown(args)
+        namespace, extras = super().parse_known_args(args, namespace)
+        if extras:
+            self.error(f"unexpected {extras[0]!r}")
+        return namespace, extras
+
+    def _refuse_unknown(self, args: Sequence[str]) -> None:
+        for argument in args:
+            if argument == "--":
+                return
+            option = argument.partition("=")[0]
+            if option.startswith("--") and option not in self._option_string_actions:
+                self.error(str(unknown("option", option, self._option_string_actions)))
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        if action.choices is not None and value not in action.choices:
+            kind = (action.metavar if isinstance(action.metavar, str) else action.dest).lower()
+            self.error(str(unknown(kind, value, map(str, action.choices))))
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong; `main` shows it and exits with 2."""
+        raise UserError(f"{message} (see {self.prog} --help)")
+
+
+def add_fields(parser: argparse._ActionsContainer, kind: type) -> None:
+    """An option for each field of a dataclass: its name, type, default and `metadata["help"]`.
+
+    Options that are not given are absent from the namespace.
+    """
+    hints = get_type_hints(kind)
+    for field in fields(kind):
+        default = None if field.default is MISSING else field.default
+        about = f"{field.metadata.get('help', '')} (default: {default})".replace("%", "%%").strip()
+        flag = "--" + field.name.replace("_", "-")
+        parser.add_argument(
+            flag, dest=field.name, default=argparse.SUPPRESS, help=about, **_reads(hints[field.name])
+        )
+
+
+def _reads(hint: Any) -> dict[str, Any]:
+    if get_origin(hint) in (Union, types.UnionType):
+        hint = next(a for a in get_args(hint) if a is not type(None))
+    if get_origin(hint) is Literal:
+        return {"choices": get_args(hint), "type": type(get_args(hint)[0])}
+    if hint is bool:
+        return {"action": argparse.BooleanOptionalAction}
+    return {"type": hint, "metavar": hint.__name__.upper()}

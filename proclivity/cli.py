@@ -1,0 +1,198 @@
+"""The command line: what can be asked for. The answers are in commands_*.py, imported when needed."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+from argparse import Namespace
+from collections.abc import Sequence
+from importlib import import_module
+from types import FrameType
+from typing import Any
+
+from proclivity.answer import Answer, as_json
+from proclivity.arguments import Parser, add_fields
+from tasks.errors import UserError
+
+SCALES = ("smoke", "quick", "laptop")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command. Exit status: 0, 1 (the study had failed runs), 2 (a user's mistake) or 130 (stopped)."""
+    signal.signal(signal.SIGTERM, _stop)
+    try:
+        arguments = parser().parse_args(argv)
+        if arguments.json:
+            # Standard output is for the one JSON value, whatever a library prints.
+            with contextlib.redirect_stdout(sys.stderr):
+                answer = _answer(arguments)
+            print(as_json(answer.data), flush=True)
+        else:
+            answer = _answer(arguments)
+            print(answer.text, flush=True)
+    except UserError as e:
+        print(f"proclivity: error: {e}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt as e:
+        print(f"proclivity: stopped{e}", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    return answer.status
+
+
+def _stop(signum: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def _answer(arguments: Namespace) -> Answer:
+    module, _, function = arguments.body.partition(":")
+    answer: Answer = getattr(import_module(f"proclivity.{module}"), function)(arguments)
+    return answer
+
+
+def parser() -> Parser:
+    """The whole command line."""
+    top = Parser(
+        prog="proclivity", description="Which feature will a language model use after you fine-tune it?"
+    )
+    top.add_argument("--version", action="version", version=_Version())
+    commands = top.add_subparsers(metavar="COMMAND", required=True)
+    _tasks(_group(commands, "tasks", "what is asked"))
+    _models(_group(commands, "models", "who is asked"))
+    methods = _group(commands, "methods", "how models are tuned")
+    _command(methods, "ls", "commands_lists:methods_ls", "list the methods")
+    _single(commands)
+    _studies(commands)
+    cache = _group(commands, "cache", "pre-trained embedded models on disk")
+    _command(cache, "ls", "commands_lists:cache_ls", "list what is cached")
+    _command(cache, "clear", "commands_lists:cache_clear", "remove all that is cached")
+    return top
+
+
+class _Version(str):
+    """Found out only when it is shown."""
+
+    def __mod__(self, _: object) -> str:
+        from proclivity.manifest import versions
+
+        return versions()
+
+
+def _group(commands: Any, name: str, about: str) -> Any:
+    return commands.add_parser(name, help=about, description=about).add_subparsers(
+        metavar="COMMAND", required=True
+    )
+
+
+def _command(commands: Any, name: str, body: str, about: str, **options: Any) -> Parser:
+    command: Parser = commands.add_parser(name, help=about, description=about, **options)
+    command.set_defaults(body=body)
+    command.add_argument("--json", action="store_true", help="print one JSON value")
+    return command
+
+
+def _tasks(commands: Any) -> None:
+    ls = _command(commands, "ls", "commands_lists:tasks_ls", "list the tasks")
+    ls.add_argument("--features", action="store_true", help="list the features instead")
+    show = _command(commands, "show", "commands_lists:tasks_show", "show a task and rows of its quadrants")
+    show.add_argument("task", metavar="TASK")
+    show.add_argument("--rows", type=int, default=3, metavar="N", help="rows a quadrant (default: 3)")
+    validate = _command(commands, "validate", "commands_lists:tasks_validate", "check what a task promises")
+    validate.add_argument("task", nargs="*", metavar="TASK")
+    validate.add_argument("--all", action="store_true", help="every task")
+
+
+def _models(commands: Any) -> None:
+    _command(commands, "ls", "commands_lists:models_ls", "list the embedded models")
+    pretrain = _command(
+        commands, "pretrain", "commands_lists:models_pretrain", "pre-train an embedded model, once"
+    )
+    pretrain.add_argument("model", metavar="MODEL", help="such as embedded/symbols")
+
+
+def _single(commands: Any) -> None:
+    probe = _command(commands, "probe", "commands_single:probe", "how extractable are a task's two features?")
+    _model_and_task(probe)
+    probe.add_argument("--layers", default="last", help="all, last or 0,6,12 (default: last)")
+    probe.add_argument("--probe", default="linear", help="kind of probe (default: linear)")
+    probe.add_argument("--n", type=int, default=2000, help="rows (default: 2000)")
+    probe.add_argument("--input", choices=("model", "raw"), default="model", help="model, or the raw tokens")
+    probe.add_argument("--shuffles", type=int, default=5, help="shuffled controls (default: 5)")
+    _seed_and_out(probe)
+    finetune = _command(
+        commands,
+        "finetune",
+        "commands_single:finetune",
+        "tune a model; which feature does it use?",
+        late=_settings,
+    )
+    _model_and_task(finetune)
+    finetune.add_argument("--method", required=True, help="such as rloo (see proclivity methods ls)")
+    finetune.add_argument("--evidence", type=float, default=0.0, metavar="RATE", help="k / N (default: 0)")
+    finetune.add_argument("--evidence-kind", default="symmetric", help="default: symmetric")
+    finetune.add_argument("--control", choices=("random_reward", "shuffled_labels"), default="")
+    _seed_and_out(finetune)
+    use = _command(
+        commands, "use", "commands_single:use", "which feature does this model, tuned anywhere, use?"
+    )
+    _model_and_task(use)
+    _seed_and_out(use)
+
+
+def _model_and_task(command: Parser) -> None:
+    command.add_argument("--model", required=True, help="a Hub name, a folder, or embedded/RECIPE")
+    command.add_argument("--init", choices=("pretrained", "random"), default="pretrained", help="weights")
+    command.add_argument("--task", required=True, help="such as symbolic/first-last-vs-contains-2")
+
+
+def _seed_and_out(command: Parser) -> None:
+    command.add_argument("--seed", type=int, default=0, help="default: 0")
+    command.add_argument("--out", metavar="D", help="keep the record in this folder, which `analyze` reads")
+
+
+def _settings(command: Parser) -> None:
+    from proclivity.composition import jobs
+
+    add_fields(command.add_argument_group("settings"), jobs().SETTINGS)
+
+
+def _studies(commands: Any) -> None:
+    study = _group(commands, "study", "grids of runs and probes with one primary test")
+    run = _command(study, "run", "commands_study:run", "run a study, or go on with it")
+    run.add_argument(
+        "study", metavar="FILE|NAME", help="a YAML file, or a shipped study (see proclivity study ls)"
+    )
+    run.add_argument(
+        "--dry-run", action="store_true", help="print runs, time, disk and the pairs drawn; run nothing"
+    )
+    _running(run)
+    status = _command(study, "status", "commands_study:status", "how far a study is")
+    status.add_argument("folder", metavar="D")
+    _command(study, "ls", "commands_study:ls", "list the shipped studies")
+    analyze = _command(commands, "analyze", "commands_analysis:analyze", "the claims as tables")
+    analyze.add_argument("folder", metavar="D", nargs="+")
+    figures = _command(
+        commands, "figures", "commands_analysis:figures", "draw a study's figures, PNG and PDF"
+    )
+    figures.add_argument("folder", metavar="D")
+    figures.add_argument("--out", metavar="D", help="where to (default: D/figures)")
+    reproduce = _command(
+        commands, "reproduce", "commands_study:reproduce", "run a paper's study, tables and figures"
+    )
+    reproduce.add_argument("paper", metavar="PAPER", choices=("cruz2023",))
+    reproduce.add_argument(
+        "--scale", metavar="SCALE", choices=SCALES, default="quick", help=", ".join(SCALES)
+    )
+    _running(reproduce)
+
+
+def _running(command: Parser) -> None:
+    command.add_argument("--out", metavar="D", help="the study's folder (default: out/NAME)")
+    command.add_argument(
+        "--workers", type=int, metavar="N", help="processes (default: one a core; 0: this one)"
+    )
+    command.add_argument("--retry-failed", action="store_true", help="run failed jobs again")

@@ -1,0 +1,153 @@
+"""study, reproduce: grids of runs and probes."""
+
+from __future__ import annotations
+
+import time
+from argparse import Namespace
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+
+from proclivity import composition
+from proclivity.answer import Answer, duration, size, table
+from proclivity.manifest import read_manifest
+from proclivity.plan import Plan, cores, open_store, plan, run_plan
+from proclivity.store import CorruptRecord
+from proclivity.strict import Plain
+from proclivity.study import list_studies, load_study, study_from
+from tasks.errors import UserError
+
+BYTES_A_JOB = 16_000
+"""Disk for a record with its log, files rounded up to blocks."""
+
+
+def run(arguments: Namespace) -> Answer:
+    study, document = load_study(arguments.study)
+    todo = plan(study, document)
+    workers = _workers(arguments)
+    if arguments.dry_run:
+        return _dry_run(todo, workers)
+    folder = _folder(arguments, study.name)
+    clock = time.perf_counter()
+    _, tally = run_plan(todo, folder, workers=workers, retry_failed=arguments.retry_failed)
+    seconds = time.perf_counter() - clock
+    data = {
+        "study": study.name,
+        "folder": folder,
+        "total": tally.total,
+        "done": tally.done,
+        "ran": tally.ran,
+        "failed": tally.failed,
+        "seconds": seconds,
+    }
+    text = f"{folder}: {tally.done} of {tally.total} jobs done ({tally.ran} now), {duration(seconds)}"
+    return Answer(data, text + failures(tally.failed, tally.total), status=1 if tally.failed else 0)
+
+
+def failures(failed: Mapping[str, str], total: int) -> str:
+    """How many jobs failed, and why, the commonest reasons first."""
+    if not failed:
+        return ""
+    reasons = Counter(failed.values()).most_common(3)
+    why = "; ".join(f"{n} x {reason}" for reason, n in reasons)
+    return f"\n{len(failed)} of {total} jobs failed: {why} (again with --retry-failed)"
+
+
+def _dry_run(todo: Plan, workers: int) -> Answer:
+    jobs = composition.jobs()
+    work = sum(jobs.estimate(job.config) for job in todo.jobs)
+    seconds = work / max(1, min(workers, cores()))
+    disk = BYTES_A_JOB * len(todo.jobs)
+    data = {
+        "study": todo.study.name,
+        "runs": todo.runs,
+        "probes": todo.probes,
+        "seconds": seconds,
+        "workers": workers,
+        "bytes": disk,
+        "primary": todo.study.definition()["primary"],
+        "pairs": todo.pairs,
+    }
+    arms = Counter(job.config["arm"] for job in todo.jobs if job.config["job"] == "run")
+    return Answer(
+        data,
+        f"{todo.study.name}: {todo.runs} runs and {todo.probes} probes, about {duration(seconds)} on "
+        f"{workers} workers after pre-training, {size(disk)}\n"
+        + "\n".join(f"  {name}: {n} runs" for name, n in arms.items())
+        + "\nprimary test: "
+        + ", ".join(f"{name} {value}" for name, value in data["primary"].items())
+        + f"\n{len(todo.pairs)} pairs:\n"
+        + "\n".join(f"  {pair}" for pair in todo.pairs),
+    )
+
+
+def status(arguments: Namespace) -> Answer:
+    folder = Path(arguments.folder)
+    definition = read_manifest(folder)["definition"]
+    name = str(folder / "study.json")
+    todo = plan(study_from(definition, name), Plain(name, definition))
+    store = open_store(folder)
+    states: Counter[str] = Counter()
+    failed: dict[str, str] = {}
+    corrupt: list[str] = []
+    for job in todo.jobs:
+        try:
+            state = store.state(job.key)
+            if state == "failed":
+                failed[job.key] = store.failure(job.key)
+        except CorruptRecord as e:
+            state = "todo"
+            corrupt.append(str(e))
+        states[state] += 1
+    data = {
+        "study": todo.study.name,
+        "total": len(todo.jobs),
+        **{state: states[state] for state in ("done", "failed", "todo")},
+        "failures": failed,
+        "corrupt": corrupt,
+    }
+    text = f"{todo.study.name}: {states['done']} done, {states['failed']} failed, {states['todo']} to do"
+    text += "".join(f"\n{line}; it will be run again" for line in corrupt)
+    return Answer(data, text + failures(failed, len(todo.jobs)))
+
+
+def ls(arguments: Namespace) -> Answer:
+    rows = []
+    for name in list_studies():
+        study, _ = load_study(name)
+        rows.append({"study": name, "paper": study.paper, "scale": study.scale, "question": study.question})
+    return Answer(rows, table(rows))
+
+
+def reproduce(arguments: Namespace) -> Answer:
+    from proclivity.commands_analysis import claims_of, draw
+
+    study, document = load_study(f"{arguments.paper}-{arguments.scale}")
+    folder = _folder(arguments, study.name)
+    clock = time.perf_counter()
+    _, tally = run_plan(
+        plan(study, document), folder, workers=_workers(arguments), retry_failed=arguments.retry_failed
+    )
+    claims = claims_of(folder)
+    figures = draw(folder, folder / "figures")
+    seconds = time.perf_counter() - clock
+    data = {
+        "folder": folder,
+        "claims": claims.data,
+        "figures": figures,
+        "seconds": seconds,
+        "failed": tally.failed,
+    }
+    lines = [claims.text, "", *map(str, figures), f"{folder}, {duration(seconds)}"]
+    text = "\n".join(lines) + failures(tally.failed, tally.total)
+    return Answer(data, text, status=1 if tally.failed else 0)
+
+
+def _folder(arguments: Namespace, name: str) -> Path:
+    return Path(arguments.out or Path("out") / name)
+
+
+def _workers(arguments: Namespace) -> int:
+    if arguments.workers is not None and arguments.workers < 0:
+        raise UserError("--workers must be 0 or more")
+    return cores() if arguments.workers is None else int(arguments.workers)

@@ -1,0 +1,61 @@
+"""What the front door asks of the floors below, and where it finds it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
+from typing import Any, Protocol, cast
+
+JOBS = "proclivity.jobs"
+"""The module that composes tasks, models, probes and methods into jobs. Imports no torch at import time."""
+
+ReportProgress = Callable[[str, int, int], None]
+"""(what is being done, steps done, steps in all), called as often as one likes."""
+
+
+class JobResult(Protocol):
+    """What a job leaves behind. Both are plain JSON values."""
+
+    @property
+    def records(self) -> Sequence[dict[str, Any]]:
+        """One row a run; one a feature and layer of a probe."""
+
+    @property
+    def log(self) -> Sequence[dict[str, Any]] | None:
+        """One row a logged step."""
+
+
+class Jobs(Protocol):
+    """The contract of `proclivity.jobs`."""
+
+    SETTINGS: type
+    """A dataclass: the settings of a run with their types, defaults and help."""
+
+    def execute(self, config: Mapping[str, Any]) -> JobResult:
+        """Do one job; `config["job"]` is "run", "probe" or "use". Called in a worker process."""
+
+    def fingerprint(self, config: Mapping[str, Any]) -> dict[str, str]:
+        """Hashes of what a config only names: sources, weights, data. Asked for every job: cache it."""
+
+    def prepare(self, configs: Sequence[Mapping[str, Any]], progress: ReportProgress) -> None:
+        """Do once, before any job, what the jobs share: pre-train embedded models."""
+
+    def validate_settings(self, settings: Mapping[str, Any], where: str) -> dict[str, Any]:
+        """Settings with defaults filled in; UserError that begins with `where` for a wrong one."""
+
+    def estimate(self, config: Mapping[str, Any]) -> float:
+        """Seconds that a job will take on one thread, roughly."""
+
+    def learnability(self, configs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        """Rows of the learnability list that the jobs' features stand on; empty when there is none."""
+
+
+def jobs() -> Jobs:
+    """The composition."""
+    return cast(Jobs, import_module(JOBS))
+
+
+def execute(reference: str, config: Mapping[str, Any]) -> JobResult:
+    """Do one job by a function's address, `module:function`, which any process can resolve."""
+    module, _, function = reference.partition(":")
+    return cast(JobResult, getattr(import_module(module), function)(config))

@@ -1,0 +1,133 @@
+"""From a study to its jobs: one plain config a probe and a run, in a fixed order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from proclivity.study import Study
+from tasks import list_tasks
+from tasks.errors import UserError, unknown
+
+Config = dict[str, Any]
+ValidateSettings = Callable[[Mapping[str, Any], str], dict[str, Any]]
+
+
+def draw_pairs(study: Study, catalogue: Sequence[str] | None = None) -> list[str]:
+    """The study's tasks: its list, or a uniform draw without replacement from the sorted catalogue."""
+    names = sorted(list_tasks() if catalogue is None else catalogue)
+    if study.pairs.list:
+        for name in study.pairs.list:
+            # Parameters after the colon are the task's own to judge.
+            if name.partition(":")[0] not in names:
+                raise unknown("task", name, names)
+        return list(study.pairs.list)
+    pool = [name for name in names if name.startswith(study.pairs.from_ + "/")]
+    if len(pool) < study.pairs.draw:
+        raise UserError(
+            f"{len(pool)} tasks begin with {study.pairs.from_ + '/'!r}, fewer than {study.pairs.draw}"
+        )
+    order = np.random.default_rng(study.pairs.seed).permutation(len(pool))
+    return [pool[i] for i in order[: study.pairs.draw]]
+
+
+def expand(
+    study: Study, *, catalogue: Sequence[str] | None = None, validate: ValidateSettings | None = None
+) -> list[Config]:
+    """The jobs of a study: first the probes of every (model, init, task) that a run uses, then the runs.
+
+    `validate(settings, where)` returns the settings completed with their defaults, or raises UserError. Cells
+    that occur twice are one job, that of the first arm. Equal studies give equal jobs in equal order.
+    """
+    pairs = draw_pairs(study, catalogue)
+    runs = list(_once(run for arm in study.arms for run in _runs(study, arm, pairs, validate)))
+    return [*_once(probe for run in runs for probe in _probes(study, run)), *runs]
+
+
+def _runs(study: Study, name: str, pairs: list[str], validate: ValidateSettings | None) -> Iterator[Config]:
+    arm = study.arms[name]
+    settings = {method: _settings(study, name, method, validate) for method in arm.methods}
+    for i, pair in enumerate(pairs[: arm.first(len(pairs))]):
+        for seed in arm.seeds:
+            for model in _models(study, i, seed):
+                for method in arm.methods:
+                    for rate in arm.evidence.rates:
+                        yield {
+                            "job": "run",
+                            "study": study.name,
+                            "arm": name,
+                            "model": model,
+                            "init": arm.init,
+                            "task": swap(pair) if arm.swapped else pair,
+                            "evidence_kind": arm.evidence.kind,
+                            "evidence_rate": rate,
+                            "method": method,
+                            "control": arm.control,
+                            "seed_data": seed,
+                            "seed_tune": seed,
+                            "seed_warmup": seed,
+                            "settings": settings[method],
+                        }
+
+
+def _models(study: Study, pair: int, seed: int) -> list[str]:
+    if study.assign == "rotate":
+        group = study.models[seed % len(study.models)]
+        return [group[pair % len(group)]]
+    return [str(model) for model in study.models]
+
+
+def _settings(study: Study, arm: str, method: str, validate: ValidateSettings | None) -> dict[str, Any]:
+    settings = {}
+    for name, value in {**study.settings, **study.arms[arm].settings}.items():
+        if isinstance(value, Mapping):
+            if method not in value:
+                raise UserError(f"settings.{name}: gives no value for {method} of arm {arm}")
+            value = value[method]
+        settings[name] = value
+    return validate(settings, "settings") if validate else settings
+
+
+def _probes(study: Study, run: Config) -> Iterator[Config]:
+    probe = study.probe
+    cell = {
+        "job": "probe",
+        "study": study.name,
+        "model": run["model"],
+        "init": run["init"],
+        "task": run["task"],
+        "input": "model",
+        "layers": probe.layers,
+        "n": probe.n,
+        "probe": probe.probe,
+        "shuffles": probe.shuffles,
+        "seed_probe": probe.seed,
+        "seed_data": probe.seed,
+    }
+    if "model" in probe.inputs:
+        yield cell
+    if "untrained" in probe.inputs:
+        yield {**cell, "init": "random"}
+    if "raw" in probe.inputs:
+        yield {**cell, "init": "pretrained", "input": "raw"}
+
+
+def swap(pair: str) -> str:
+    """The task with its two features' roles exchanged."""
+    base, colon, parameters = pair.partition(":")
+    head, slash, features = base.rpartition("/")
+    target, versus, spurious = features.partition("-vs-")
+    if not versus:
+        raise UserError(f"{pair!r} cannot be swapped: it is not named A-vs-B")
+    return f"{head}{slash}{spurious}{versus}{target}{colon}{parameters}"
+
+
+def _once(configs: Iterator[Config]) -> Iterator[Config]:
+    seen: set[str] = set()
+    for config in configs:
+        cell = repr({name: value for name, value in config.items() if name != "arm"})
+        if cell not in seen:
+            seen.add(cell)
+            yield config

@@ -1,0 +1,128 @@
+"""From a study file to the jobs of a folder, and doing them."""
+
+from __future__ import annotations
+
+import csv
+import os
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from proclivity import composition
+from proclivity.expand import Config, draw_pairs, expand
+from proclivity.manifest import describe, make_folder, write_manifest
+from proclivity.progress import step_bar
+from proclivity.runner import Job, Tally, run_jobs
+from proclivity.store import Store, full_disk, job_key
+from proclivity.strict import Document
+from proclivity.study import Study
+from tasks.errors import UserError, unknown
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A study's jobs, in the order in which they are done."""
+
+    study: Study
+    pairs: list[str]
+    """The tasks drawn."""
+    jobs: list[Job]
+
+    @property
+    def runs(self) -> int:
+        return sum(job.config["job"] == "run" for job in self.jobs)
+
+    @property
+    def probes(self) -> int:
+        return len(self.jobs) - self.runs
+
+
+def plan(study: Study, document: Document) -> Plan:
+    """Work out a study's jobs; what does not exist is refused before anything runs."""
+    jobs = composition.jobs()
+    known = [field.name for field in fields(jobs.SETTINGS)]
+    places = [("settings",), *(("arms", name, "settings") for name in study.arms)]
+    for place, settings in zip(
+        places, [study.settings, *(a.settings for a in study.arms.values())], strict=True
+    ):
+        for name in settings:
+            if name not in known:
+                raise document.error((*place, name), unknown("setting", name, known))
+    try:
+        configs = expand(study, validate=jobs.validate_settings)
+        return Plan(study, draw_pairs(study), keyed(configs))
+    except UserError as e:
+        raise UserError(f"{document.name}: {e}") from e
+
+
+def keyed(configs: Sequence[Config]) -> list[Job]:
+    """Configs with the keys of their records."""
+    fingerprint = composition.jobs().fingerprint
+    return [Job(job_key(config, fingerprint(config)), config) for config in configs]
+
+
+def open_store(folder: Path) -> Store:
+    """A folder's records, checked against the record schema."""
+    from analysis.records import check
+
+    return Store(folder, check)
+
+
+def run_plan(
+    todo: Plan, folder: Path, *, workers: int | None = None, retry_failed: bool = False
+) -> tuple[Store, Tally]:
+    """Bring every job of a plan to a record in a folder, going on where an earlier runner stopped."""
+    make_folder(folder)
+    store = open_store(folder)
+    keys = {job.key for job in todo.jobs}
+    try:
+        with store.claims.alone():
+            write_manifest(
+                folder, describe(todo.study.definition(), shlex.join(["proclivity", *sys.argv[1:]]))
+            )
+            corrupt, superseded = store.sweep(keys)
+        for found in corrupt:
+            note(f"{folder}/{found}; moved to {found.moved_to}, to be run again")
+        if superseded:
+            note(f"{len(superseded)} records of other sources or data were moved to {folder / 'superseded'}")
+        unfinished = [job.config for job in todo.jobs if store.state(job.key) != "done"]
+        _write_learnability(folder, composition.jobs().learnability([job.config for job in todo.jobs]))
+        if unfinished:
+            with step_bar() as progress:
+                composition.jobs().prepare(unfinished, progress)
+        tally = run_jobs(
+            store,
+            todo.jobs,
+            f"{composition.JOBS}:execute",
+            workers=cores() if workers is None else workers,
+            retry_failed=retry_failed,
+        )
+    except KeyboardInterrupt:
+        again = shlex.join(["proclivity", *sys.argv[1:]])
+        raise KeyboardInterrupt(f"; finished jobs are kept in {folder}; to go on: {again}") from None
+    return store, tally
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def note(message: str) -> None:
+    """Say something on the way, beside the answer."""
+    print(f"proclivity: note: {message}", file=sys.stderr)
+
+
+def _write_learnability(folder: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    if not rows:
+        return
+    partial = folder / f".learnability.{os.getpid()}"
+    with full_disk(folder):
+        with open(partial, "w", encoding="utf-8", newline="") as file:
+            writer = csv.DictWriter(file, list(rows[0]))
+            writer.writeheader()
+            writer.writerows(rows)
+        os.replace(partial, folder / "learnability.csv")

@@ -1,0 +1,128 @@
+"""Worker processes: spawned, one thread each, gone when their parent is, replaced when one is killed."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import signal
+import threading
+import time
+import traceback
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from proclivity.composition import execute
+from tasks.errors import UserError
+
+ENVIRONMENT = {
+    "OMP_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+}
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """What came of one try at a job."""
+
+    started: str
+    """ISO time."""
+    wall_s: float
+    """Seconds."""
+    error: str = ""
+    """Why it failed, in one line; empty when it did not."""
+    records: list[dict[str, Any]] = field(default_factory=list)
+    log: list[dict[str, Any]] = field(default_factory=list)
+
+
+def attempt(reference: str, config: Mapping[str, Any]) -> Attempt:
+    """Do a job; whatever it raises is part of the answer."""
+    started, clock = datetime.now(UTC).isoformat(timespec="seconds"), time.perf_counter()
+    try:
+        result = execute(reference, config)
+        # A round trip, so that what is no JSON value is this job's failure and nobody else's.
+        plain = json.loads(json.dumps([list(result.records), list(result.log or ())]))
+    except (Exception, SystemExit) as e:
+        return Attempt(started, time.perf_counter() - clock, error=one_line(e))
+    return Attempt(started, time.perf_counter() - clock, records=plain[0], log=plain[1])
+
+
+def one_line(error: BaseException) -> str:
+    """An exception as one line, with the place it came from unless it is the user's mistake."""
+    text = " ".join(str(error).split())
+    if isinstance(error, UserError):
+        return text
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f" ({os.path.basename(frames[-1].filename)} line {frames[-1].lineno})" if frames else ""
+    return f"{type(error).__name__}: {text}{place}"
+
+
+class Workers:
+    """n spawned processes that do jobs; 0 does them in this process."""
+
+    def __init__(self, n: int, reference: str) -> None:
+        self.n = n
+        self.reference = reference
+        self._pool: ProcessPoolExecutor | None = None
+        self._others = set(multiprocessing.active_children())
+
+    def submit(self, config: Mapping[str, Any]) -> Future[Attempt]:
+        """Start a job. Raises BrokenProcessPool after a worker was killed: then `rebuild`."""
+        if self.n == 0:
+            done: Future[Attempt] = Future()
+            done.set_result(attempt(self.reference, config))
+            return done
+        if self._pool is None:
+            context = multiprocessing.get_context("spawn")
+            self._pool = ProcessPoolExecutor(self.n, mp_context=context, initializer=_start_worker)
+        with _environment():
+            return self._pool.submit(attempt, self.reference, config)
+
+    def rebuild(self) -> None:
+        """Leave a broken pool; the next job starts another."""
+        if self._pool is not None:
+            self._pool.shutdown(wait=True, cancel_futures=True)
+            self._pool = None
+
+    def kill(self) -> None:
+        """Stop at once, whatever the workers are doing."""
+        for child in set(multiprocessing.active_children()) - self._others:
+            child.kill()
+        self.rebuild()
+
+
+@contextmanager
+def _environment() -> Iterator[None]:
+    # Numerical libraries read these when they are loaded, before any initializer of ours could run.
+    before = {name: os.environ.get(name) for name in ENVIRONMENT}
+    os.environ.update(ENVIRONMENT)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+def _start_worker() -> None:
+    # Ctrl-C goes to the whole process group; the parent alone decides what becomes of it.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Standard output is for the command's answer; what libraries print goes to standard error.
+    os.dup2(2, 1)
+    threading.Thread(target=_die_with_parent, daemon=True).start()
+
+
+def _die_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)

@@ -1,0 +1,213 @@
+"""The runner: does the jobs that no record answers yet, and publishes what came of them."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, field
+from typing import Any
+
+from proclivity.expand import Config
+from proclivity.manifest import versions
+from proclivity.pool import Attempt, Workers, one_line
+from proclivity.progress import Tick, job_bar
+from proclivity.store import DISPLAY_ONLY, Store, job_key
+
+KILLED = "its worker process was killed, twice (out of memory?)"
+POLL_S = 0.2
+"""Seconds between looks at what another runner on the folder has finished."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """A config and the key of its record."""
+
+    key: str
+    config: Config
+
+
+@dataclass
+class Tally:
+    """Where the jobs of a folder stand."""
+
+    total: int
+    done: int = 0
+    ran: int = 0
+    """How many this runner did itself."""
+    failed: dict[str, str] = field(default_factory=dict)
+    """Key and reason of each failed job."""
+
+
+def run_jobs(
+    store: Store, jobs: Sequence[Job], execute: str, *, workers: int = 1, retry_failed: bool = False
+) -> Tally:
+    """Bring every job to a record, finished or failed, together with any other runner on the same folder.
+
+    `execute` is the address `module:function` of what does a job. `workers=0` does them in this process.
+    Whatever ends this function early, finished jobs stay finished and no other record is left.
+    """
+    run = _Run(store, jobs, Workers(workers, execute), retry_failed)
+    try:
+        with job_bar("jobs", run.tally.total, run.tally.done) as tick:
+            run.until_done(tick)
+    finally:
+        run.workers.kill()
+        store.claims.close()
+    return run.tally
+
+
+class _Run:
+    def __init__(self, store: Store, jobs: Sequence[Job], workers: Workers, retry_failed: bool) -> None:
+        self.store = store
+        self.workers = workers
+        self.tally = Tally(total=len(jobs))
+        self.waiting: deque[Job] = deque()
+        self.in_flight: dict[Future[Attempt], Job] = {}
+        self.suspects: deque[Job] = deque()
+        """In flight when a worker was killed. Each is tried again alone: only the guilty one fails."""
+        self.on_trial: Job | None = None
+        self.retrying: set[str] = set()
+        for job in jobs:
+            state = store.state(job.key)
+            if state == "failed" and retry_failed:
+                self.retrying.add(job.key)
+            elif state != "todo":
+                self._count(job.key)
+                continue
+            self.waiting.append(job)
+
+    def until_done(self, tick: Tick) -> None:
+        while self.waiting or self.in_flight or self.suspects:
+            self._fill()
+            if self.in_flight:
+                finished, _ = wait(self.in_flight, return_when=FIRST_COMPLETED)
+                taken = [(self.in_flight.pop(future), future) for future in finished]
+                broken = any(isinstance(future.exception(), BrokenProcessPool) for _, future in taken)
+                if broken:
+                    wait(self.in_flight)
+                    taken += [(job, future) for future, job in self.in_flight.items()]
+                    self.in_flight = {}
+                    self.workers.rebuild()
+                else:
+                    self._fill()  # before publishing, so that no worker waits for the disk
+                for job, future in taken:
+                    self._settle(job, future)
+            elif self.waiting:
+                time.sleep(POLL_S)  # another runner is at work on what is left
+            tick(self.tally.done + len(self.tally.failed), len(self.tally.failed))
+
+    def _fill(self) -> None:
+        if self.suspects:
+            if not self.in_flight:
+                self.on_trial = self.suspects.popleft()
+                self._submit(self.on_trial)
+            return
+        while len(self.in_flight) < max(1, self.workers.n):
+            job = self._next()
+            if job is None or not self._submit(job):
+                return
+
+    def _submit(self, job: Job) -> bool:
+        try:
+            self.in_flight[self.workers.submit(job.config)] = job
+        except BrokenProcessPool:
+            # A worker was killed while idle: nobody's fault, and the job has not begun.
+            (self.suspects if job is self.on_trial else self.waiting).appendleft(job)
+            if not self.in_flight:
+                self.workers.rebuild()
+            return False
+        return True
+
+    def _next(self) -> Job | None:
+        for _ in range(len(self.waiting)):
+            job = self.waiting.popleft()
+            if self._settled(job):
+                self._count(job.key)
+            elif not self.store.claims.take(job.key):
+                self.waiting.append(job)
+            elif self._settled(job):  # published between the look and the claim
+                self.store.claims.release(job.key)
+                self._count(job.key)
+            else:
+                return job
+        return None
+
+    def _settled(self, job: Job) -> bool:
+        state = self.store.state(job.key)
+        return state == "done" or (state == "failed" and job.key not in self.retrying)
+
+    def _count(self, key: str) -> None:
+        reason = self.store.failure(key)
+        if reason and self.store.read(key) is None:
+            self.tally.failed[key] = reason
+        else:
+            self.tally.done += 1
+
+    def _settle(self, job: Job, future: Future[Attempt]) -> None:
+        """Publish what came of a job, or put it on trial if its worker was killed."""
+        error = future.exception()
+        if isinstance(error, BrokenProcessPool) and job is not self.on_trial:
+            self.suspects.append(job)
+            return
+        if job is self.on_trial:
+            self.on_trial = None
+        if isinstance(error, BrokenProcessPool):
+            self._fail(job, KILLED, None)
+        elif error is not None:
+            self._fail(job, one_line(error), None)
+        elif future.result().error:
+            self._fail(job, future.result().error, future.result())
+        else:
+            self._publish(job, future.result())
+        self.store.claims.release(job.key)
+
+    def _publish(self, job: Job, attempt: Attempt) -> None:
+        records = [stamp(record, job) for record in attempt.records]
+        try:
+            self.store.check(records)
+        except ValueError as e:
+            self._fail(job, f"its record is not whole: {e}", attempt)
+            return
+        self.store.publish(job.key, records, attempt.log)
+        self.tally.done += 1
+        self.tally.ran += 1
+
+    def _fail(self, job: Job, reason: str, attempt: Attempt | None) -> None:
+        self.store.publish_failed(job.key, failed_record(job, reason, attempt))
+        self.tally.failed[job.key] = reason
+        self.tally.ran += 1
+
+
+def stamp(record: dict[str, Any], job: Job) -> dict[str, Any]:
+    """A record with what only the runner knows: its key, its study, its arm."""
+    told: dict[str, Any] = {name: job.config[name] for name in DISPLAY_ONLY if name in job.config}
+    return {
+        **record,
+        **told,
+        "key": job.key,
+        "config_hash": job_key(job.config, {}),
+        "status": "ok",
+        "error": "",
+    }
+
+
+def failed_record(job: Job, reason: str, attempt: Attempt | None) -> dict[str, Any]:
+    """All that is known of a job that failed: its config, and why."""
+    settings = job.config.get("settings", {})
+    flat = {name: value for name, value in {**settings, **job.config}.items() if _is_plain(value)}
+    times = {"started": attempt.started, "wall_s": attempt.wall_s} if attempt else {}
+    return {
+        **stamp(flat, job),
+        **times,
+        "kind": job.config["job"],
+        "status": "failed",
+        "error": reason,
+        "versions": versions(),
+    }
+
+
+def _is_plain(value: object) -> bool:
+    return value is None or isinstance(value, str | int | float | bool)

@@ -1,0 +1,228 @@
+"""The store: one folder a study, one sub-folder a job, published whole or not at all."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import re
+import shutil
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import count
+from pathlib import Path
+from typing import Any, Literal
+
+from proclivity.claims import Claims
+from tasks.errors import UserError
+
+Record = dict[str, Any]
+State = Literal["done", "failed", "todo"]
+
+DISPLAY_ONLY = ("study", "arm")
+"""Fields of a job's config that cannot change its result."""
+_KEY = re.compile(r"[0-9a-f]{16}")
+
+
+class CorruptRecord(Exception):
+    """A record that cannot be what a runner wrote: says which and why."""
+
+    moved_to: Path | None = None
+
+    def __init__(self, name: str, why: str) -> None:
+        super().__init__(f"runs/{name} {why}")
+
+
+def job_key(config: Mapping[str, Any], fingerprints: Mapping[str, str]) -> str:
+    """The name of a job's folder: a hash of all that can change its result.
+
+    `fingerprints` are hashes of what the config only names: sources, weights, data.
+    """
+    told = {name: value for name, value in config.items() if name not in DISPLAY_ONLY}
+    text = json.dumps(
+        {"config": told, "fingerprints": dict(fingerprints)}, sort_keys=True, separators=(",", ":")
+    )
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+class Store:
+    """The records of one study folder.
+
+    `runs/` holds published records and nothing else: `<key>/` of finished jobs, `<key>.failed/` of failed
+    ones. What is being written is in `partial/`, what was moved out of a reader's way in `corrupt/` and
+    `superseded/`. `check(record)` raises ValueError when a record is not whole.
+    """
+
+    def __init__(self, folder: Path, check: Callable[[object], object] | None = None) -> None:
+        self.folder = folder
+        self.runs = folder / "runs"
+        self.claims = Claims(folder / ".claims")
+        self._check_one = check or (lambda record: None)
+
+    # Reading
+
+    def read(self, key: str) -> list[Record] | None:
+        """The records of a finished job: one a run, one a feature and layer of a probe. Else None."""
+        return self._read(key, key)
+
+    def state(self, key: str) -> State:
+        """Where a job stands; raises CorruptRecord."""
+        if self.read(key) is not None:
+            return "done"
+        return "failed" if self._read(f"{key}.failed", key) is not None else "todo"
+
+    def failure(self, key: str) -> str:
+        """Why a job failed."""
+        records = self._read(f"{key}.failed", key)
+        return str(records[0].get("error", "")) if records else ""
+
+    def _read(self, name: str, key: str) -> list[Record] | None:
+        path = self.runs / name / "record.json"
+        if not path.parent.exists():
+            return None
+        try:
+            value = json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise CorruptRecord(name, "holds no record.json") from None
+        except ValueError as e:
+            raise CorruptRecord(name, f"is not JSON ({e})") from e
+        records = value if isinstance(value, list) else [value]
+        try:
+            self.check(records)
+        except ValueError as e:
+            raise CorruptRecord(name, f"is not whole: {e}") from e
+        if any(record.get("key") != key for record in records):
+            raise CorruptRecord(name, "holds the record of another key")
+        return records
+
+    def check(self, records: Sequence[object]) -> None:
+        """Raise ValueError unless the records are whole."""
+        if not records:
+            raise ValueError("no record")
+        for record in records:
+            if not isinstance(record, dict):
+                raise ValueError("not a mapping")
+            self._check_one(record)
+
+    # Writing
+
+    def publish(self, key: str, records: Sequence[Record], log: Sequence[Record] | None = None) -> bool:
+        """Make a finished job's records visible, all at once; False when somebody already has."""
+        with self._partial(key) as folder:
+            _write_json(folder / "record.json", records[0] if len(records) == 1 else list(records))
+            if log:
+                _write_parquet(folder / "log.parquet", log)
+            return self._rename(folder, key)
+
+    def publish_failed(self, key: str, record: Record) -> None:
+        """Record why a job failed, in place of an earlier failure."""
+        with self._partial(key) as folder:
+            _write_json(folder / "record.json", record)
+            self._rename(folder, f"{key}.failed")
+
+    @contextmanager
+    def _partial(self, key: str) -> Iterator[Path]:
+        # Only the holder of a key's claim writes, so the folder's name need not tell writers apart.
+        folder = self.folder / "partial" / key
+        try:
+            with full_disk(self.folder):
+                shutil.rmtree(folder, ignore_errors=True)
+                folder.mkdir(parents=True)
+                self.runs.mkdir(exist_ok=True)
+                yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def _rename(self, folder: Path, name: str) -> bool:
+        fsync_folder(folder)
+        # A job has one record: a reader must never see a failed and a finished one.
+        shutil.rmtree(self.runs / f"{name.removesuffix('.failed')}.failed", ignore_errors=True)
+        try:
+            os.rename(folder, self.runs / name)
+        except OSError as e:
+            # os.rename replaces an empty folder and no other: of two writers one wins.
+            if e.errno in (errno.EEXIST, errno.ENOTEMPTY):
+                return False
+            raise
+        fsync_folder(self.runs)
+        return True
+
+    # Moving out of the way
+
+    def sweep(self, keys: Collection[str]) -> tuple[list[CorruptRecord], list[str]]:
+        """Ready the folder for a study whose jobs are `keys`.
+
+        Clears what killed writers left, and moves corrupt records and those of no job of the study out of
+        `runs/`: the latter's config or source has changed since. Returns the corrupt and the superseded.
+        """
+        for path in self._names("partial"):
+            if self.claims.take(path):
+                shutil.rmtree(self.folder / "partial" / path, ignore_errors=True)
+                self.claims.release(path)
+        corrupt, superseded = [], []
+        for name in self._names("runs"):
+            key = name.removesuffix(".failed")
+            if key not in keys:
+                superseded.append(name)
+                self._move(name, "superseded")
+                continue
+            try:
+                self._read(name, key)
+            except CorruptRecord as e:
+                corrupt.append(e)
+                e.moved_to = self._move(name, "corrupt")
+        return corrupt, superseded
+
+    def _names(self, below: str) -> list[str]:
+        folder = self.folder / below
+        found = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+        return [name for name in found if _KEY.fullmatch(name.removesuffix(".failed"))]
+
+    def _move(self, name: str, where: str) -> Path:
+        (self.folder / where).mkdir(exist_ok=True)
+        for n in count(1):
+            target = self.folder / where / f"{name}-{n}"
+            if not target.exists():
+                os.rename(self.runs / name, target)
+                break
+        return target
+
+
+@contextmanager
+def full_disk(folder: Path) -> Iterator[None]:
+    """Say in one line that the disk is full."""
+    try:
+        yield
+    except OSError as e:
+        if e.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise UserError(
+                f"{folder}: {(e.strerror or 'no space left').lower()}; nothing finished is lost, "
+                "free some space and give the same command again"
+            ) from e
+        raise
+
+
+def fsync_folder(folder: Path) -> None:
+    """Make the names in a folder survive a power cut."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _write_json(path: Path, value: object) -> None:
+    with open(path, "w", encoding="utf-8") as file:
+        json.dump(value, file, indent=1)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _write_parquet(path: Path, rows: Iterable[Record]) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    pq.write_table(pa.Table.from_pylist(list(rows)), path)
+    with open(path, "rb") as file:
+        os.fsync(file.fileno())

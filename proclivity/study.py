@@ -1,0 +1,226 @@
+"""What a study is: one YAML file that names its question, its grid and its one primary test."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal
+
+from proclivity.strict import Document, Plain, build
+from tasks import Evidence
+from tasks.errors import UserError, unknown
+
+Inputs = Literal["model", "untrained", "raw"]
+
+
+@dataclass(frozen=True)
+class Primary:
+    """The one test that the study stands on, written down before it runs."""
+
+    claim: str
+    """Which claim: `H1a`, `H1b` or `H2`."""
+    arm: str
+    """The arm whose runs are tested."""
+    method: str
+    """The method whose runs are tested."""
+    statistic: str
+    """What is computed, such as `spearman`."""
+    test: str
+    """How it is judged, such as `family_permutation`."""
+    pairs: str
+    """Which pairs enter, such as `learnable`."""
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Which tasks: a uniform draw from the catalogue, or a list."""
+
+    draw: int = 0
+    """How many pairs to draw without replacement."""
+    seed: int = 0
+    """Seed of the draw. With one seed a smaller draw is the beginning of a larger one."""
+    from_: str = field(default="symbolic", metadata={"key": "from"})
+    """The part of the catalogue to draw from: names that begin with this and a slash."""
+    list: tuple[str, ...] = ()
+    """Tasks by name, in place of a draw."""
+
+    def __post_init__(self) -> None:
+        if (self.draw > 0) == bool(self.list):
+            raise UserError("give either 'draw' (at least 1) or 'list'")
+        if self.seed < 0:
+            raise UserError("seed: must be 0 or more")
+        if len(set(self.list)) < len(self.list):
+            raise UserError("list: names a task twice")
+
+
+@dataclass(frozen=True)
+class Probe:
+    """How the references are probed."""
+
+    n: int = 2000
+    """Rows, a quarter a quadrant."""
+    layers: str = "last"
+    """`last`, `all`, or indices such as `0,6,12`."""
+    probe: str = "linear"
+    """Kind of probe."""
+    inputs: tuple[Inputs, ...] = ("model", "untrained", "raw")
+    """What is probed: the reference (`model`), the same model before any training, the raw tokens."""
+    shuffles: int = 5
+    """Shuffled controls."""
+    seed: int = 0
+    """Seed of the probe."""
+
+    def __post_init__(self) -> None:
+        if self.n < 8:
+            raise UserError("n: must be 8 or more")
+        if self.shuffles < 0:
+            raise UserError("shuffles: must be 0 or more")
+        if self.seed < 0:
+            raise UserError("seed: must be 0 or more")
+
+
+@dataclass(frozen=True)
+class Levels:
+    """The levels of evidence of an arm."""
+
+    kind: str = "symmetric"
+    """`symmetric`, `one_sided` or `one_sided_balanced`."""
+    rates: tuple[float, ...] = (0.0,)
+    """k / N at each level."""
+
+    def __post_init__(self) -> None:
+        Evidence(kind=self.kind)  # type: ignore[arg-type]
+        if not self.rates:
+            raise UserError("rates: must name at least one level")
+        for rate in self.rates:
+            try:
+                Evidence(kind=self.kind, rate=rate)  # type: ignore[arg-type]
+            except UserError as e:
+                raise UserError(f"rates: {e}") from e
+
+
+@dataclass(frozen=True)
+class Arm:
+    """A block of the grid: pairs x methods x levels of evidence x seeds, under one condition."""
+
+    methods: tuple[str, ...]
+    """Methods by name."""
+    evidence: Levels = field(default_factory=Levels)
+    """Levels of evidence."""
+    seeds: tuple[int, ...] = (0,)
+    """Each seeds the data, the warm-up and the tuning of a run."""
+    init: Literal["pretrained", "random"] = "pretrained"
+    """Start from the pre-trained model, or from random weights."""
+    control: Literal["", "random_reward", "shuffled_labels"] = ""
+    """A control in place of the true reward."""
+    pairs: str = "all"
+    """`all`, or `first N` of the study's pairs."""
+    swapped: bool = False
+    """Exchange the roles of the two features."""
+    settings: dict[str, Any] = field(default_factory=dict)
+    """Settings that differ from the study's."""
+
+    def __post_init__(self) -> None:
+        if not self.methods:
+            raise UserError("methods: must name at least one method")
+        if not self.seeds or min(self.seeds) < 0:
+            raise UserError("seeds: must be one or more numbers from 0")
+        self.first(1)
+
+    def first(self, n: int) -> int:
+        """How many of n pairs the arm takes."""
+        if self.pairs == "all":
+            return n
+        word, _, count = self.pairs.partition(" ")
+        if word != "first" or not count.isdigit() or int(count) < 1:
+            raise UserError(f"pairs: must be 'all' or 'first N', not {self.pairs!r}")
+        return min(n, int(count))
+
+
+@dataclass(frozen=True)
+class Study:
+    """A grid of runs and probes with one primary test."""
+
+    name: str
+    """Its name, that of its file."""
+    paper: str
+    """The paper whose claim it tests."""
+    question: str
+    """The question in a sentence."""
+    scale: Literal["smoke", "quick", "laptop", "gpu", "paper"]
+    """How large."""
+    primary: Primary
+    """The primary test."""
+    models: tuple[tuple[str, ...], ...] | tuple[str, ...]
+    """Models by name; for `rotate`, groups of models."""
+    pairs: Pairs
+    """The tasks."""
+    arms: dict[str, Arm]
+    """Blocks of the grid, by name."""
+    assign: Literal["all", "rotate"] = "all"
+    """`all`: every pair on every model. `rotate`: seed s of pair i runs on groups[s % len][i % len(group)]:
+    the seeds of a pair visit the groups at the same place in each."""
+    probe: Probe = field(default_factory=Probe)
+    """How the references are probed."""
+    settings: dict[str, Any] = field(default_factory=dict)
+    """What every run shares (steps, batch_size, ...). A mapping gives a value for each method."""
+
+    def __post_init__(self) -> None:
+        if not self.arms:
+            raise UserError("arms: must hold at least one arm")
+        if self.primary.arm not in self.arms:
+            raise UserError(f"primary: {unknown('arm', self.primary.arm, self.arms)}")
+        methods = self.arms[self.primary.arm].methods
+        if self.primary.method not in methods:
+            raise UserError(f"primary: {unknown('method of its arm', self.primary.method, methods)}")
+        if not self.models or not all(self.models):
+            raise UserError("models: must name at least one model")
+        if isinstance(self.models[0], tuple) != (self.assign == "rotate"):
+            wanted = "lists of names" if self.assign == "rotate" else "names"
+            raise UserError(f"models: assign: {self.assign} takes {wanted}")
+
+    def definition(self) -> dict[str, Any]:
+        """The study as plain JSON values, as study.json keeps it."""
+        plain: dict[str, Any] = _plain(asdict(self))
+        plain["pairs"]["from"] = plain["pairs"].pop("from_")
+        return plain
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: _plain(v) for k, v in value.items()}
+    return [_plain(v) for v in value] if isinstance(value, list | tuple) else value
+
+
+def list_studies() -> list[str]:
+    """Names of the shipped studies."""
+    folder = resources.files("proclivity") / "studies"
+    return sorted(
+        entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml")
+    )
+
+
+def load_study(name: str | Path) -> tuple[Study, Document]:
+    """A study by file or by the name of a shipped one, with the document that locates its lines."""
+    path = Path(name)
+    if path.suffix in (".yaml", ".yml") or path.is_file():
+        if not path.is_file():
+            raise UserError(f"{path}: no such study file")
+        document = Document(path)
+    elif str(name) in list_studies():
+        with resources.as_file(resources.files("proclivity") / "studies" / f"{name}.yaml") as shipped:
+            document = Document(shipped)
+    else:
+        raise unknown("study", name, list_studies())
+    return study_of(document), document
+
+
+def study_of(document: Document) -> Study:
+    """Read a document as a study."""
+    return build(Study, document.value, document)
+
+
+def study_from(definition: object, name: str) -> Study:
+    """Read a definition back from study.json."""
+    return study_of(Plain(name, definition))
