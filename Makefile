@@ -25,7 +25,7 @@ OLD_ENOUGH = -c 'import sys; sys.exit(sys.version_info < (3, 11))'
 help:
 	@echo 'make study   the study cruz2023: probes, fine-tuning runs, tables, figures  [SCALE=smoke|quick|laptop] [ARGS=...]'
 	@echo 'make test    format, lint, types and tests                                  [WORKERS=2] [ARGS=...]'
-	@echo 'make bench   seconds per training step beside TRL                           [ARGS=...]'
+	@echo 'make bench   seconds of the training loop and of the probe beside their peers [ARGS=--json]'
 	@echo 'make clean   remove .venv and the caches of the tools; studies are kept'
 	@echo 'PYTHON=python3.12 picks the interpreter that .venv is made with (3.11 or newer).'
 
@@ -40,6 +40,7 @@ test: $(VENV)/.installed-test
 
 bench: $(VENV)/.installed
 	$(BIN)/python benchmarks/step_speed.py $(ARGS)
+	$(BIN)/python benchmarks/probe_speed.py $(ARGS)
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,283 @@
+"""Seconds per policy-gradient step: our loop, stock TRL, and the passes that no loop can avoid.
+
+One process, one thread, one model (GPT-2 of 2 layers and width 64, made on the spot), the same prompts, the
+same number of one-token completions; observers and logs off. The contestants take turns; a figure is the
+median over all timed steps of all turns.
+
+    python benchmarks/step_speed.py [--steps 40] [--turns 5] [--prompts 16] [--samples 4] [--json]
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import io
+import json
+import os
+import platform
+import statistics
+import tempfile
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+os.environ.update(OMP_NUM_THREADS="1", TOKENIZERS_PARALLELISM="false")
+os.environ.update(HF_HUB_OFFLINE="1", HF_HUB_DISABLE_TELEMETRY="1", TRL_EXPERIMENTAL_SILENCE="1")
+
+import datasets
+import numpy as np
+import tokenizers
+import torch
+import transformers
+import trl
+
+METHODS = {"rloo": 0.05, "grpo": 0.0}
+"""Method and its KL coefficient: TRL's defaults. Above 0 the reference takes a forward pass of its own."""
+UNTIMED = 5
+"""First steps of each turn: allocation, and lazy imports inside the first backward pass."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What every contestant is given."""
+
+    folder: Path
+    """Model and tokenizer, saved and loaded anew by each contestant at each turn."""
+    prompts: int
+    """Different prompts a step."""
+    samples: int
+    """Completions of each prompt."""
+    steps: int
+    """Timed steps a turn."""
+    texts: list[str]
+    """A prompt for each place of each step, of 9 to 12 tokens."""
+    answers: list[str]
+
+
+def setting(folder: Path, prompts: int, samples: int, steps: int) -> Setting:
+    """Symbols a to x, `?` and the answers 0 and 1: the half of the alphabet that the first symbol is from."""
+    letters = [chr(ord("a") + i) for i in range(24)]
+    words = ["<pad>", "<eos>", *letters, "?", "0", "1"]
+    core = tokenizers.Tokenizer(
+        tokenizers.models.WordLevel({w: i for i, w in enumerate(words)}, unk_token="<pad>")
+    )
+    core.pre_tokenizer = tokenizers.pre_tokenizers.WhitespaceSplit()
+    tokenizer = transformers.PreTrainedTokenizerFast(
+        tokenizer_object=core, pad_token="<pad>", eos_token="<eos>", padding_side="left"
+    )
+    torch.manual_seed(0)
+    config = transformers.GPT2Config(
+        vocab_size=len(words), n_positions=32, n_embd=64, n_layer=2, n_head=2, bos_token_id=1, eos_token_id=1
+    )
+    config.pad_token_id = 0
+    transformers.GPT2LMHeadModel(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+    rng = np.random.default_rng(0)
+    texts = []
+    for _ in range(prompts * (UNTIMED + steps)):
+        symbols = rng.integers(24, size=rng.integers(8, 12))
+        texts.append(" ".join([*(letters[i] for i in symbols), "?"]))
+    return Setting(folder, prompts, samples, steps, texts, [str(int(text[0] > "l")) for text in texts])
+
+
+def load(where: Setting) -> tuple[Any, Any]:
+    """Model and tokenizer in 32-bit precision, without dropout."""
+    model = transformers.AutoModelForCausalLM.from_pretrained(where.folder, dtype=torch.float32)
+    return model.eval(), transformers.AutoTokenizer.from_pretrained(where.folder)
+
+
+def stock_trl(method: str, where: Setting) -> list[float]:
+    """Seconds of each timed step of TRL's trainer, from the end of one step to the end of the next."""
+    trainers: dict[str, tuple[Any, Any]] = {
+        "rloo": (trl.RLOOTrainer, trl.RLOOConfig),
+        "grpo": (trl.GRPOTrainer, trl.GRPOConfig),
+    }
+    trainer_class, config_class = trainers[method]
+
+    class Clock(transformers.TrainerCallback):
+        def __init__(self) -> None:
+            self.ends: list[float] = []
+
+        def on_step_end(self, *_: Any, **__: Any) -> None:
+            self.ends.append(time.perf_counter())
+
+    def reward(completions: list[str], answer: list[str], **_: Any) -> list[float]:
+        return [float(c.strip() == a) for c, a in zip(completions, answer, strict=True)]
+
+    clock = Clock()
+    with tempfile.TemporaryDirectory() as out:
+        arguments = config_class(
+            output_dir=out,
+            per_device_train_batch_size=where.prompts * where.samples,
+            num_generations=where.samples,
+            max_completion_length=1,
+            max_steps=UNTIMED + where.steps,
+            learning_rate=1e-3,
+            beta=METHODS[method],
+            use_cpu=True,
+            bf16=False,
+            disable_dropout=True,
+            gradient_checkpointing=False,
+            logging_strategy="no",
+            save_strategy="no",
+            report_to="none",
+            disable_tqdm=True,
+            model_init_kwargs={"dtype": "float32"},
+        )
+        with contextlib.redirect_stdout(io.StringIO()):
+            trainer = trainer_class(
+                model=str(where.folder),
+                reward_funcs=reward,
+                args=arguments,
+                train_dataset=datasets.Dataset.from_dict({"prompt": where.texts, "answer": where.answers}),
+                processing_class=load(where)[1],
+                callbacks=[clock],
+            )
+            trainer.train()
+    return [float(seconds) for seconds in np.diff(clock.ends)[UNTIMED - 1 :]]
+
+
+def unavoidable(method: str, where: Setting) -> dict[str, list[float]]:
+    """Seconds of each pass of each timed step, written out with nothing around them.
+
+    A completion is one token, so one forward pass gives what sampling, scoring and the loss need: each prompt
+    once, not each completion, and the logits at the last position alone. Tokenizing is left out.
+    """
+    model, tokenizer = load(where)
+    reference, _ = load(where)
+    beta = METHODS[method]
+    words = torch.tensor(tokenizer.convert_tokens_to_ids(["0", "1"]))
+    optimiser = torch.optim.AdamW(model.parameters(), lr=1e-3, fused=True)
+    passes: dict[str, list[float]] = {
+        name: [] for name in ("forward", "sampling", "reference", "backward", "optimiser")
+    }
+    generator = torch.Generator().manual_seed(0)
+
+    def log_p(network: Any, tokens: Any) -> torch.Tensor:
+        logits: torch.Tensor = network(**tokens, logits_to_keep=1, use_cache=False).logits
+        return logits[:, -1].log_softmax(-1)
+
+    for step in range(UNTIMED + where.steps):
+        rows = slice(step * where.prompts, (step + 1) * where.prompts)
+        tokens = tokenizer(where.texts[rows], return_tensors="pt", padding=True, return_token_type_ids=False)
+        right = words[torch.tensor([int(a) for a in where.answers[rows]])]
+        marks = [time.perf_counter()]
+        scores = log_p(model, tokens)
+        marks.append(time.perf_counter())
+        drawn = torch.multinomial(scores.detach().exp(), where.samples, replacement=True, generator=generator)
+        reward = (drawn == right[:, None]).float()
+        marks.append(time.perf_counter())
+        if beta:
+            with torch.no_grad():
+                expected = log_p(reference, tokens).gather(1, drawn)
+            reward -= beta * (scores.detach().gather(1, drawn) - expected)
+        marks.append(time.perf_counter())
+        advantage = (reward - reward.mean(1, keepdim=True)) * where.samples / (where.samples - 1)
+        loss = -(advantage * scores.gather(1, drawn)).mean()
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        marks.append(time.perf_counter())
+        optimiser.step()
+        marks.append(time.perf_counter())
+        if step >= UNTIMED:
+            for name, seconds in zip(passes, np.diff(marks).tolist(), strict=True):
+                passes[name].append(seconds)
+    return passes
+
+
+def ours(method: str, where: Setting) -> list[float] | None:
+    """Seconds of each timed step of our loop; None while it cannot be timed."""
+    return None
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table: seconds are medians over steps and turns."""
+
+    method: str
+    contestant: str
+    seconds: float
+    fastest_turn: float
+    slowest_turn: float
+    to_unavoidable: float
+    """Times the sum of the unavoidable passes."""
+    steps: int
+
+
+def measure(where: Setting, turns: int) -> tuple[list[Row], dict[str, dict[str, float]]]:
+    """The table, and the median seconds of each unavoidable pass by method."""
+    contestants: dict[str, Callable[[str, Setting], list[float] | None]] = {
+        "ours": ours,
+        "stock TRL": stock_trl,
+    }
+    rows, parts = [], {}
+    for method in METHODS:
+        turn_passes = []
+        turn_times: dict[str, list[list[float]]] = {name: [] for name in contestants}
+        for turn in range(turns):
+            turn_passes.append(unavoidable(method, where))
+            names = list(contestants) if turn % 2 else list(contestants)[::-1]
+            for name in names:
+                if (times := contestants[name](method, where)) is not None:
+                    turn_times[name].append(times)
+        parts[method] = {
+            name: statistics.median(seconds for turn in turn_passes for seconds in turn[name])
+            for name in turn_passes[0]
+        }
+        sums = [[sum(step) for step in zip(*turn.values(), strict=True)] for turn in turn_passes]
+        floor = statistics.median(seconds for turn in sums for seconds in turn)
+        for name, each in {"unavoidable passes": sums, **turn_times}.items():
+            if each:
+                middle = statistics.median(seconds for turn in each for seconds in turn)
+                of_turns = [statistics.median(turn) for turn in each]
+                total = sum(map(len, each))
+                rows.append(Row(method, name, middle, min(of_turns), max(of_turns), middle / floor, total))
+    return rows, parts
+
+
+def main() -> None:
+    """Print the table, or one JSON object."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--steps", type=int, default=40, help="timed steps a turn")
+    parser.add_argument("--turns", type=int, default=5, help="turns of each contestant")
+    parser.add_argument("--prompts", type=int, default=16, help="different prompts a step")
+    parser.add_argument("--samples", type=int, default=4, help="completions of each prompt")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    asked = parser.parse_args()
+
+    torch.set_num_threads(1)
+    warnings.filterwarnings("ignore")
+    transformers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
+    datasets.disable_progress_bars()
+    with tempfile.TemporaryDirectory() as folder:
+        where = setting(Path(folder), asked.prompts, asked.samples, asked.steps)
+        rows, parts = measure(where, asked.turns)
+
+    machine = {
+        "machine": f"{platform.system()} {platform.machine()}, one thread",
+        "versions": f"python {platform.python_version()}, torch {torch.__version__}, "
+        f"transformers {transformers.__version__}, trl {trl.__version__}",
+        "completions a step": asked.prompts * asked.samples,
+    }
+    if asked.json:
+        print(json.dumps({**machine, "rows": [asdict(row) for row in rows], "passes": parts}, indent=2))
+        return
+    print(*(f"{name}: {value}" for name, value in machine.items()), sep="\n")
+    print(f"\n{'method':8}{'contestant':20}{'ms a step':>10}{'turns from':>12}{'to':>8}{'/ unavoidable':>15}")
+    for r in rows:
+        times = f"{1e3 * r.seconds:10.2f}{1e3 * r.fastest_turn:12.2f}{1e3 * r.slowest_turn:8.2f}"
+        print(f"{r.method:8}{r.contestant:20}{times}{r.to_unavoidable:15.2f}")
+    for method, passes in parts.items():
+        told = ", ".join(f"{name} {1e3 * seconds:.2f}" for name, seconds in passes.items())
+        print(f"{method}: unavoidable ms: {told}")
+
+
+if __name__ == "__main__":
+    main()
