@@ -19,12 +19,13 @@ export HF_HUB_DISABLE_TELEMETRY := 1
 OLD_ENOUGH = -c 'import sys; sys.exit(sys.version_info < (3, 11))'
 
 .DEFAULT_GOAL := help
-.PHONY: help study test bench clean
+.PHONY: help study test lint types unit bench clean
+.NOTPARALLEL:
 .DELETE_ON_ERROR:
 
 help:
 	@echo 'make study   the study cruz2023: probes, fine-tuning runs, tables, figures  [SCALE=smoke|quick|laptop] [ARGS=...]'
-	@echo 'make test    format, lint, types and tests                                  [WORKERS=2] [ARGS=...]'
+	@echo 'make test    lint, types and unit, in turn: each is a target of its own     [WORKERS=2] [ARGS=...]'
 	@echo 'make bench   seconds of the training loop and of the probe beside their peers [ARGS=--json]'
 	@echo 'make clean   remove .venv and the caches of the tools; studies are kept'
 	@echo 'PYTHON=python3.12 picks the interpreter that .venv is made with (3.11 or newer).'
@@ -32,10 +33,17 @@ help:
 study: $(VENV)/.installed
 	$(BIN)/proclivity reproduce cruz2023 --scale $(SCALE) $(ARGS)
 
-test: $(VENV)/.installed-test
+# `make -k test` goes through all three, whichever fails.
+test: lint types unit
+
+lint: $(VENV)/.installed-test
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+
+types: $(VENV)/.installed-test
 	$(BIN)/mypy
+
+unit: $(VENV)/.installed-test
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
 
 bench: $(VENV)/.installed
