@@ -15,9 +15,9 @@ Predictor = Callable[
     [NDArray[np.floating], NDArray[np.int64], NDArray[np.floating]],
     tuple[NDArray[np.float64], NDArray[np.bool_]],
 ]
-"""(X so far, its labels (rows, k), the next X) -> (log odds of label one in nats (next rows, k), converged (k,)).
-
-Rival probes come as a leading axis of the log odds; their codes are mixed evenly."""
+"""From the X so far (rows, d), its labels (rows, k) and the next X, the log odds (nats) of label one for the
+next rows (next rows, k), and which columns converged (k,). Rival probes come as a leading axis of the log
+odds; their codes are mixed evenly."""
 
 VOITA_PERCENT = (0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.25, 12.5, 25.0, 50.0, 100.0)
 """Where the blocks end, in per cent of the rows (Voita & Titov 2020, section 3.2)."""
