@@ -1,18 +1,57 @@
 """What came of it: records, use, statistics, claims."""
 
+from analysis.association import auc, mean, partial_spearman, slope, spearman
+from analysis.claims import ClaimRow, claims, primary_claim
+from analysis.contrasts import dial_contrasts, needed_table
+from analysis.decisions import equivalence, holm, status
+from analysis.dyadic import Dyads, dyadic_permutation, dyads
+from analysis.estimate import Estimate, dyadic_jackknife, estimate, node_bootstrap
+from analysis.evidence_needed import Needed, evidence_needed, ordinal_scores
+from analysis.pairs import RULES, exclusions, learnable, learnt_share, pairs_table
 from analysis.records import SCHEMA, ProbeRecord, RunRecord, Study, read_study, write_compact
+from analysis.tables import claims_text, text_table
 from analysis.use import QuadrantCounts, Reliance, Use, reliance, use_of, wilson
 
 __all__ = [
+    "RULES",
     "SCHEMA",
+    "ClaimRow",
+    "Dyads",
+    "Estimate",
+    "Needed",
     "ProbeRecord",
     "QuadrantCounts",
     "Reliance",
     "RunRecord",
     "Study",
     "Use",
+    "auc",
+    "claims",
+    "claims_text",
+    "dial_contrasts",
+    "dyadic_jackknife",
+    "dyadic_permutation",
+    "dyads",
+    "equivalence",
+    "estimate",
+    "evidence_needed",
+    "exclusions",
+    "holm",
+    "learnable",
+    "learnt_share",
+    "mean",
+    "needed_table",
+    "node_bootstrap",
+    "ordinal_scores",
+    "pairs_table",
+    "partial_spearman",
+    "primary_claim",
     "read_study",
     "reliance",
+    "slope",
+    "spearman",
+    "status",
+    "text_table",
     "use_of",
     "wilson",
     "write_compact",

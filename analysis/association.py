@@ -1,0 +1,117 @@
+"""How two columns go together: Spearman, its partial, slope, AUC, each for many data sets at once.
+
+Every statistic has one signature, `statistic(x, y, z, w)`:
+
+    x  [n] or [m, n]  one column, or m versions of it (permutations)
+    y  [n]            the other column
+    z  [n, k]         covariates; k may be 0
+    w  [n] or [m, n]  weights >= 0 that mean repetition (a resample draws a row w times), or None for all 1
+
+and returns m values (or one, as an array of shape []), NaN where the data say nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import rankdata
+
+Array = NDArray[np.float64]
+Statistic = Callable[[Array, Array, Array, Array | None], Array]
+
+TINY = 1e-12
+"""A variance below this is none."""
+
+
+def _below(column: Array) -> Array:
+    """[n, n]: 1 where row j lies below row i, 1/2 where they tie."""
+    below: Array = (column[None, :] < column[:, None]) + 0.5 * (column[None, :] == column[:, None])
+    return below
+
+
+def ranks(column: Array, w: Array | None) -> Array:
+    """Mid-ranks; with weights, the ranks that every row would have if it stood there w times."""
+    if w is None:
+        return np.asarray(rankdata(column, axis=-1), float)
+    return w @ _below(column).T + 0.5
+
+
+def _moments(x: Array, y: Array, w: Array | None) -> tuple[Array, Array, Array]:
+    """Weighted covariance and variances along the last axis."""
+    weight = np.ones(y.shape[-1]) if w is None else w
+    total = weight.sum(-1, keepdims=True)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        share = weight / total
+    dx = x - (share * x).sum(-1, keepdims=True)
+    dy = y - (share * y).sum(-1, keepdims=True)
+    return (share * dx * dy).sum(-1), (share * dx * dx).sum(-1), (share * dy * dy).sum(-1)
+
+
+def _correlation(x: Array, y: Array, w: Array | None) -> Array:
+    xy, xx, yy = _moments(x, y, w)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where((xx > TINY) & (yy > TINY), xy / np.sqrt(xx * yy), np.nan)
+
+
+def _residuals(column: Array, z: Array, w: Array | None) -> Array:
+    """What a (weighted) least-squares fit on the columns z [..., n, k] and a constant leaves of a column."""
+    design = np.concatenate([np.ones((*z.shape[:-1], 1)), z], axis=-1)
+    weighted = design if w is None else design * np.sqrt(w)[..., None]
+    goal = column if w is None else column * np.sqrt(w)
+    fit = np.linalg.pinv(weighted, rcond=1e-9) @ goal[..., None]
+    return column - (design @ fit)[..., 0]
+
+
+def spearman(x: Array, y: Array, z: Array, w: Array | None) -> Array:
+    """Spearman's rank correlation."""
+    return _correlation(ranks(x, w), ranks(y, w), w)
+
+
+def partial_spearman(x: Array, y: Array, z: Array, w: Array | None) -> Array:
+    """Rank correlation of what the covariates' ranks leave of x and of y."""
+    covariates = np.stack([ranks(column, w) for column in z.T], axis=-1) if z.shape[1] else z
+    rx, ry = ranks(x, w), ranks(y, w)
+    left, right = _residuals(rx, covariates, w), _residuals(ry, covariates, w)
+    # Nothing but rounding is left of a column that the covariates explain wholly.
+    spread = 1e-9 * y.shape[-1]
+    value = _correlation(left, right, w)
+    flat = (np.abs(left).max(-1) < spread) | (np.abs(right).max(-1) < spread)
+    return np.where(flat, np.nan, value)
+
+
+def slope(x: Array, y: Array, z: Array, w: Array | None) -> Array:
+    """Least-squares slope: units of y per unit of x."""
+    xy, xx, _ = _moments(x, y, w)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(xx > TINY, xy / xx, np.nan)
+
+
+def auc(x: Array, y: Array, z: Array, w: Array | None) -> Array:
+    """Chance that x is larger where y > 0.5 than where y < 0.5; rows at exactly 0.5 have no say."""
+    weight = np.ones(y.shape[-1]) if w is None else w
+    high, low = weight * (y > 0.5), weight * (y < 0.5)
+    if w is None:
+        chosen = y != 0.5
+        among = np.zeros(x.shape)
+        among[..., chosen] = rankdata(x[..., chosen], axis=-1)
+        count = high.sum()
+        wins = (among * high).sum(-1) - count * (count + 1) / 2
+    else:
+        wins = (high * (low @ _below(x).T)).sum(-1)
+    pairs = high.sum(-1) * low.sum(-1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(pairs > 0, wins / pairs, np.nan)
+
+
+def mean(x: Array, y: Array, z: Array, w: Array | None) -> Array:
+    """Mean of y; x does not matter."""
+    if w is None:
+        return np.asarray(np.mean(y), float)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.asarray((w * y).sum(-1) / w.sum(-1))
+
+
+NO_ASSOCIATION: dict[Statistic, float] = {auc: 0.5}
+"""The value of a statistic that means "no association", where it is not 0."""

@@ -1,0 +1,223 @@
+"""What a study says: every claim with its estimate, its n, its status, and one primary test."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from typing import Any
+
+from pandas import DataFrame
+
+from analysis.association import NO_ASSOCIATION, Statistic, auc, mean, partial_spearman, slope, spearman
+from analysis.contrasts import dial_contrasts, needed_table
+from analysis.decisions import UNKNOWN, equivalence, holm, status
+from analysis.estimate import Estimate, estimate
+from analysis.evidence_needed import FAIR
+from analysis.pairs import CONTROLS, exclusions, learnt_share, lowest, pairs_table
+from analysis.records import Study
+
+__all__ = ["SMALLEST", "ClaimRow", "claims", "exclusions", "learnt_share", "pairs_table", "primary_claim"]
+
+SMALLEST: dict[Statistic, float] = {spearman: 0.2, partial_spearman: 0.2, auc: 0.1, slope: 0.05}
+"""Smallest effect of interest: a correlation, AUC's distance from 0.5, U per doubling of the bits' ratio."""
+SETS = ("primary", "both-learnable", "target-learnable", "all")
+"""Sets of pairs. `primary`: no rule of `analysis.pairs` applies. The others ask what their name says, and
+that the pair has a U and an order: learnt, probed, not both features censored."""
+COVARIATES: dict[str, list[str | tuple[str, str]]] = {
+    "": [],
+    "untrained bits": [("x_target_untrained", "x_spurious_untrained")],
+    "raw bits": [("x_target_raw", "x_spurious_raw")],
+    "third feature": ["third_accuracy"],
+}
+"""What partial correlations are given, by the name that tables print."""
+COVARIATES["untrained and raw bits"] = COVARIATES["untrained bits"] + COVARIATES["raw bits"]
+X = {
+    "bits": ("x_target", "x_spurious"),
+    "untrained bits": ("x_target_untrained", "x_spurious_untrained"),
+    "raw bits": ("x_target_raw", "x_spurious_raw"),
+}
+"""What relative extractability is read from: the reference, the same model untrained, the tokens."""
+
+
+@dataclass(frozen=True)
+class ClaimRow:
+    """One claim about one set of pairs."""
+
+    claim: str
+    """H1a (use rises with relative extractability), H1b (the same within a pair, across dials), H2 (so does
+    the evidence needed), or control."""
+    arm: str
+    method: str
+    pairs: str
+    """Which pairs: one of `SETS`."""
+    statistic: str
+    x: str
+    """What relative extractability was read from: one of `X`; empty for a control."""
+    given: str
+    """Covariates of a partial correlation, or empty."""
+    about: str
+    """What against what, at which evidence."""
+    estimate: Estimate
+    status: str
+    """same direction / opposite / too small to matter / cannot be told."""
+    p_holm: float = math.nan
+    """Adjusted over all tests but the primary one; NaN for the primary test and where there is no p."""
+    primary: bool = False
+
+    def to_dict(self) -> dict[str, Any]:
+        """Flat and fit for JSON: NaN is None."""
+        flat = asdict(self)
+        flat |= flat.pop("estimate")
+        return {k: None if isinstance(v, float) and math.isnan(v) else v for k, v in flat.items()}
+
+
+def subset(table: DataFrame, which: str) -> DataFrame:
+    """The rows of a table that belong to one of `SETS`."""
+    if which == "primary":
+        return table[table["excluded"] == ""]
+    keep = table["target"] != ""
+    if which in ("both-learnable", "target-learnable"):
+        keep &= table["target_learnable"].astype(bool)
+    if which == "both-learnable":
+        keep &= table["spurious_learnable"].astype(bool)
+    return table[keep]
+
+
+@dataclass(frozen=True)
+class _Test:
+    """What the rows of one arm and method share."""
+
+    arm: str
+    method: str
+    permutations: int
+    seed: int
+
+    def row(
+        self,
+        claim: str,
+        table: DataFrame,
+        statistic: Statistic,
+        about: str,
+        *,
+        pairs: str = "primary",
+        y: str = "U",
+        x: str = "bits",
+        given: str = "",
+    ) -> ClaimRow:
+        run = partial(estimate, permutations=self.permutations, seed=self.seed)
+        found = run(subset(table, pairs), statistic, y=y, x=X[x], covariates=COVARIATES[given])
+        smallest, null = SMALLEST[statistic], NO_ASSOCIATION.get(statistic, 0.0)
+        word = status(found.low, found.high, smallest=smallest, null=null)
+        name = statistic.__name__.replace("_", " ")
+        return ClaimRow(claim, self.arm, self.method, pairs, name, x, given, about, found, word)
+
+
+def _h1a(test: _Test, table: DataFrame) -> Iterator[ClaimRow]:
+    first = lowest(table)
+    at = f"at evidence {first['evidence'].iloc[0]:g}"
+    about = f"U {at} against relative extractability"
+    row = partial(test.row, "H1a")
+    for pairs in SETS:
+        yield row(first, spearman, about, pairs=pairs)
+    for given in filter(None, COVARIATES):
+        yield row(first, partial_spearman, about, given=given)
+    yield row(first, auc, about)
+    yield row(first, slope, about)
+    for x in ("untrained bits", "raw bits"):
+        yield row(first, spearman, about, x=x)
+
+
+def _h2(test: _Test, table: DataFrame) -> Iterator[ClaimRow]:
+    needed = needed_table(table)
+    kinds = needed["censored_needed"].value_counts()
+    about = (
+        f"evidence needed against relative extractability ({table['evidence'].nunique()} levels; "
+        f"{kinds.get('left', 0)} left-, {kinds.get('right', 0)} right-censored of {len(needed)} pairs)"
+    )
+    for pairs in SETS:
+        yield test.row("H2", needed, spearman, about, pairs=pairs, y="y")
+    yield test.row("H2", needed, partial_spearman, about, y="y", given="untrained and raw bits")
+
+
+def _h1b(test: _Test, table: DataFrame) -> Iterator[ClaimRow]:
+    for (first, second), difference in dial_contrasts(lowest(table)).items():
+        about = f"change of U against change of relative extractability, dial {second} minus {first}"
+        for pairs in ("primary", "all"):
+            yield test.row("H1b", difference, spearman, about, pairs=pairs, y="y")
+        yield test.row("H1b", difference, slope, about, y="y")
+
+
+def _control(arm: str, method: str, table: DataFrame) -> ClaimRow:
+    """A control has learnt nothing, so its U is read from all its finished runs."""
+    rate = table["evidence"].iloc[0]
+    found = estimate(table, mean, y="U_any", x=None, confidence=0.9)
+    about = f"mean U of all finished runs at evidence {rate:g}, 90 % interval within {FAIR} +/- 0.1"
+    return ClaimRow(
+        "control", arm, method, "all", "mean", "", "", about, found, equivalence(found.low, found.high)
+    )
+
+
+def _one_level(test: _Test, table: DataFrame) -> Iterator[ClaimRow]:
+    """H2 needs levels; with one there is only a sentence."""
+    needed = needed_table(table)
+    row = test.row("H2", needed, spearman, "evidence needed against relative extractability", y="y")
+    note = f"cannot be told: one level of evidence ({table['evidence'].iloc[0]:g}), two are needed"
+    blank = replace(row.estimate, value=math.nan, low=math.nan, high=math.nan, p=math.nan, note=note)
+    yield replace(row, estimate=blank, status=UNKNOWN)
+
+
+def primary_claim(study: Study) -> dict[str, str]:
+    """The study's primary test: claim, arm, method, statistic, pairs; with defaults for what it leaves out.
+
+    Its pairs `learnable` (or `primary`) are the primary set, from which the rules have taken the rest.
+    """
+    named = {k: str(v) for k, v in study.manifest.get("primary", {}).items() if isinstance(v, str)}
+    methods = sorted(set(study.runs.loc[study.runs["arm"] == named.get("arm", "main"), "method"]))
+    usual = "rloo" if "rloo" in methods else methods[0] if methods else ""
+    named["statistic"] = named.get("statistic", "spearman").replace("_", " ")
+    if named.get("pairs", "learnable") == "learnable":
+        named["pairs"] = "primary"
+    return {"claim": "H1a", "arm": "main", "method": usual} | named
+
+
+def claims(study: Study, *, permutations: int = 4999, seed: int = 0) -> list[ClaimRow]:
+    """All claims of a study, the primary test first.
+
+    Per arm and method: H1a at the lowest level of evidence, H2 over its levels, and H1b in the main arm where
+    models differ in a dial; a control's arm has its equivalence test alone.
+    """
+    table, by_dial = pairs_table(study), pairs_table(study, "dial")
+    rows: list[ClaimRow] = []
+    if len(table):
+        order = ["main", "random_init", "swapped", "one_sided"]
+        groups = dict(list(table.groupby(["arm", "method"])))
+        for arm, method in sorted(groups, key=lambda k: (order.index(k[0]) if k[0] in order else 9, k)):
+            cells = groups[arm, method]
+            if arm in CONTROLS:
+                rows += [_control(arm, method, part) for _, part in cells.groupby("evidence")]
+                continue
+            test = _Test(arm, method, permutations, seed)
+            rows += _h1a(test, cells)
+            rows += (_h2 if cells["evidence"].nunique() > 1 else _one_level)(test, cells)
+            if arm == "main":
+                dials = by_dial[(by_dial["arm"] == arm) & (by_dial["method"] == method)]
+                rows += _h1b(test, dials)
+    return _judged(rows, primary_claim(study))
+
+
+def _judged(rows: list[ClaimRow], named: dict[str, str]) -> list[ClaimRow]:
+    """Flag the one primary test and correct all the others."""
+    keys = ("claim", "arm", "method", "statistic", "pairs")
+    match = [i for i, row in enumerate(rows) if all(getattr(row, k) == named[k] for k in keys if k in named)]
+    if match:
+        first = replace(rows[match[0]], primary=True)
+    else:
+        note = "the study's primary test has no runs: " + ", ".join(named[k] for k in keys if k in named)
+        nothing = Estimate(math.nan, math.nan, math.nan, math.nan, 0, 0, 0, 0, 0, note)
+        claim, arm, method, statistic, pairs = (named.get(k, "") for k in keys)
+        first = ClaimRow(claim, arm, method, pairs, statistic, "", "", "", nothing, UNKNOWN, primary=True)
+    rest = [row for i, row in enumerate(rows) if i not in match[:1]]
+    corrected = holm([row.estimate.p for row in rest])
+    return [first, *(replace(row, p_holm=p) for row, p in zip(rest, corrected, strict=True))]

@@ -1,0 +1,83 @@
+"""Tables as plain text."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from textwrap import wrap
+from typing import Any
+
+from analysis.claims import ClaimRow
+
+LEGEND = """x: relative extractability, log2(bits target / bits spurious); above 0: the spurious feature is easier
+slope: U per unit of x; auc: does x tell U above 0.5 from below; H2: Spearman with ordinal scores
+p: permutation of families, two-sided; intervals over families, 95 % (controls 90 %)
+n: families/features/pairs/models/seeds"""
+
+
+def cell(value: object) -> str:
+    """A value as a reader wants it: three decimals at most, a dash for what is not known."""
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return "-"
+    if isinstance(value, float):
+        return "<.001" if 0 < value < 0.001 else f"{value:.3f}".rstrip("0").rstrip(".")
+    return "yes" if value is True else "" if value is False else str(value)
+
+
+def text_table(rows: Sequence[Mapping[str, Any]], columns: Iterable[str] | None = None) -> str:
+    """Rows as aligned text, numbers to the right; a line that says so when there are none."""
+    if not rows:
+        return "(no rows)"
+    names = list(columns or rows[0])
+    cells = [[cell(row.get(name)) for name in names] for row in rows]
+    numeric = [all(isinstance(row.get(name), int | float | None) for row in rows) for name in names]
+    widths = [max(len(name), *(len(line[i]) for line in cells)) for i, name in enumerate(names)]
+
+    def line(values: Sequence[str]) -> str:
+        padded = (
+            v.rjust(w) if right else v.ljust(w) for v, w, right in zip(values, widths, numeric, strict=True)
+        )
+        return "  ".join(padded).rstrip()
+
+    return "\n".join([line(names), line(["-" * width for width in widths]), *map(line, cells)])
+
+
+def n_of(row: ClaimRow) -> str:
+    """n as families / features / pairs / models / seeds."""
+    e = row.estimate
+    return f"{e.n_families}/{e.n_features}/{e.n_pairs}/{e.n_models}/{e.n_seeds}"
+
+
+def claims_text(rows: Sequence[ClaimRow], width: int = 110) -> str:
+    """The claims as text: a line each, grouped by arm and method, with notes on what cannot be estimated."""
+    blocks = []
+    for title in dict.fromkeys(_title(row) for row in rows):
+        block = [row for row in rows if _title(row) == title]
+        notes: dict[str, int] = {}
+        lines = []
+        for row in block:
+            e = row.estimate
+            mark = f"[{notes.setdefault(e.note, len(notes) + 1)}]" if e.note else ""
+            lines.append(
+                {"claim": row.claim, "pairs": row.pairs, "statistic": row.statistic, "x": row.x}
+                | {
+                    "given": row.given,
+                    "value": e.value,
+                    "low": e.low,
+                    "high": e.high,
+                    "p": e.p,
+                    "p Holm": row.p_holm,
+                    "n": n_of(row),
+                }
+                | {"status": row.status, "note": mark}
+            )
+        parts = [title, text_table(lines)]
+        abouts: dict[str, None] = dict.fromkeys(f"{row.claim}: {row.about}" for row in block if row.about)
+        parts += [f"[{number}] {note}" for note, number in notes.items()]
+        parts += ["\n".join(wrap(about, width, subsequent_indent="    ")) for about in abouts]
+        blocks.append("\n".join(parts))
+    return "\n\n".join([*blocks, LEGEND])
+
+
+def _title(row: ClaimRow) -> str:
+    return "Primary test" if row.primary else f"Arm {row.arm}, method {row.method}"
