@@ -6,11 +6,11 @@ import contextlib
 import os
 import signal
 import sys
-from argparse import Namespace
+from argparse import Action, Namespace
 from collections.abc import Sequence
 from importlib import import_module
 from types import FrameType
-from typing import Any
+from typing import Any, NoReturn
 
 from proclivity.answer import Answer, as_json
 from proclivity.arguments import Parser, add_fields
@@ -59,7 +59,7 @@ def parser() -> Parser:
     top = Parser(
         prog="proclivity", description="Which feature will a language model use after you fine-tune it?"
     )
-    top.add_argument("--version", action="version", version=_Version())
+    top.add_argument("--version", action=_Version, nargs=0, help="print versions and exit")
     commands = top.add_subparsers(metavar="COMMAND", required=True)
     _tasks(_group(commands, "tasks", "what is asked"))
     _models(_group(commands, "models", "who is asked"))
@@ -73,13 +73,14 @@ def parser() -> Parser:
     return top
 
 
-class _Version(str):
-    """Found out only when it is shown."""
+class _Version(Action):
+    """Versions, found out only when they are shown."""
 
-    def __mod__(self, _: object) -> str:
+    def __call__(self, *_: object) -> NoReturn:
         from proclivity.manifest import versions
 
-        return versions()
+        print(versions())
+        raise SystemExit(0)
 
 
 def _group(commands: Any, name: str, about: str) -> Any:

@@ -5,28 +5,39 @@ from __future__ import annotations
 from argparse import Namespace
 from pathlib import Path
 
-from proclivity.answer import Answer
+from proclivity.answer import Answer, plain
 
 
 def analyze(arguments: Namespace) -> Answer:
     answers = {folder: claims_of(Path(folder)) for folder in arguments.folder}
-    if len(answers) == 1:
-        return next(iter(answers.values()))
-    text = "\n\n".join(f"{folder}\n{answer.text}" for folder, answer in answers.items())
+    text = "\n\n".join(f"{folder}\n\n{answer.text}" for folder, answer in answers.items())
     return Answer({folder: answer.data for folder, answer in answers.items()}, text)
 
 
 def claims_of(folder: Path) -> Answer:
-    """The claim tables of a study folder, and what of it could not be read."""
+    """The claim tables of a study folder, what was left out of them, and what could not be read."""
     from analysis import read_study
-    from analysis.claims import claims, render
+    from analysis.claims import claims, exclusions, learnt_share
+    from analysis.tables import claims_text, text_table
 
     study = read_study(folder)
-    found = claims(study)
-    problems = "".join(f"\nnot read: {problem}" for problem in study.problems)
-    return Answer(
-        {"study": study.name, "claims": found, "problems": study.problems}, render(found) + problems
-    )
+    rows = claims(study)
+    left_out = plain(exclusions(study))
+    learnt = plain(learnt_share(study))
+    data = {
+        "study": study.name,
+        "claims": [row.to_dict() for row in rows],
+        "left_out": left_out,
+        "learnt": learnt,
+        "problems": study.problems,
+    }
+    parts = [
+        claims_text(rows),
+        "Left out at the lowest evidence, by rule\n" + text_table([row for row in left_out if row["runs"]]),
+        "Learnt at the lowest evidence, of pairs with both features learnable\n" + text_table(learnt),
+        *(f"not read: {problem}" for problem in study.problems),
+    ]
+    return Answer(data, "\n\n".join(parts))
 
 
 def figures(arguments: Namespace) -> Answer:
@@ -38,6 +49,8 @@ def figures(arguments: Namespace) -> Answer:
 def draw(folder: Path, out: Path) -> list[Path]:
     """Draw a study's figures; their paths."""
     from analysis import read_study
+
+    study = read_study(folder)
     from figures import draw_cruz2023
 
-    return list(draw_cruz2023(read_study(folder), out))
+    return list(draw_cruz2023(study, out))

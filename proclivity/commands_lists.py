@@ -43,10 +43,10 @@ def tasks_show(arguments: Namespace) -> Answer:
 
 
 def tasks_validate(arguments: Namespace) -> Answer:
-    from tasks.validate import validate
-
     if bool(arguments.task) == arguments.all:
         raise UserError("give tasks to validate, or --all")
+    from tasks.validate import validate
+
     names = list_tasks() if arguments.all else arguments.task
     problems: dict[str, list[str]] = {}
     with step_bar() as progress:

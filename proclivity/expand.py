@@ -43,7 +43,9 @@ def expand(
     """
     pairs = draw_pairs(study, catalogue)
     runs = list(_once(run for arm in study.arms for run in _runs(study, arm, pairs, validate)))
-    return [*_once(probe for run in runs for probe in _probes(study, run)), *runs]
+    inputs = {(base_of(run["model"]), run["task"]): run["model"] for run in reversed(runs)}
+    probes = (probe for run in runs for probe in _probes(study, run, inputs))
+    return [*_once(probes), *runs]
 
 
 def _runs(study: Study, name: str, pairs: list[str], validate: ValidateSettings | None) -> Iterator[Config]:
@@ -90,7 +92,12 @@ def _settings(study: Study, arm: str, method: str, validate: ValidateSettings | 
     return validate(settings, "settings") if validate else settings
 
 
-def _probes(study: Study, run: Config) -> Iterator[Config]:
+def base_of(model: str) -> str:
+    """A model's name without its parameters: models of one base read the same tokens."""
+    return model.partition(":")[0]
+
+
+def _probes(study: Study, run: Config, inputs: Mapping[tuple[str, str], str]) -> Iterator[Config]:
     probe = study.probe
     cell = {
         "job": "probe",
@@ -111,7 +118,9 @@ def _probes(study: Study, run: Config) -> Iterator[Config]:
     if "untrained" in probe.inputs:
         yield {**cell, "init": "random"}
     if "raw" in probe.inputs:
-        yield {**cell, "init": "pretrained", "input": "raw"}
+        # The raw tokens are the same for all models of a base, so they are probed once.
+        model = inputs[base_of(run["model"]), run["task"]]
+        yield {**cell, "model": model, "init": "pretrained", "input": "raw"}
 
 
 def swap(pair: str) -> str:

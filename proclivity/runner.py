@@ -16,7 +16,7 @@ from proclivity.pool import Attempt, Workers, one_line
 from proclivity.progress import Tick, job_bar
 from proclivity.store import DISPLAY_ONLY, Store, job_key
 
-KILLED = "its worker process was killed, twice (out of memory?)"
+KILLED = "its worker process was killed, also when it ran alone (out of memory?)"
 POLL_S = 0.2
 """Seconds between looks at what another runner on the folder has finished."""
 

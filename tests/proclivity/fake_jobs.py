@@ -1,0 +1,93 @@
+"""Jobs that cost nothing, in place of proclivity.jobs: what a run does is told by the name of its method."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import signal
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from analysis.schema import ProbeRecord, RunRecord
+from tasks.errors import UserError, unknown
+
+
+@dataclass(frozen=True)
+class SETTINGS:
+    steps: int = field(default=10, metadata={"help": "optimiser steps"})
+    seconds: float = field(default=0.0, metadata={"help": "how long a job sleeps"})
+    learning_rate: float = field(default=1e-3, metadata={"help": "peak, 100% of it"})
+
+
+@dataclass(frozen=True)
+class JobResult:
+    records: list[dict[str, Any]]
+    log: list[dict[str, Any]] | None = None
+
+
+METHODS = ("rloo", "sft", "raises", "dies", "dies_once", "prints", "incomplete", "not_json")
+
+
+def validate_settings(settings: Mapping[str, Any], where: str) -> dict[str, Any]:
+    complete = dataclasses.asdict(SETTINGS(**settings))
+    if complete["steps"] < 1:
+        raise UserError(f"{where}.steps: must be 1 or more")
+    return complete
+
+
+def fingerprint(config: Mapping[str, Any]) -> dict[str, str]:
+    if config["job"] == "run" and config["method"] not in METHODS:
+        raise unknown("method", config["method"], METHODS)
+    return {"source": os.environ.get("FAKE_SOURCE", "1")}
+
+
+def prepare(configs: Sequence[Mapping[str, Any]], progress: Any) -> None:
+    progress("preparing", 1, 1)
+
+
+def estimate(config: Mapping[str, Any]) -> float:
+    return 1.5
+
+
+def learnability(configs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    return []
+
+
+def note(line: str) -> None:
+    """One line in the ledger: what was begun and what was finished, by whom."""
+    if "FAKE_LEDGER" in os.environ:
+        with open(os.environ["FAKE_LEDGER"], "a") as file:
+            file.write(line + "\n")
+
+
+def execute(config: Mapping[str, Any]) -> JobResult:
+    method = config.get("method", "probe")
+    cell = f"{config['job']} {config['task']} {method} {config.get('evidence_rate')} {config['seed_data']}"
+    note(f"begin {os.getpid()} {cell}")
+    time.sleep(config.get("settings", {}).get("seconds", 0.0))
+    if method == "raises":
+        raise ValueError("the loss is\nnot a number")
+    if method == "dies":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if method == "dies_once":
+        died = Path(os.environ["FAKE_LEDGER"]).with_name("died")
+        if not died.exists():
+            died.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+    if method == "prints":
+        print("a library that prints")
+    kind = ProbeRecord if config["job"] == "probe" else RunRecord
+    known = {f.name for f in dataclasses.fields(kind)} - {"layers"}
+    told = {name: value for name, value in {**config.get("settings", {}), **config}.items() if name in known}
+    record = dataclasses.asdict(kind(**{**told, "wall_s": time.time()}))
+    if method == "incomplete":
+        del record["errors_both"]
+    if method == "not_json":
+        record["U"] = object()
+    note(f"end {os.getpid()} {cell}")
+    if config["job"] == "probe":
+        return JobResult([{**record, "role": role} for role in ("target", "spurious")])
+    return JobResult([record], log=[{"step": 1, "reward": 0.5}])

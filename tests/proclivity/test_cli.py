@@ -1,0 +1,141 @@
+"""The command line: quick to start, one line for a mistake, one JSON value for a machine."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from proclivity.answer import as_json, duration, size, table
+from proclivity.cli import parser
+
+Call = Callable[..., tuple[int, str, str]]
+
+HEAVY = ("torch", "transformers", "datasets", "trl", "pandas", "pyarrow", "scipy", "sklearn", "matplotlib")
+
+
+def commands(node: argparse.ArgumentParser, words: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """Every command, groups too."""
+    yield words
+    for action in node._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for name, child in action.choices.items():
+                yield from commands(child, (*words, name))
+
+
+ALL = list(commands(parser()))
+
+
+@pytest.mark.parametrize("words", ALL, ids=" ".join)
+def test_every_command_has_help(call: Call, words: tuple[str, ...]) -> None:
+    status, out, err = call(*words, "--help")
+    assert status == 0 and err == "" and out.startswith(" ".join(["usage: proclivity", *words]))
+
+
+def test_the_help_of_finetune_is_that_of_its_settings(call: Call) -> None:
+    _, out, _ = call("finetune", "--help")
+    assert "--learning-rate FLOAT" in out and "peak, 100% of it (default: 0.001)" in " ".join(out.split())
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["tasks", "ls"], ["study", "run", "--help"]])
+def test_starting_loads_nothing_heavy(environment: dict[str, str], arguments: list[str]) -> None:
+    code = (
+        "import sys\nfrom proclivity.cli import main\n"
+        f"try: main({arguments})\nexcept SystemExit: pass\n"
+        f"print([name for name in {HEAVY} if name in sys.modules], file=sys.stderr)"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+    )
+    assert ran.stderr == "[]\n" and ran.stdout
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("taks ls", "unknown command 'taks'; did you mean 'tasks'?"),
+        ("study rnu x", "unknown command 'rnu'; did you mean 'run'?"),
+        ("study run x --wokers 2", "unknown option '--wokers'; did you mean '--workers'?"),
+        ("study run x --work 2", "unknown option '--work'; did you mean '--workers'"),
+        ("reproduce cruz2032", "unknown paper 'cruz2032'; did you mean 'cruz2023'?"),
+        ("reproduce cruz2023 --scale quik", "unknown scale 'quik'; did you mean 'quick'?"),
+        ("study run x --workers two", "invalid int value: 'two'"),
+        ("study run", "the following arguments are required: FILE|NAME"),
+        ("tasks ls more", "unexpected 'more'"),
+        ("study", "required: COMMAND"),
+        ("study run nothing", "unknown study 'nothing'"),
+        ("study run small.yaml --workers -1", "no such study file"),
+        ("tasks show symbolic/first-lst-vs-contains-2", "did you mean 'symbolic/first-last-vs-contains-2'"),
+        ("tasks validate", "give tasks to validate, or --all"),
+        ("finetune --model m --task t --method rloo --stpes 3", "did you mean '--steps'"),
+        ("finetune --model m --task t --method rloo --evidence 0.7", "0.7 is outside 0 to 0.5"),
+    ],
+)
+def test_a_mistake_is_one_line(call: Call, line: str, says: str) -> None:
+    status, out, err = call(*line.split())
+    assert (status, out) == (2, "") and says in err
+    assert err.startswith("proclivity: error: ") and err.count("\n") == 1
+
+
+def test_tasks_ls(call: Call) -> None:
+    from tasks import list_tasks
+
+    assert json.loads(call("tasks", "ls", "--json")[1]) == list_tasks()
+    assert call("tasks", "ls")[1].splitlines() == list_tasks()
+
+
+def test_single_jobs_gather_in_one_folder(call: Call, tmp_path: Path) -> None:
+    """A run and a probe are records that the analysis reads; asked for again, they are not made again."""
+    from analysis import read_study
+
+    where = (
+        "--model",
+        "m",
+        "--task",
+        "symbolic/first-last-vs-contains-2",
+        "--out",
+        str(tmp_path / "out"),
+        "--json",
+    )
+    finetune = ("finetune", *where, "--method", "rloo", "--evidence", "0.1", "--steps", "7")
+    (record,) = json.loads(call(*finetune)[1])
+    assert (record["steps"], record["evidence_rate"], record["learning_rate"]) == (7, 0.1, 1e-3)
+    assert json.loads(call(*finetune)[1]) == [record]  # with the same time: it was not run again
+    assert len(json.loads(call("probe", *where)[1])) == 2
+    found = read_study(tmp_path / "out")
+    assert (len(found.runs), len(found.probes), found.problems) == (1, 2, [])
+
+
+def test_json_is_strict() -> None:
+    import numpy as np
+
+    value = {
+        "a": float("nan"),
+        "b": np.float64(0.5),
+        "c": (Path("x"), np.arange(2)),
+        3: None,
+        "d": np.bool_(True),
+    }
+    assert json.loads(as_json(value)) == {"a": None, "b": 0.5, "c": ["x", [0, 1]], "3": None, "d": True}
+
+
+def test_shown_values() -> None:
+    assert (
+        table([{"name": "a", "n": 10}, {"name": "long", "n": 0.123456}]) == "name  n\na     10\nlong  0.1235"
+    )
+    assert [duration(s) for s in (3.21, 250, 7500)] == ["3.2 s", "4 min 10 s", "2 h 5 min"]
+    assert [size(n) for n in (12, 16_000, 3_200_000_000)] == ["12 bytes", "16.0 kB", "3.2 GB"]
+
+
+def test_analyze_prints_the_claims(call: Call, write_study: Callable[..., str], tmp_path: Path) -> None:
+    out = str(tmp_path / "out")
+    call("study", "run", write_study(), "--out", out, "--workers", "0")
+    status, text, err = call("analyze", out)
+    assert (status, err) == (0, "") and text.startswith(f"{out}\n\nPrimary test\n") and "Left out" in text
+    found = json.loads(call("analyze", out, "--json")[1])[out]
+    assert found["study"] == "small" and found["problems"] == [] and found["claims"][0]["primary"] is True

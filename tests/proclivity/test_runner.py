@@ -1,0 +1,280 @@
+"""The runner through the real command line: killed, doubled, interrupted, gone on with."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+Start = Callable[..., "subprocess.Popen[str]"]
+Call = Callable[..., tuple[int, str, str]]
+Write = Callable[..., str]
+
+TIMES = ("wall_s", "started")
+
+
+def records(folder: Path) -> dict[str, Any]:
+    """Records by the name of their folder, but for times."""
+    found = {}
+    for path in sorted((folder / "runs").iterdir()):
+        value = json.loads((path / "record.json").read_text())
+        rows = value if isinstance(value, list) else [value]
+        found[path.name] = [{k: v for k, v in row.items() if k not in TIMES} for row in rows]
+    return found
+
+
+def ledger(tmp_path: Path, word: str) -> Counter[str]:
+    """How often each job was begun, or ended."""
+    path = tmp_path / "ledger"
+    lines = path.read_text().splitlines() if path.exists() else []
+    return Counter(line.split(" ", 2)[2] for line in lines if line.startswith(word))
+
+
+def workers(tmp_path: Path) -> set[int]:
+    return {int(line.split()[1]) for line in (tmp_path / "ledger").read_text().splitlines()}
+
+
+def until(condition: Callable[[], bool], seconds: float = 20) -> None:
+    limit = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < limit, "waited in vain"
+        time.sleep(0.02)
+
+
+def alive(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return False
+    return state != "Z"
+
+
+SLOW = {"steps": 10, "seconds": 0.1}
+TWELVE = {"main": {"methods": ["rloo"], "evidence": {"rates": [0, 0.1, 0.2, 0.3]}}}
+
+
+def slow_study(write_study: Write, **changes: Any) -> str:
+    """12 runs of a tenth of a second and no probes."""
+    return write_study(settings=SLOW, arms=TWELVE, probe={"inputs": []}, **changes)
+
+
+def test_equal_studies_give_equal_records(
+    call: Call, start: Start, write_study: Write, tmp_path: Path
+) -> None:
+    """In this process or in a pool, twice: the same bytes but for times."""
+    study = write_study()
+    status, _, _ = call("study", "run", study, "--out", str(tmp_path / "here"), "--workers", "0")
+    process = start("study", "run", study, "--out", str(tmp_path / "pool"), "--workers", "2")
+    out, err = process.communicate(timeout=60)
+    assert (status, process.returncode) == (0, 0), err
+    assert "15 of 15 jobs done (15 now)" in out and err == ""
+    assert records(tmp_path / "here") == records(tmp_path / "pool")
+    assert len(records(tmp_path / "here")) == 15
+
+
+def test_killed_half_way_and_run_again(call: Call, start: Start, write_study: Write, tmp_path: Path) -> None:
+    study, out = slow_study(write_study), tmp_path / "out"
+    process = start("study", "run", study, "--out", str(out), "--workers", "2")
+    until(lambda: out.joinpath("runs").is_dir() and len(list(out.joinpath("runs").iterdir())) >= 4)
+    process.kill()
+    process.communicate()
+    finished = records(out)
+    assert 4 <= len(finished) < 12
+    until(lambda: not any(map(alive, workers(tmp_path))))  # workers go when their parent is gone
+    before = ledger(tmp_path, "begin")
+
+    status, text, _ = call("study", "run", study, "--out", str(out), "--workers", "0")
+    assert status == 0 and f"({12 - len(finished)} now)" in text
+    again = ledger(tmp_path, "begin") - before
+    assert len(again) == 12 - len(finished) and set(again.values()) == {1}
+    assert not {rows[0]["task"] + str(rows[0]["evidence_rate"]) for rows in finished.values()} & {
+        cell.split()[1] + cell.split()[3] for cell in again
+    }
+    call("study", "run", study, "--out", str(tmp_path / "whole"), "--workers", "0")
+    assert records(out) == records(tmp_path / "whole")
+    assert list((out / "partial").iterdir()) == []
+
+
+def test_two_runners_share_the_work(start: Start, write_study: Write, tmp_path: Path) -> None:
+    study, out = slow_study(write_study), tmp_path / "out"
+    both = [start("study", "run", study, "--out", str(out), "--workers", "1", "--json") for _ in range(2)]
+    answers = [json.loads(process.communicate(timeout=60)[0]) for process in both]
+    assert [process.returncode for process in both] == [0, 0]
+    assert ledger(tmp_path, "begin") == ledger(tmp_path, "end")
+    assert len(ledger(tmp_path, "end")) == 12 and set(ledger(tmp_path, "end").values()) == {1}
+    assert [answer["done"] for answer in answers] == [12, 12]
+    assert sum(answer["ran"] for answer in answers) == 12 and len(records(out)) == 12
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_stopped_cleanly(call: Call, start: Start, write_study: Write, tmp_path: Path, number: int) -> None:
+    study, out = slow_study(write_study), tmp_path / "out"
+    process = start("study", "run", study, "--out", str(out), "--workers", "1")
+    until(lambda: out.joinpath("runs").is_dir() and len(list(out.joinpath("runs").iterdir())) >= 2)
+    if number == signal.SIGINT:
+        os.killpg(process.pid, number)  # as a terminal does
+    else:
+        process.send_signal(number)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert err.count("\n") == 1 and "to go on: proclivity study run" in err
+    assert not any(map(alive, workers(tmp_path)))
+    done = len(records(out))
+    status, text, _ = call("study", "run", study, "--out", str(out), "--workers", "0")
+    assert status == 0 and f"({12 - done} now)" in text
+
+
+def arms(*methods: str) -> dict[str, Any]:
+    return {"main": {"methods": list(methods), "evidence": {"rates": [0.0]}, "pairs": "first 2"}}
+
+
+def test_a_killed_worker_costs_one_retry(start: Start, write_study: Write, tmp_path: Path) -> None:
+    """A worker that dies once costs a retry, one that dies again a failed record; no other run suffers."""
+    study = write_study(arms=arms("rloo", "dies", "dies_once"), probe={"inputs": []})
+    out = tmp_path / "out"
+    process = start("study", "run", study, "--out", str(out), "--workers", "2")
+    text, err = process.communicate(timeout=60)
+    assert process.returncode == 1 and err == ""
+    assert "2 of 6 jobs failed: 2 x its worker process was killed, also when" in text
+    found = records(out)
+    outcome = {(rows[0]["method"], rows[0]["status"]) for rows in found.values()}
+    assert outcome == {("rloo", "ok"), ("dies_once", "ok"), ("dies", "failed")}
+    begun = ledger(tmp_path, "begin")
+    assert max(begun.values()) == 2
+
+
+def test_a_failed_run_is_a_record_and_the_study_goes_on(
+    call: Call, write_study: Write, tmp_path: Path
+) -> None:
+    study = write_study(arms=arms("rloo", "raises", "incomplete", "not_json"), probe={"inputs": []})
+    command = ("study", "run", study, "--out", str(tmp_path / "out"), "--workers", "0")
+    status, text, _ = call(*command)
+    assert status == 1 and "6 of 8 jobs failed" in text and "ValueError: the loss is not a number" in text
+    errors = {
+        r[0]["method"]: r[0]["error"] for name, r in records(tmp_path / "out").items() if "failed" in name
+    }
+    assert errors.keys() == {"raises", "incomplete", "not_json"}
+    assert errors["raises"].startswith("ValueError: the loss is not a number (fake_jobs.py line ")
+    assert "missing columns errors_both" in errors["incomplete"] and "not JSON" in errors["not_json"]
+
+    before = ledger(tmp_path, "begin")
+    status, text, _ = call(*command)
+    assert status == 1 and "(0 now)" in text and ledger(tmp_path, "begin") == before
+    status, text, _ = call(*command, "--retry-failed")
+    assert status == 1 and "(6 now)" in text
+    status, text, _ = call("study", "status", str(tmp_path / "out"))
+    assert status == 0 and "2 done, 6 failed, 0 to do" in text
+
+
+def test_failed_records_are_read_by_the_analysis(call: Call, write_study: Write, tmp_path: Path) -> None:
+    from analysis import read_study
+
+    study = write_study(arms=arms("rloo", "raises"))
+    call("study", "run", study, "--out", str(tmp_path / "out"), "--workers", "0")
+    found = read_study(tmp_path / "out")
+    assert found.problems == []
+    assert Counter(found.runs.status) == {"ok": 2, "failed": 2}
+    assert len(found.probes) == 2 * 3 * 2 and set(found.runs.arm) == {"main"}
+    assert found.manifest["primary"]["claim"] == "H1a" and found.manifest["primary_hash"]
+
+
+def test_a_corrupt_record_is_named_and_run_again(call: Call, write_study: Write, tmp_path: Path) -> None:
+    command = ("study", "run", write_study(), "--out", str(tmp_path / "out"), "--workers", "0")
+    call(*command)
+    whole = records(tmp_path / "out")
+    victim = sorted((tmp_path / "out" / "runs").iterdir())[4] / "record.json"
+    victim.write_text(victim.read_text()[:100])
+    _, text, _ = call("study", "status", str(tmp_path / "out"))
+    assert "14 done, 0 failed, 1 to do" in text and victim.parent.name in text
+    status, text, err = call(*command)
+    assert status == 0 and "(1 now)" in text
+    assert err.count("\n") == 1 and victim.parent.name in err and "is not JSON" in err
+    assert records(tmp_path / "out") == whole
+    assert (tmp_path / "out" / "corrupt" / f"{victim.parent.name}-1").is_dir()
+
+
+def test_records_of_other_sources_make_way(
+    call: Call, write_study: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = ("study", "run", write_study(), "--out", str(tmp_path / "out"), "--workers", "0")
+    call(*command)
+    first = records(tmp_path / "out")
+    monkeypatch.setenv("FAKE_SOURCE", "2")
+    status, text, err = call(*command)
+    assert status == 0 and "(15 now)" in text and "15 records of other sources" in err
+    assert not first.keys() & records(tmp_path / "out").keys() and len(records(tmp_path / "out")) == 15
+    assert len(list((tmp_path / "out" / "superseded").iterdir())) == 15
+
+
+def test_a_folder_of_something_else_is_refused(call: Call, write_study: Write, tmp_path: Path) -> None:
+    out = str(tmp_path / "out")
+    call("study", "run", write_study(), "--out", out, "--workers", "0")
+    other = write_study(arms={"main": {"methods": ["rloo"], "seeds": [0, 1]}})
+    status, _, err = call("study", "run", other, "--out", out, "--workers", "0")
+    assert status == 2 and err.count("\n") == 1
+    assert "another study: arms.main.evidence.rates is [0.0, 0.2] there, [0.0] here" in err
+    for folder, says in ((tmp_path, "is no study folder"), (Path(write_study()), "is not a folder")):
+        status, _, err = call("study", "run", write_study(), "--out", str(folder), "--workers", "0")
+        assert status == 2 and says in err and err.count("\n") == 1
+    for command in ("study status", "analyze", "figures"):
+        status, _, err = call(*command.split(), str(tmp_path))
+        assert status == 2 and "is not a study: it has no study.json" in err and err.count("\n") == 1
+
+
+def test_names_that_do_not_exist_are_refused_before_anything_runs(
+    call: Call, write_study: Write, tmp_path: Path
+) -> None:
+    primary = {"claim": "H1a", "arm": "main", "statistic": "s", "test": "t", "pairs": "all"}
+    cases = [
+        ({"settings": {"stpes": 3}}, "settings.stpes: unknown setting 'stpes'; did you mean 'steps'"),
+        ({"settings": {"steps": 0}}, "settings.steps: must be 1 or more"),
+        (
+            {"arms": {"main": {"methods": ["rlo"]}}, "primary": {**primary, "method": "rlo"}},
+            "unknown method 'rlo'; did you mean 'rloo'?",
+        ),
+        ({"pairs": {"list": ["symbolic/frst-last-vs-contains-2"]}}, "'symbolic/first-last-vs-contains-2'"),
+        ({"pairs": {"draw": 3, "from": "symbols"}}, "0 tasks begin with 'symbols/'"),
+    ]
+    for changes, says in cases:
+        status, _, err = call("study", "run", write_study(**changes), "--out", str(tmp_path / "out"))
+        assert status == 2 and says in err and "small.yaml" in err and err.count("\n") == 1, err
+    assert not (tmp_path / "out").exists()
+
+
+def test_json_is_all_there_is_on_standard_output(start: Start, write_study: Write, tmp_path: Path) -> None:
+    study = write_study(arms=arms("rloo", "prints"), probe={"inputs": []})
+    process = start("study", "run", study, "--out", str(tmp_path / "out"), "--workers", "1", "--json")
+    out, err = process.communicate(timeout=60)
+    assert json.loads(out)["done"] == 4 and err.count("a library that prints") == 2
+
+
+def test_full_disk_ends_the_study_in_one_line(
+    call: Call, write_study: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from proclivity import store
+
+    write_json, written = store._write_json, []
+
+    def full(path: Path, value: object) -> None:
+        written.append(path)
+        if len(written) > 5:
+            path.write_text('{"half')
+            raise OSError(28, "No space left on device")
+        write_json(path, value)
+
+    monkeypatch.setattr(store, "_write_json", full)
+    command = ("study", "run", write_study(), "--out", str(tmp_path / "out"), "--workers", "0")
+    status, out, err = call(*command)
+    assert (status, out, err.count("\n")) == (2, "", 1) and "no space left on device" in err
+    assert len(records(tmp_path / "out")) == 5
+    monkeypatch.setattr(store, "_write_json", write_json)
+    status, out, _ = call(*command)
+    assert status == 0 and "(10 now)" in out

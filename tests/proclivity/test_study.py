@@ -1,0 +1,215 @@
+"""Study files: strict reading, and the grid that comes of them."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from proclivity.expand import draw_pairs, expand, swap
+from proclivity.study import Study, list_studies, load_study, study_from
+from tasks.errors import UserError
+
+CATALOGUE = [f"symbolic/a{i}-vs-b{i}" for i in range(20)] + ["english/x-vs-y"]
+
+
+BASE = """name: small
+paper: cruz2023
+question: Does it run?
+scale: smoke
+primary: {claim: H1a, arm: main, method: rloo, statistic: spearman, test: family_permutation, pairs: all}
+models: [embedded/symbols]
+pairs: {draw: 3, seed: 1, from: symbolic}
+probe:
+  n: 2000
+arms:
+  main:
+    methods: [rloo]
+    seeds: [0]
+    evidence:
+      kind: symmetric
+      rates: [0, 0.2]
+"""
+
+
+def study(**changes: Any) -> Study:
+    return study_from({**yaml.safe_load(BASE), **changes}, "small.yaml")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line", "says"),
+    [
+        ("question:", "qestion:", 3, "did you mean 'question'"),
+        ("    methods:", "    method:", 12, "arms.main.method: unknown key 'method'; did you mean 'methods'"),
+        ("scale: smoke", "scale: smok", 4, "did you mean 'smoke'"),
+        ("n: 2000", "n: many", 9, "probe.n: must be a whole number, not 'many'"),
+        ("n: 2000", "n: 2", 9, "probe.n: must be 8 or more"),
+        ("n: 2000", "n: true", 9, "must be a whole number, not True"),
+        ("seeds: [0]", "seeds: 0", 13, "arms.main.seeds: must be a list, not 0"),
+        ("seeds: [0]", "seeds: [-1]", 13, "arms.main.seeds"),
+        ("0.2", "0.7", 16, "arms.main.evidence.rates: evidence 0.7 is outside 0 to 0.5"),
+        ("0.2", "-0.1", 16, "outside 0 to 0.5"),
+        ("symmetric", "symetric", 14, "did you mean 'symmetric'"),
+        ("arm: main", "arm: mian", 5, "primary: unknown arm 'mian'; did you mean 'main'"),
+        ("method: rloo", "method: sft", 5, "unknown method of its arm 'sft'"),
+        (", pairs: all}", "}", 5, "primary: 'pairs' is missing"),
+        ("draw: 3", "draw: 0", 7, "give either 'draw'"),
+        ("from: symbolic", "form: symbolic", 7, "did you mean 'from'"),
+        ("models: [embedded/symbols]", "models: [[embedded/symbols]]", 6, "assign: all takes names"),
+        ("models: [embedded/symbols]", "models: embedded/symbols", 6, "must be a list"),
+        ("    seeds: [0]", "    pairs: half", 13, "must be 'all' or 'first N'"),
+        ("scale: smoke", "scale: smoke\nname: again", 5, "'name' is given twice"),
+        ("seeds: [0]", "seeds: [0", 14, "not YAML"),
+    ],
+)
+def test_a_mistake_is_one_line_with_its_place(
+    tmp_path: Path, old: str, new: str, line: int, says: str
+) -> None:
+    assert old in BASE
+    path = tmp_path / "small.yaml"
+    path.write_text(BASE.replace(old, new, 1))
+    with pytest.raises(UserError) as caught:
+        load_study(path)
+    message = str(caught.value)
+    assert message.startswith(f"{path} line {line}: ") and says in message and "\n" not in message
+
+
+def test_a_right_file_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "small.yaml"
+    path.write_text(BASE.replace("0.2", "1e-2"))
+    found, _ = load_study(path)
+    assert found.arms["main"].evidence.rates == (0.0, 0.01)
+    assert found.pairs.from_ == "symbolic"
+
+
+def test_an_unknown_study_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="unknown study 'cruz'"):
+        load_study("cruz")
+    with pytest.raises(UserError, match="no such study file"):
+        load_study(tmp_path / "none.yaml")
+
+
+@pytest.mark.parametrize("name", list_studies())
+def test_shipped_studies_expand(name: str) -> None:
+    found, _ = load_study(name)
+    assert found.name == name
+    assert {c["job"] for c in expand(found)} == {"run", "probe"}
+
+
+def test_definition_survives_json() -> None:
+    original = study(
+        assign="rotate", models=[["m:seed=0", "m:seed=1"], ["n"]], settings={"steps": {"rloo": 3}}
+    )
+    assert study_from(json.loads(json.dumps(original.definition())), "study.json") == original
+
+
+@given(seed=st.integers(0, 10**6), draw=st.integers(1, 19))
+def test_a_smaller_draw_begins_a_larger_one(seed: int, draw: int) -> None:
+    small = draw_pairs(study(pairs={"draw": draw, "seed": seed}), CATALOGUE)
+    large = draw_pairs(study(pairs={"draw": draw + 1, "seed": seed}), list(reversed(CATALOGUE)))
+    assert large[:draw] == small and len(set(large)) == draw + 1
+    assert set(large) <= set(CATALOGUE[:-1])
+
+
+def test_the_draw_is_uniform() -> None:
+    """Over 600 seeds each of 20 pairs is drawn 150 times in expectation, with a standard deviation of 10.6."""
+    drawn = Counter(
+        pair for seed in range(600) for pair in draw_pairs(study(pairs={"draw": 5, "seed": seed}), CATALOGUE)
+    )
+    assert len(drawn) == 20 and all(abs(n - 150) < 5 * 10.6 for n in drawn.values())
+
+
+def test_too_large_a_draw_and_an_unknown_task_are_refused() -> None:
+    with pytest.raises(UserError, match="fewer than 21"):
+        draw_pairs(study(pairs={"draw": 21}), CATALOGUE)
+    with pytest.raises(UserError, match=r"did you mean 'symbolic/a1-vs-b1'"):
+        draw_pairs(study(pairs={"list": ["symbolic/a1-vs-b"]}), CATALOGUE)
+
+
+def jobs(**changes: Any) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    found = expand(study(**changes), catalogue=CATALOGUE)
+    return [c for c in found if c["job"] == "probe"], [c for c in found if c["job"] == "run"]
+
+
+def test_probes_come_first_and_cover_every_run() -> None:
+    arms = {
+        "main": {"methods": ["rloo", "sft"], "seeds": [0, 1], "evidence": {"rates": [0, 0.1]}},
+        "random_init": {"methods": ["rloo"], "init": "random", "pairs": "first 2"},
+        "swapped": {"methods": ["rloo"], "swapped": True, "pairs": "first 1"},
+    }
+    found = expand(study(arms=arms), catalogue=CATALOGUE)
+    kinds = [c["job"] for c in found]
+    assert kinds == sorted(kinds)
+    probed = [(c["model"], c["init"], c["task"], c["input"]) for c in found if c["job"] == "probe"]
+    assert len(set(probed)) == len(probed) == 3 * 4  # three pairs, one of them swapped too
+    for run in (c for c in found if c["job"] == "run"):
+        for init, form in ((run["init"], "model"), ("random", "model"), ("pretrained", "raw")):
+            assert (run["model"], init, run["task"], form) in probed
+    assert kinds.count("run") == 3 * 2 * 2 * 2 + 2 + 1
+    assert expand(study(arms=arms), catalogue=CATALOGUE) == found
+
+
+def test_rotation_visits_the_groups_at_one_place() -> None:
+    models = [[f"m:dial={dial},seed={seed}" for seed in range(3)] for dial in "ab"]
+    arms = {"main": {"methods": ["rloo"], "seeds": [0, 1]}}
+    probes, runs = jobs(models=models, assign="rotate", arms=arms, pairs={"draw": 6})
+    by_pair: dict[str, list[str]] = {}
+    for run in runs:
+        by_pair.setdefault(run["task"], []).append(run["model"])
+    raw = [(p["task"], p["model"]) for p in probes if p["input"] == "raw"]
+    assert raw == [(task, models[0]) for task, models in by_pair.items()]
+    assert list(by_pair.values()) == [[f"m:dial={d},seed={i % 3}" for d in "ab"] for i in range(6)]
+
+
+def test_a_cell_in_two_arms_is_one_job() -> None:
+    arms = {
+        "main": {"methods": ["rloo"], "evidence": {"rates": [0, 0.2]}},
+        "again": {"methods": ["rloo"], "evidence": {"rates": [0.2, 0.4]}},
+    }
+    _, runs = jobs(arms=arms)
+    assert Counter((r["arm"], r["evidence_rate"]) for r in runs) == {
+        ("main", 0.0): 3,
+        ("main", 0.2): 3,
+        ("again", 0.4): 3,
+    }
+
+
+def test_a_setting_may_differ_by_method_and_by_arm() -> None:
+    settings = {"steps": 10, "learning_rate": {"rloo": 1e-3, "sft": 5e-4}}
+    arms = {
+        "main": {"methods": ["rloo", "sft"]},
+        "long": {"methods": ["rloo"], "settings": {"steps": 20}},
+    }
+    _, runs = jobs(settings=settings, arms=arms)
+    assert {
+        (r["arm"], r["method"], r["settings"]["steps"], r["settings"]["learning_rate"]) for r in runs
+    } == {
+        ("main", "rloo", 10, 1e-3),
+        ("main", "sft", 10, 5e-4),
+        ("long", "rloo", 20, 1e-3),
+    }
+    with pytest.raises(UserError, match=r"settings.learning_rate: gives no value for sft"):
+        jobs(settings={"learning_rate": {"rloo": 1}}, arms=arms)
+
+
+@given(st.sampled_from(["", ":length=8", ":vocabulary=16,length=8"]))
+def test_swapping_twice_changes_nothing(parameters: str) -> None:
+    name = f"symbolic/first-last-vs-contains-2{parameters}"
+    assert swap(name) == f"symbolic/contains-2-vs-first-last{parameters}"
+    assert swap(swap(name)) == name
+
+
+def test_dry_run_says_what_would_run(call: Callable[..., Any], write_study: Callable[..., str]) -> None:
+    status, out, _ = call("study", "run", write_study(), "--dry-run", "--workers", "1", "--json")
+    plan = json.loads(out)
+    assert status == 0 and (plan["runs"], plan["probes"], len(plan["pairs"])) == (6, 9, 3)
+    assert plan["seconds"] == pytest.approx(15 * 1.5)
+    status, out, _ = call("study", "run", write_study(), "--dry-run")
+    assert status == 0 and all(pair in out for pair in plan["pairs"]) and "family_permutation" in out
