@@ -102,10 +102,7 @@ def cache_clear(arguments: Namespace) -> Answer:
     paths = _cached()
     total = sum(map(_bytes, paths))
     for path in paths:
-        if path.is_dir():
-            shutil.rmtree(path)
-        else:
-            path.unlink()
+        shutil.rmtree(path)
     return Answer({"removed": [path.name for path in paths], "bytes": total}, f"removed {size(total)}")
 
 
@@ -116,9 +113,9 @@ def _cache() -> Path:
 
 
 def _cached() -> list[Path]:
-    return sorted(_cache().iterdir()) if _cache().is_dir() else []
+    # Only what was certainly put there by us: the cache may have been pointed at a folder with other things.
+    return sorted(path.parent for path in _cache().glob("models/*/recipe.json"))
 
 
 def _bytes(path: Path) -> int:
-    files = path.rglob("*") if path.is_dir() else [path]
-    return sum(file.stat().st_size for file in files if file.is_file())
+    return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())

@@ -94,7 +94,8 @@ def _do(arguments: Namespace, config: dict[str, Any]) -> Answer:
         composition.jobs().prepare([config], progress)
     try:
         result = composition.execute(f"{composition.JOBS}:execute", config)
-    except (ValueError, FloatingPointError, ArithmeticError) as e:
+    except (ArithmeticError, RuntimeError, MemoryError) as e:
+        # Divergence or too little memory: an outcome of this run rather than a bug.
         raise UserError(one_line(e)) from e
     records = [stamp(record, job) for record in plain(result.records)]
     if store:

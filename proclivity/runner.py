@@ -40,6 +40,10 @@ class Tally:
     failed: dict[str, str] = field(default_factory=dict)
     """Key and reason of each failed job."""
 
+    @property
+    def settled(self) -> int:
+        return self.done + len(self.failed)
+
 
 def run_jobs(
     store: Store, jobs: Sequence[Job], execute: str, *, workers: int = 1, retry_failed: bool = False
@@ -51,8 +55,9 @@ def run_jobs(
     """
     run = _Run(store, jobs, Workers(workers, execute), retry_failed)
     try:
-        with job_bar("jobs", run.tally.total, run.tally.done) as tick:
-            run.until_done(tick)
+        if run.waiting:
+            with job_bar("jobs", run.tally.total, run.tally.settled) as tick:
+                run.until_done(tick)
     finally:
         run.workers.kill()
         store.claims.close()
@@ -97,7 +102,7 @@ class _Run:
                     self._settle(job, future)
             elif self.waiting:
                 time.sleep(POLL_S)  # another runner is at work on what is left
-            tick(self.tally.done + len(self.tally.failed), len(self.tally.failed))
+            tick(self.tally.settled, len(self.tally.failed))
 
     def _fill(self) -> None:
         if self.suspects:

@@ -197,7 +197,7 @@ def full_disk(folder: Path) -> Iterator[None]:
     except OSError as e:
         if e.errno in (errno.ENOSPC, errno.EDQUOT):
             raise UserError(
-                f"{folder}: {(e.strerror or 'no space left').lower()}; nothing finished is lost, "
+                f"{folder}: {os.strerror(e.errno).lower()}; nothing finished is lost, "
                 "free some space and give the same command again"
             ) from e
         raise

@@ -196,9 +196,8 @@ def _plain(value: Any) -> Any:
 def list_studies() -> list[str]:
     """Names of the shipped studies."""
     folder = resources.files("proclivity") / "studies"
-    return sorted(
-        entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml")
-    )
+    names = [entry.name for entry in folder.iterdir()] if folder.is_dir() else []
+    return sorted(name.removesuffix(".yaml") for name in names if name.endswith(".yaml"))
 
 
 def load_study(name: str | Path) -> tuple[Study, Document]:

@@ -139,3 +139,21 @@ def test_analyze_prints_the_claims(call: Call, write_study: Callable[..., str], 
     assert (status, err) == (0, "") and text.startswith(f"{out}\n\nPrimary test\n") and "Left out" in text
     found = json.loads(call("analyze", out, "--json")[1])[out]
     assert found["study"] == "small" and found["problems"] == [] and found["claims"][0]["primary"] is True
+
+
+def test_reproduce_runs_tells_and_draws(
+    call: Call, write_study: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from proclivity import commands_analysis, commands_study
+    from proclivity.study import load_study
+
+    small, asked = load_study(write_study()), []
+    monkeypatch.setattr(commands_study, "load_study", lambda name: asked.append(name) or small)
+    monkeypatch.setattr(commands_analysis, "draw", lambda folder, out: [out / "use.png"])
+    monkeypatch.chdir(tmp_path)
+    status, text, err = call("reproduce", "cruz2023", "--scale", "smoke", "--workers", "0")
+    assert (status, err, asked) == (0, "", ["cruz2023-smoke"])
+    assert text.startswith("Primary test\n") and "out/small/figures/use.png" in text
+    found = json.loads(call("reproduce", "cruz2023", "--scale", "smoke", "--workers", "0", "--json")[1])
+    assert found["figures"] == ["out/small/figures/use.png"] and found["failed"] == {}
+    assert len(list((tmp_path / "out" / "small" / "runs").iterdir())) == 15

@@ -119,7 +119,7 @@ def test_a_smaller_draw_begins_a_larger_one(seed: int, draw: int) -> None:
 
 
 def test_the_draw_is_uniform() -> None:
-    """Over 600 seeds each of 20 pairs is drawn 150 times in expectation, with a standard deviation of 10.6."""
+    """Over 600 seeds each of 20 pairs is drawn 150 times in expectation, standard deviation 10.6."""
     drawn = Counter(
         pair for seed in range(600) for pair in draw_pairs(study(pairs={"draw": 5, "seed": seed}), CATALOGUE)
     )
