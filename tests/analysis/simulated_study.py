@@ -6,7 +6,6 @@ import dataclasses
 from dataclasses import asdict
 
 import numpy as np
-import pandas as pd
 from scipy.stats import norm
 
 from analysis.records import COLUMNS, LEARNABILITY, ProbeRecord, RunRecord, Study, frame
@@ -96,26 +95,3 @@ def simulate(
     manifest = {"name": "simulated", "primary": primary or {}, "definition": {"probe": {"n": 2000}}}
     learnt = frame(tried if learnability else [], LEARNABILITY)
     return Study("simulated", manifest, table(runs, "run"), table(probes, "probe"), learnt, [])
-
-
-def dyadic_table(rng, families, pairs, *, effect=0.0, copies=1, noise=0.5, wobble=0.15, select=False):
-    """A sparse dyadic table: y has target and spurious family effects of its own, and `effect` of x.
-
-    `effect` is the correlation of x and y on the latent scale; `copies` near copies of every family pair;
-    with `select` pairs of two hard features are missing, so that the design depends on x.
-    """
-    f, a, b = rng.normal(size=(3, families))
-    cells = [(t, s) for t in range(families) for s in range(families) if t != s]
-    if select:
-        cells = [(t, s) for t, s in cells if not (f[t] > 0.3 and f[s] > 0.3)]
-    drawn = rng.permutation(len(cells))[: max(1, pairs // copies)]
-    t, s = np.repeat(np.array([cells[i] for i in drawn]), copies, axis=0).T
-    n = len(t)
-    own = (a[t] + b[s] + noise * rng.normal(size=n)) / np.sqrt(2 + noise**2)
-    y = norm.cdf(effect * (f[t] - f[s]) / np.sqrt(2) + np.sqrt(1 - effect**2) * own)
-    copy = np.arange(n) % copies
-    return pd.DataFrame({
-        "target_family": t, "spurious_family": s, "y": y,
-        "target": [f"{i}-{c}" for i, c in zip(t, copy, strict=True)], "spurious": [f"{i}-0" for i in s],
-        "x_target": f[t] + wobble * rng.normal(size=n), "x_spurious": f[s] + wobble * rng.normal(size=n),
-    })  # fmt: skip

@@ -1,0 +1,191 @@
+"""Claims of simulated studies with a known truth, and of studies too poor to say anything."""
+
+import dataclasses
+import json
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from analysis.claims import claims
+from analysis.pairs import RULES, exclusions, learnt_share, lowest, pairs_table
+from analysis.records import read_study, write_compact
+from analysis.tables import claims_text, text_table
+from tests.analysis.simulated_study import simulate
+
+FEW = {"permutations": 499}
+
+
+def pick(rows, claim, pairs="primary", statistic="spearman", x="bits", arm="main", method="rloo", given=""):
+    (row,) = [
+        r for r in rows
+        if (r.claim, r.pairs, r.statistic, r.x, r.arm, r.method, r.given)
+        == (claim, pairs, statistic, x, arm, method, given)
+    ]  # fmt: skip
+    return row
+
+
+def test_a_planted_effect_is_found_everywhere_it_is_and_nowhere_else():
+    rows = claims(
+        simulate(families=20, pairs=120, arms=("main", "random_init", "random_reward"), dials=("a", "b")),
+        **FEW,
+    )
+    for claim in ("H1a", "H1b", "H2"):
+        row = pick(rows, claim)
+        assert row.estimate.value > 0.5 and row.estimate.p < 0.05 and row.status == "same direction", claim
+    assert pick(rows, "H1a", statistic="slope").status == "same direction"
+    assert pick(rows, "H1a", statistic="auc").estimate.value > 0.7
+    given = pick(rows, "H1a", statistic="partial spearman", given="untrained and raw bits")
+    assert given.status == "same direction"
+    assert abs(pick(rows, "H1a", arm="random_init").estimate.value) < 0.5
+    controls = [r for r in rows if r.claim == "control"]
+    assert controls and all(r.status == "too small to matter" for r in controls)
+    assert [r.primary for r in rows] == [True] + [False] * (len(rows) - 1)
+
+
+def test_within_pairs_a_dial_is_told_from_what_belongs_to_the_pair():
+    """U that follows the pair but not the dial gives H1a, and no H1b."""
+    study = simulate(families=20, pairs=80, dials=("a", "b"))
+    other = study.runs.dial == "b"
+    columns = [c for c in study.runs if c.startswith("errors_")] + ["U", "B"]
+    runs = study.runs.copy()
+    runs.loc[other, columns] = runs.loc[~other, columns].to_numpy()
+    rng = np.random.default_rng(0)
+    runs["U"] = (runs["U"] + 0.01 * rng.normal(size=len(runs))).clip(0, 1)
+    rows = claims(dataclasses.replace(study, runs=runs), **FEW)
+    assert pick(rows, "H1a").estimate.p < 0.05
+    within = pick(rows, "H1b")
+    assert within.estimate.p > 0.01 and within.status == "cannot be told"
+    assert pick(rows, "H1b", statistic="slope").status == "too small to matter"
+
+
+def test_one_primary_test_and_holm_over_the_rest():
+    wanted = {"claim": "H2", "arm": "main", "method": "sft", "statistic": "spearman", "pairs": "learnable"}
+    rows = claims(simulate(methods=("rloo", "sft"), primary=wanted), **FEW)
+    assert [r.primary for r in rows].count(True) == 1
+    assert (rows[0].claim, rows[0].method, rows[0].pairs) == ("H2", "sft", "primary")
+    assert math.isnan(rows[0].p_holm)
+    for row in rows[1:]:
+        assert math.isnan(row.estimate.p) == math.isnan(row.p_holm)
+        assert math.isnan(row.p_holm) or row.p_holm >= row.estimate.p
+    missing = claims(simulate(pairs=12, primary=wanted | {"method": "ppo"}), **FEW)
+    assert missing[0].primary and "no runs" in missing[0].estimate.note and "ppo" in missing[0].estimate.note
+
+
+def test_every_pair_and_every_run_is_accounted_for():
+    study = simulate(unlearnt=0.2, failed=13)
+    left_out = exclusions(study)
+    zero = study.runs[study.runs.evidence_rate == 0]
+    assert left_out.pairs.sum() == zero.task.nunique()
+    assert left_out.runs.sum() == len(zero)
+    table = lowest(pairs_table(study))
+    assert set(table.excluded) <= {*RULES, ""}
+    assert (table.excluded == "").sum() == left_out.set_index("rule").pairs["in the primary set"]
+    share = learnt_share(study).iloc[0]
+    learnable = ~(table.target_family.eq("f1") | table.spurious_family.eq("f1"))
+    assert share.runs == table[learnable].n_ok.sum()
+    assert share.low <= share.share <= share.high < 1
+
+
+def test_rules_apply_in_their_order():
+    study = simulate(pairs=60, unlearnt=0.3)
+    probes = study.probes.copy()
+    probes["censored"] = (probes.input == "model") & (probes.init == "pretrained")
+    runs = study.runs.assign(third_accuracy=0.9)
+    f1 = study.runs.target_family.eq("f1") | study.runs.spurious_family.eq("f1")
+    tables = {
+        "as it is": study,
+        "third": dataclasses.replace(study, runs=runs),
+        "censored": dataclasses.replace(study, probes=probes, runs=study.runs.assign(third_accuracy=0.5)),
+    }
+    excluded = {name: lowest(pairs_table(s)).set_index("task").excluded for name, s in tables.items()}
+    unlearnt = study.runs[study.runs.evidence_rate == 0].groupby("task").U.count() == 0
+    unlearnable = f1.groupby(study.runs.task).first()
+    for name, last in (("third", "third feature above 0.65"), ("censored", "both features censored")):
+        assert (excluded[name][unlearnt] == "cell unlearnt").all()
+        assert (excluded[name][unlearnable & ~unlearnt] == "feature not learnable").all()
+        assert (excluded[name][~unlearnable & ~unlearnt] == last).all()
+    assert lowest(pairs_table(tables["censored"])).relative.isna().all()
+
+
+def test_use_is_averaged_over_learnt_runs_alone():
+    study = simulate(pairs=10, seeds=(0, 1, 2, 3))
+    runs = study.runs.copy()
+    spoilt = runs.index[runs.seed_tune == 3]
+    runs.loc[spoilt, ["U", "U_probability"]] = np.nan
+    table = lowest(pairs_table(dataclasses.replace(study, runs=runs)))
+    zero = runs[(runs.evidence_rate == 0) & (runs.seed_tune != 3)]
+    expected = zero.groupby("task").U.mean()
+    pd.testing.assert_series_equal(table.set_index("task").U, expected, check_names=False)
+    assert (table.n_learnt == 3).all() and (table.n_runs == 4).all()
+
+
+def test_by_dial_and_by_model_rows_hold_each_models_own_bits():
+    study = simulate(pairs=10, dials=("a", "b"))
+    table = lowest(pairs_table(study, "model"))
+    assert len(table) == 2 * len(lowest(pairs_table(study)))
+    probes = study.probes.query("input == 'model' and init == 'pretrained' and role == 'target'")
+    bits = probes.set_index(["task", "weights_hash"]).bits_per_label
+    expected = [np.log2(bits[row.task, row.weights_hash]) for row in table.itertuples()]
+    np.testing.assert_allclose(table.x_target, expected)
+    averaged = lowest(pairs_table(study)).set_index("task").x_target
+    np.testing.assert_allclose(averaged, table.groupby("task").x_target.mean())
+
+
+def poor_studies():
+    whole = simulate(pairs=30)
+    runs, probes = whole.runs, whole.probes
+    zero = runs[runs.evidence_rate == 0]
+    bare = runs[:1].assign(status="failed", task="", evidence_rate=np.nan, U=np.nan)
+    return {
+        "no record": dataclasses.replace(whole, runs=runs[:0], probes=probes[:0]),
+        "one run": dataclasses.replace(whole, runs=runs[:1]),
+        "only failed runs": dataclasses.replace(
+            whole, runs=runs.assign(status="failed", U=np.nan, B=np.nan, label="")
+        ),
+        "a failed run that knows nothing": dataclasses.replace(whole, runs=pd.concat([runs, bare])),
+        "one level": dataclasses.replace(whole, runs=zero),
+        "one seed and level": dataclasses.replace(whole, runs=zero[zero.seed_tune == 0]),
+        "no probes": dataclasses.replace(whole, probes=probes[:0]),
+        "no learnability list": dataclasses.replace(whole, learnability=whole.learnability[:0]),
+        "nothing learnt": dataclasses.replace(whole, runs=runs.assign(U=np.nan, label="unlearnt")),
+        "four families": simulate(families=4, pairs=12),
+        "only controls": simulate(pairs=3, arms=("random_reward",)),
+        "no definition": dataclasses.replace(whole, manifest={"name": "bare"}),
+    }
+
+
+@pytest.mark.parametrize("name", poor_studies())
+def test_a_poor_study_gets_words_not_a_crash(name):
+    study = poor_studies()[name]
+    rows = claims(study, permutations=99)
+    text = claims_text(rows)
+    json.dumps([row.to_dict() for row in rows], allow_nan=False)
+    text_table(exclusions(study).to_dict("records"))
+    text_table(learnt_share(study).to_dict("records"))
+    assert sum(row.primary for row in rows) == 1
+    for row in rows:
+        e = row.estimate
+        if math.isnan(e.p) and row.claim != "control":
+            assert e.note and e.note in text
+        if e.n_families < 5:
+            assert math.isnan(e.p) and row.status == "cannot be told"
+    if name in ("one run", "only failed runs", "nothing learnt", "no probes", "no record", "four families"):
+        assert all(math.isnan(row.estimate.p) for row in rows)
+    if name.startswith("one"):
+        assert "one level of evidence" in text or "no level" in text
+
+
+def test_claims_survive_the_compact_round_trip(tmp_path):
+    study = simulate(pairs=20)
+    write_compact(study, tmp_path)
+    again = read_study(tmp_path)
+    assert again.problems == []
+    assert str(claims(again, permutations=99)) == str(claims(study, permutations=99))
+
+
+def test_text_tables_line_up():
+    text = text_table([{"a": 1.23456, "b": "x"}, {"a": math.nan, "b": "long"}, {"a": 0.0001, "b": None}])
+    assert text.splitlines() == ["    a  b", "-----  ----", "1.235  x", "    -  long", "<.001  -"]
+    assert text_table([]) == "(no rows)"

@@ -1,0 +1,166 @@
+"""The test keeps its size and has power where rows are dyadic; the interval covers; row tests do neither."""
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.stats import binom, spearmanr
+
+from analysis.association import auc, mean, partial_spearman, slope, spearman
+from analysis.dyadic import dyadic_permutation, dyads
+from analysis.estimate import dyadic_jackknife, estimate, node_bootstrap
+from benchmarks.null_size import dyadic_table
+
+
+def rejections(runs, families, pairs, *, seed=0, **what):
+    rng = np.random.default_rng(seed)
+    test, rows = 0, 0
+    for i in range(runs):
+        table = dyadic_table(rng, families, pairs, **what)
+        test += dyadic_permutation(dyads(table), spearman, permutations=199, seed=i) <= 0.05
+        rows += spearmanr(table.x_target - table.x_spurious, table.y).pvalue <= 0.05
+    return test, rows
+
+
+@pytest.mark.parametrize(
+    ("families", "pairs", "what"),
+    [
+        (8, 24, {}),
+        (14, 60, {}),
+        (14, 120, {"copies": 3, "noise": 0.1}),
+        (24, 40, {"select": True}),
+    ],
+)
+def test_size_under_a_dyadic_null(families, pairs, what):
+    """Rejections stay below what a test of exactly 5 % exceeds one time in 10,000."""
+    runs = 250
+    test, _ = rejections(runs, families, pairs, **what)
+    assert test <= binom.ppf(0.9999, runs, 0.05)
+
+
+def test_row_tests_reject_a_true_null_far_too_often():
+    runs = 150
+    test, rows = rejections(runs, 14, 180, copies=1)
+    assert rows > 0.25 * runs
+    assert test <= binom.ppf(0.9999, runs, 0.05)
+
+
+def test_power_under_a_planted_effect():
+    runs = 60
+    test, _ = rejections(runs, 20, 60, effect=0.7)
+    assert test >= 0.8 * runs
+
+
+def test_the_permutation_is_exact_when_all_orders_can_be_counted():
+    """With 5 families the p-value is a brute-force count over all 120 relabellings of x."""
+    from itertools import permutations
+
+    rng = np.random.default_rng(3)
+    table = dyadic_table(rng, 5, 16, wobble=0.0)
+    data = dyads(table)
+    f = data.of_family
+    values = []
+    for order in permutations(range(5)):
+        g = f[list(order)]
+        values.append(spearmanr(g[data.target] - g[data.spurious], data.y).statistic)
+    observed = spearmanr(data.x, data.y).statistic
+    values = np.array(values)
+    expected = min(1, 2 * min((values >= observed - 1e-9).mean(), (values <= observed + 1e-9).mean()))
+    assert dyadic_permutation(data, spearman) == pytest.approx(expected)
+
+
+def test_near_copies_add_no_evidence():
+    """The same pairs written down five times are the same data."""
+    table = dyadic_table(np.random.default_rng(0), 12, 40)
+    once, five = dyads(table), dyads(pd.concat([table] * 5))
+    assert len(once) == len(five)
+    assert dyadic_permutation(once, spearman) == pytest.approx(dyadic_permutation(five, spearman))
+    assert dyadic_jackknife(once, spearman) == pytest.approx(dyadic_jackknife(five, spearman))
+
+
+@pytest.mark.parametrize("statistic", [spearman, slope, auc])
+def test_names_do_not_matter(statistic):
+    """Families may be called anything, and reading U from the other end mirrors every estimate."""
+    table = dyadic_table(np.random.default_rng(1), 10, 30)
+    renamed = table.assign(
+        **{r: "z" + (97 - table[r]).astype(str) for r in ("target_family", "spurious_family")}
+    )
+    a, b = estimate(table, statistic, permutations=99), estimate(renamed, statistic, permutations=99)
+    assert (b.value, b.low, b.high) == pytest.approx((a.value, a.low, a.high))
+    mirrored = estimate(table.assign(y=1 - table.y), statistic, permutations=99)
+    centre = 1 if statistic is auc else 0
+    assert mirrored.value == pytest.approx(centre - a.value)
+    assert (mirrored.low, mirrored.high) == pytest.approx((centre - a.high, centre - a.low))
+    assert mirrored.p == pytest.approx(a.p)
+
+
+def test_a_covariate_that_explains_everything_leaves_nothing_to_reject():
+    """U follows raw bits, and the model's bits only echo them: the partial test keeps its size."""
+    rng = np.random.default_rng(0)
+    partial, plain, runs = 0, 0, 100
+    for i in range(runs):
+        table = dyadic_table(rng, 14, 60, wobble=0.0, effect=0.8)
+        columns = {role: table[f"x_{role}"] for role in ("target", "spurious")}
+        noise = rng.normal(size=14)
+        for role, column in columns.items():
+            table[f"z_{role}"] = column
+            table[f"x_{role}"] = column + 0.5 * noise[table[f"{role}_family"]]
+        data = dyads(table, covariates=[("z_target", "z_spurious")])
+        partial += dyadic_permutation(data, partial_spearman, permutations=99, seed=i) <= 0.05
+        plain += dyadic_permutation(dyads(table), spearman, permutations=99, seed=i) <= 0.05
+    assert plain > 0.7 * runs
+    assert partial <= binom.ppf(0.9999, runs, 0.05)
+
+
+@pytest.mark.parametrize("effect", [0.0, 0.7])
+def test_coverage(effect):
+    """95 % intervals cover the population's value at least 89 % of the time (300 runs, 14 families)."""
+    rng = np.random.default_rng(2)
+    many = pd.concat([dyadic_table(rng, 100, 400, effect=effect) for _ in range(100)])
+    truth = spearmanr(many.x_target - many.x_spurious, many.y).statistic
+    runs, jackknife, bootstrap = 300, 0, 0
+    for i in range(runs):
+        data = dyads(dyadic_table(rng, 14, 60, effect=effect))
+        low, high = dyadic_jackknife(data, spearman)
+        jackknife += low <= truth <= high
+        if i < 60:
+            low, high = node_bootstrap(data, spearman, resamples=200, seed=i)
+            bootstrap += low <= truth <= high
+    # Below 0.93 by some three Monte-Carlo standard errors; the bootstrap runs over fewer.
+    assert jackknife / runs > 0.89
+    assert bootstrap / 60 > 0.85
+
+
+def test_the_mean_interval_is_wider_than_that_of_independent_rows():
+    table = dyadic_table(np.random.default_rng(4), 14, 120, noise=0.1)
+    low, high = dyadic_jackknife(dyads(table, x=None), mean)
+    rows = 2 * 1.96 * table.y.std() / math.sqrt(len(table))
+    assert low < table.y.mean() < high and high - low > 1.5 * rows
+
+
+def test_what_cannot_be_estimated_is_said_in_words():
+    rng = np.random.default_rng(0)
+    table = dyadic_table(rng, 12, 40)
+    few = estimate(dyadic_table(rng, 4, 12), spearman)
+    assert not math.isnan(few.value)
+    assert math.isnan(few.p) and math.isnan(few.low) and "families" in few.note
+    empty = estimate(table[:0], spearman)
+    assert math.isnan(empty.value) and empty.n_pairs == 0 and "no pair" in empty.note
+    flat = estimate(table.assign(y=0.7), auc)
+    assert math.isnan(flat.value) and "same side" in flat.note
+    assert "same in every pair" in estimate(table.assign(y=0.7), spearman).note
+    explained = estimate(
+        table.assign(z=table.x_target - table.x_spurious), partial_spearman, covariates=["z"]
+    )
+    assert math.isnan(explained.value) and "covariates" in explained.note
+    perfect = estimate(table.assign(y=table.x_target - table.x_spurious), spearman)
+    assert perfect.value == pytest.approx(1) and math.isnan(perfect.low) and perfect.p < 0.01
+    assert "no interval" in perfect.note
+
+
+def test_rows_with_a_missing_value_do_not_count():
+    table = dyadic_table(np.random.default_rng(0), 12, 40)
+    holes = table.assign(y=table.y.where(np.arange(40) % 4 > 0))
+    found, expected = estimate(holes, spearman), estimate(table[np.arange(40) % 4 > 0], spearman)
+    assert found == expected
