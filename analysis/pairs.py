@@ -85,8 +85,8 @@ def _with_bits(runs: DataFrame, study: Study) -> DataFrame:
         part = probes[probes["input"] == input_]
         if init:
             part = part[part["init"] == init]
-        # The very weights, else the model by name, else any model: raw inputs are the same for all.
-        ways = [["weights_hash", "task"], ["model", "dial", "task"]]
+        # The very weights, else the model by name; raw inputs are the same for all models.
+        ways = [["weights_hash", "task"], ["model", "dial", "task"], ["model", "task"]]
         ways = [*ways, ["task"]] if input_ == "raw" else ways
         for role in ("target", "spurious"):
             rows = part[part["role"] == role]
