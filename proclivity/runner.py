@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -16,7 +16,7 @@ from proclivity.pool import Attempt, Workers, one_line
 from proclivity.progress import Tick, job_bar
 from proclivity.store import DISPLAY_ONLY, Store, job_key
 
-KILLED = "its worker process was killed, also when it ran alone (out of memory?)"
+KILLED = "its worker process was killed, twice (out of memory?)"
 POLL_S = 0.2
 """Seconds between looks at what another runner on the folder has finished."""
 
@@ -73,7 +73,8 @@ class _Run:
         self.in_flight: dict[Future[Attempt], Job] = {}
         self.suspects: deque[Job] = deque()
         """In flight when a worker was killed. Each is tried again alone: only the guilty one fails."""
-        self.on_trial: Job | None = None
+        self.deaths: Counter[str] = Counter()
+        """How often a job, by its key, was the only one in flight when a worker was killed."""
         self.retrying: set[str] = set()
         for job in jobs:
             state = store.state(job.key)
@@ -98,8 +99,7 @@ class _Run:
                     self.workers.rebuild()
                 else:
                     self._fill()  # before publishing, so that no worker waits for the disk
-                for job, future in taken:
-                    self._settle(job, future)
+                self._settle(taken)
             elif self.waiting:
                 time.sleep(POLL_S)  # another runner is at work on what is left
             tick(self.tally.settled, len(self.tally.failed))
@@ -107,20 +107,19 @@ class _Run:
     def _fill(self) -> None:
         if self.suspects:
             if not self.in_flight:
-                self.on_trial = self.suspects.popleft()
-                self._submit(self.on_trial)
+                self._submit(self.suspects.popleft(), self.suspects)
             return
         while len(self.in_flight) < max(1, self.workers.n):
             job = self._next()
-            if job is None or not self._submit(job):
+            if job is None or not self._submit(job, self.waiting):
                 return
 
-    def _submit(self, job: Job) -> bool:
+    def _submit(self, job: Job, queue: deque[Job]) -> bool:
         try:
             self.in_flight[self.workers.submit(job.config)] = job
         except BrokenProcessPool:
             # A worker was killed while idle: nobody's fault, and the job has not begun.
-            (self.suspects if job is self.on_trial else self.waiting).appendleft(job)
+            queue.appendleft(job)
             if not self.in_flight:
                 self.workers.rebuild()
             return False
@@ -151,23 +150,25 @@ class _Run:
         else:
             self.tally.done += 1
 
-    def _settle(self, job: Job, future: Future[Attempt]) -> None:
-        """Publish what came of a job, or put it on trial if its worker was killed."""
-        error = future.exception()
-        if isinstance(error, BrokenProcessPool) and job is not self.on_trial:
-            self.suspects.append(job)
-            return
-        if job is self.on_trial:
-            self.on_trial = None
-        if isinstance(error, BrokenProcessPool):
-            self._fail(job, KILLED, None)
-        elif error is not None:
-            self._fail(job, one_line(error), None)
-        elif future.result().error:
-            self._fail(job, future.result().error, future.result())
-        else:
-            self._publish(job, future.result())
-        self.store.claims.release(job.key)
+    def _settle(self, taken: list[tuple[Job, Future[Attempt]]]) -> None:
+        """Publish what came of jobs; those whose worker may have been killed by them become suspects."""
+        broken = [job for job, future in taken if isinstance(future.exception(), BrokenProcessPool)]
+        if len(broken) == 1:
+            self.deaths[broken[0].key] += 1
+        for job, future in taken:
+            error = future.exception()
+            if job in broken and self.deaths[job.key] < 2:
+                self.suspects.append(job)
+                continue
+            if job in broken:
+                self._fail(job, KILLED, None)
+            elif error is not None:
+                self._fail(job, one_line(error), None)
+            elif future.result().error:
+                self._fail(job, future.result().error, future.result())
+            else:
+                self._publish(job, future.result())
+            self.store.claims.release(job.key)
 
     def _publish(self, job: Job, attempt: Attempt) -> None:
         records = [stamp(record, job) for record in attempt.records]

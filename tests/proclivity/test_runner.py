@@ -42,7 +42,11 @@ def workers(tmp_path: Path) -> set[int]:
     return {int(line.split()[1]) for line in (tmp_path / "ledger").read_text().splitlines()}
 
 
-def until(condition: Callable[[], bool], seconds: float = 20) -> None:
+def published(out: Path) -> int:
+    return len(list((out / "runs").iterdir())) if (out / "runs").is_dir() else 0
+
+
+def until(condition: Callable[[], bool], seconds: float = 60) -> None:
     limit = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < limit, "waited in vain"
@@ -73,7 +77,7 @@ def test_equal_studies_give_equal_records(
     study = write_study()
     status, _, _ = call("study", "run", study, "--out", str(tmp_path / "here"), "--workers", "0")
     process = start("study", "run", study, "--out", str(tmp_path / "pool"), "--workers", "2")
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=120)
     assert (status, process.returncode) == (0, 0), err
     assert "15 of 15 jobs done (15 now)" in out and err == ""
     assert records(tmp_path / "here") == records(tmp_path / "pool")
@@ -82,12 +86,12 @@ def test_equal_studies_give_equal_records(
 
 def test_killed_half_way_and_run_again(call: Call, start: Start, write_study: Write, tmp_path: Path) -> None:
     study, out = slow_study(write_study), tmp_path / "out"
-    process = start("study", "run", study, "--out", str(out), "--workers", "2")
-    until(lambda: out.joinpath("runs").is_dir() and len(list(out.joinpath("runs").iterdir())) >= 4)
+    process = start("study", "run", study, "--out", str(out), "--workers", "2", FAKE_HOLD="4")
+    until(lambda: published(out) >= 4 and ledger(tmp_path, "begin").total() >= published(out) + 2)
     process.kill()
     process.communicate()
     finished = records(out)
-    assert 4 <= len(finished) < 12
+    assert 4 <= len(finished) <= 5
     until(lambda: not any(map(alive, workers(tmp_path))))  # workers go when their parent is gone
     before = ledger(tmp_path, "begin")
 
@@ -106,7 +110,7 @@ def test_killed_half_way_and_run_again(call: Call, start: Start, write_study: Wr
 def test_two_runners_share_the_work(start: Start, write_study: Write, tmp_path: Path) -> None:
     study, out = slow_study(write_study), tmp_path / "out"
     both = [start("study", "run", study, "--out", str(out), "--workers", "1", "--json") for _ in range(2)]
-    answers = [json.loads(process.communicate(timeout=60)[0]) for process in both]
+    answers = [json.loads(process.communicate(timeout=120)[0]) for process in both]
     assert [process.returncode for process in both] == [0, 0]
     assert ledger(tmp_path, "begin") == ledger(tmp_path, "end")
     assert len(ledger(tmp_path, "end")) == 12 and set(ledger(tmp_path, "end").values()) == {1}
@@ -117,17 +121,18 @@ def test_two_runners_share_the_work(start: Start, write_study: Write, tmp_path: 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_stopped_cleanly(call: Call, start: Start, write_study: Write, tmp_path: Path, number: int) -> None:
     study, out = slow_study(write_study), tmp_path / "out"
-    process = start("study", "run", study, "--out", str(out), "--workers", "1")
-    until(lambda: out.joinpath("runs").is_dir() and len(list(out.joinpath("runs").iterdir())) >= 2)
+    process = start("study", "run", study, "--out", str(out), "--workers", "1", FAKE_HOLD="2")
+    until(lambda: published(out) >= 2 and ledger(tmp_path, "begin").total() > published(out))
     if number == signal.SIGINT:
         os.killpg(process.pid, number)  # as a terminal does
     else:
         process.send_signal(number)
-    _, err = process.communicate(timeout=30)
+    _, err = process.communicate(timeout=120)
     assert process.returncode == 130
     assert err.count("\n") == 1 and "to go on: proclivity study run" in err
     assert not any(map(alive, workers(tmp_path)))
     done = len(records(out))
+    assert 2 <= done < 12
     status, text, _ = call("study", "run", study, "--out", str(out), "--workers", "0")
     assert status == 0 and f"({12 - done} now)" in text
 
@@ -137,18 +142,19 @@ def arms(*methods: str, pairs: int = 2) -> dict[str, Any]:
 
 
 def test_a_killed_worker_costs_one_retry(start: Start, write_study: Write, tmp_path: Path) -> None:
-    """A worker that dies once costs a retry, one that dies again a failed record; no other run suffers."""
+    """A run whose worker dies is tried again and fails if it dies again; no other run suffers."""
     study = write_study(arms=arms("rloo", "dies", "dies_once", pairs=1), probe={"inputs": []})
     out = tmp_path / "out"
     process = start("study", "run", study, "--out", str(out), "--workers", "2")
-    text, err = process.communicate(timeout=60)
+    text, err = process.communicate(timeout=120)
     assert process.returncode == 1 and err == ""
-    assert "1 of 3 jobs failed: 1 x its worker process was killed, also when" in text
+    assert "1 of 3 jobs failed: 1 x its worker process was killed, twice" in text
     found = records(out)
     outcome = {(rows[0]["method"], rows[0]["status"]) for rows in found.values()}
     assert outcome == {("rloo", "ok"), ("dies_once", "ok"), ("dies", "failed")}
-    begun = ledger(tmp_path, "begin")
-    assert max(begun.values()) == 2
+    begun = {cell.split()[2]: n for cell, n in ledger(tmp_path, "begin").items()}
+    # Once in company, where the blame was not certain, and twice alone.
+    assert begun["dies"] in (2, 3) and begun["rloo"] <= 2
 
 
 def test_a_failed_run_is_a_record_and_the_study_goes_on(
@@ -252,7 +258,7 @@ def test_names_that_do_not_exist_are_refused_before_anything_runs(
 def test_json_is_all_there_is_on_standard_output(start: Start, write_study: Write, tmp_path: Path) -> None:
     study = write_study(arms=arms("rloo", "prints"), probe={"inputs": []})
     process = start("study", "run", study, "--out", str(tmp_path / "out"), "--workers", "1", "--json")
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=120)
     assert json.loads(out)["done"] == 4 and err.count("a library that prints") == 2
 
 
