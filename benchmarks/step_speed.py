@@ -4,7 +4,8 @@ One process, one thread, one model (GPT-2 of 2 layers and width 64, made on the 
 same number of one-token completions; observers and logs off. The contestants take turns; a figure is the
 median over all timed steps of all turns.
 
-    python benchmarks/step_speed.py [--steps 40] [--turns 5] [--prompts 16] [--samples 4] [--json]
+    python benchmarks/step_speed.py [--steps 40] [--turns 5] [--prompts 16] [--samples 4]
+        [--clock wall|processor] [--json]
 """
 
 from __future__ import annotations
@@ -34,6 +35,10 @@ import torch
 import transformers
 import trl
 
+import models
+from rl_finetune import Settings, finetune, get_method
+from tasks import ANSWER_WORDS, Task, get_task, symbol_words
+
 METHODS = {"rloo": 0.05, "grpo": 0.0}
 """Method and its KL coefficient: TRL's defaults. Above 0 the reference takes a forward pass of its own."""
 UNTIMED = 5
@@ -52,36 +57,33 @@ class Setting:
     """Completions of each prompt."""
     steps: int
     """Timed steps a turn."""
-    texts: list[str]
-    """A prompt for each place of each step, of 9 to 12 tokens."""
-    answers: list[str]
+    task: Task
+    rows: datasets.Dataset
+    """Fine-tuning rows at no evidence, one for each prompt of each step; prompts of 9 tokens."""
+    clock: Callable[[], float]
 
 
-def setting(folder: Path, prompts: int, samples: int, steps: int) -> Setting:
-    """Symbols a to x, `?` and the answers 0 and 1: the half of the alphabet that the first symbol is from."""
-    letters = [chr(ord("a") + i) for i in range(24)]
-    words = ["<pad>", "<eos>", *letters, "?", "0", "1"]
+def setting(folder: Path, prompts: int, samples: int, steps: int, clock: Callable[[], float]) -> Setting:
+    """A shipped task, and a model with fresh weights that knows its words."""
+    task = get_task("symbolic/first-last-vs-contains-2")
+    words = ["<pad>", "<eos>", "<unk>", *symbol_words(16), "?", *ANSWER_WORDS]
     core = tokenizers.Tokenizer(
-        tokenizers.models.WordLevel({w: i for i, w in enumerate(words)}, unk_token="<pad>")
+        tokenizers.models.WordLevel({w: i for i, w in enumerate(words)}, unk_token="<unk>")
     )
     core.pre_tokenizer = tokenizers.pre_tokenizers.WhitespaceSplit()
     tokenizer = transformers.PreTrainedTokenizerFast(
-        tokenizer_object=core, pad_token="<pad>", eos_token="<eos>", padding_side="left"
+        tokenizer_object=core, pad_token="<pad>", eos_token="<eos>", unk_token="<unk>", padding_side="left"
     )
     torch.manual_seed(0)
     config = transformers.GPT2Config(
-        vocab_size=len(words), n_positions=32, n_embd=64, n_layer=2, n_head=2, bos_token_id=1, eos_token_id=1
+        vocab_size=len(words), n_positions=32, n_embd=64, n_layer=2, n_head=4, pad_token_id=0, bos_token_id=1
     )
-    config.pad_token_id = 0
+    config.eos_token_id = 1
+    config.resid_pdrop = config.embd_pdrop = config.attn_pdrop = 0.0
     transformers.GPT2LMHeadModel(config).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
-
-    rng = np.random.default_rng(0)
-    texts = []
-    for _ in range(prompts * (UNTIMED + steps)):
-        symbols = rng.integers(24, size=rng.integers(8, 12))
-        texts.append(" ".join([*(letters[i] for i in symbols), "?"]))
-    return Setting(folder, prompts, samples, steps, texts, [str(int(text[0] > "l")) for text in texts])
+    rows = task.prompts(prompts * (UNTIMED + steps), np.random.default_rng(0))
+    return Setting(folder, prompts, samples, steps, task, rows, clock)
 
 
 def load(where: Setting) -> tuple[Any, Any]:
@@ -103,10 +105,7 @@ def stock_trl(method: str, where: Setting) -> list[float]:
             self.ends: list[float] = []
 
         def on_step_end(self, *_: Any, **__: Any) -> None:
-            self.ends.append(time.perf_counter())
-
-    def reward(completions: list[str], answer: list[str], **_: Any) -> list[float]:
-        return [float(c.strip() == a) for c, a in zip(completions, answer, strict=True)]
+            self.ends.append(where.clock())
 
     clock = Clock()
     with tempfile.TemporaryDirectory() as out:
@@ -131,9 +130,9 @@ def stock_trl(method: str, where: Setting) -> list[float]:
         with contextlib.redirect_stdout(io.StringIO()):
             trainer = trainer_class(
                 model=str(where.folder),
-                reward_funcs=reward,
+                reward_funcs=where.task.reward,
                 args=arguments,
-                train_dataset=datasets.Dataset.from_dict({"prompt": where.texts, "answer": where.answers}),
+                train_dataset=where.rows,
                 processing_class=load(where)[1],
                 callbacks=[clock],
             )
@@ -150,48 +149,66 @@ def unavoidable(method: str, where: Setting) -> dict[str, list[float]]:
     model, tokenizer = load(where)
     reference, _ = load(where)
     beta = METHODS[method]
-    words = torch.tensor(tokenizer.convert_tokens_to_ids(["0", "1"]))
+    texts = list(where.rows["prompt"])
+    said = torch.tensor(tokenizer.convert_tokens_to_ids(list(where.task.answers.words or ())))
+    right = said[torch.tensor(list(where.rows["label"]))]
     optimiser = torch.optim.AdamW(model.parameters(), lr=1e-3, fused=True)
     passes: dict[str, list[float]] = {
         name: [] for name in ("forward", "sampling", "reference", "backward", "optimiser")
     }
     generator = torch.Generator().manual_seed(0)
 
-    def log_p(network: Any, tokens: Any) -> torch.Tensor:
-        logits: torch.Tensor = network(**tokens, logits_to_keep=1, use_cache=False).logits
+    def log_p(network: Any, ids: torch.Tensor) -> torch.Tensor:
+        logits: torch.Tensor = network(input_ids=ids, logits_to_keep=1, use_cache=False).logits
         return logits[:, -1].log_softmax(-1)
 
     for step in range(UNTIMED + where.steps):
         rows = slice(step * where.prompts, (step + 1) * where.prompts)
-        tokens = tokenizer(where.texts[rows], return_tensors="pt", padding=True, return_token_type_ids=False)
-        right = words[torch.tensor([int(a) for a in where.answers[rows]])]
-        marks = [time.perf_counter()]
+        tokens = torch.tensor(tokenizer(texts[rows])["input_ids"])
+        marks = [where.clock()]
         scores = log_p(model, tokens)
-        marks.append(time.perf_counter())
+        marks.append(where.clock())
         drawn = torch.multinomial(scores.detach().exp(), where.samples, replacement=True, generator=generator)
-        reward = (drawn == right[:, None]).float()
-        marks.append(time.perf_counter())
+        reward = (drawn == right[rows, None]).float()
+        marks.append(where.clock())
         if beta:
-            with torch.no_grad():
+            with torch.inference_mode():
                 expected = log_p(reference, tokens).gather(1, drawn)
             reward -= beta * (scores.detach().gather(1, drawn) - expected)
-        marks.append(time.perf_counter())
+        marks.append(where.clock())
         advantage = (reward - reward.mean(1, keepdim=True)) * where.samples / (where.samples - 1)
         loss = -(advantage * scores.gather(1, drawn)).mean()
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
-        marks.append(time.perf_counter())
+        marks.append(where.clock())
         optimiser.step()
-        marks.append(time.perf_counter())
+        marks.append(where.clock())
         if step >= UNTIMED:
             for name, seconds in zip(passes, np.diff(marks).tolist(), strict=True):
                 passes[name].append(seconds)
     return passes
 
 
-def ours(method: str, where: Setting) -> list[float] | None:
-    """Seconds of each timed step of our loop; None while it cannot be timed."""
-    return None
+def ours(method: str, where: Setting) -> list[float]:
+    """Seconds of each timed step of our loop, from the end of one step to the end of the next."""
+    ends: list[float] = []
+    settings = Settings(
+        steps=UNTIMED + where.steps,
+        batch_size=where.prompts,
+        samples_per_prompt=where.samples,
+        beta=METHODS[method],
+        log_points=0,
+    )
+    finetune(
+        models.load(str(where.folder)),
+        where.task,
+        where.rows,
+        get_method(method),
+        settings,
+        seed=0,
+        observe=lambda *_: ends.append(where.clock()),
+    )
+    return [float(seconds) for seconds in np.diff(ends)[UNTIMED - 1 :]]
 
 
 @dataclass(frozen=True)
@@ -210,7 +227,7 @@ class Row:
 
 def measure(where: Setting, turns: int) -> tuple[list[Row], dict[str, dict[str, float]]]:
     """The table, and the median seconds of each unavoidable pass by method."""
-    contestants: dict[str, Callable[[str, Setting], list[float] | None]] = {
+    contestants: dict[str, Callable[[str, Setting], list[float]]] = {
         "ours": ours,
         "stock TRL": stock_trl,
     }
@@ -222,8 +239,7 @@ def measure(where: Setting, turns: int) -> tuple[list[Row], dict[str, dict[str, 
             turn_passes.append(unavoidable(method, where))
             names = list(contestants) if turn % 2 else list(contestants)[::-1]
             for name in names:
-                if (times := contestants[name](method, where)) is not None:
-                    turn_times[name].append(times)
+                turn_times[name].append(contestants[name](method, where))
         parts[method] = {
             name: statistics.median(seconds for turn in turn_passes for seconds in turn[name])
             for name in turn_passes[0]
@@ -231,11 +247,10 @@ def measure(where: Setting, turns: int) -> tuple[list[Row], dict[str, dict[str, 
         sums = [[sum(step) for step in zip(*turn.values(), strict=True)] for turn in turn_passes]
         floor = statistics.median(seconds for turn in sums for seconds in turn)
         for name, each in {"unavoidable passes": sums, **turn_times}.items():
-            if each:
-                middle = statistics.median(seconds for turn in each for seconds in turn)
-                of_turns = [statistics.median(turn) for turn in each]
-                total = sum(map(len, each))
-                rows.append(Row(method, name, middle, min(of_turns), max(of_turns), middle / floor, total))
+            middle = statistics.median(seconds for turn in each for seconds in turn)
+            of_turns = [statistics.median(turn) for turn in each]
+            total = sum(map(len, each))
+            rows.append(Row(method, name, middle, min(of_turns), max(of_turns), middle / floor, total))
     return rows, parts
 
 
@@ -248,6 +263,12 @@ def main() -> None:
     parser.add_argument("--turns", type=int, default=5, help="turns of each contestant")
     parser.add_argument("--prompts", type=int, default=16, help="different prompts a step")
     parser.add_argument("--samples", type=int, default=4, help="completions of each prompt")
+    parser.add_argument(
+        "--clock",
+        choices=("wall", "processor"),
+        default="wall",
+        help="processor: seconds that this process computes, steadier on a busy machine",
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     asked = parser.parse_args()
 
@@ -257,11 +278,12 @@ def main() -> None:
     transformers.utils.logging.disable_progress_bar()
     datasets.disable_progress_bars()
     with tempfile.TemporaryDirectory() as folder:
-        where = setting(Path(folder), asked.prompts, asked.samples, asked.steps)
+        clock = time.perf_counter if asked.clock == "wall" else time.process_time
+        where = setting(Path(folder), asked.prompts, asked.samples, asked.steps, clock)
         rows, parts = measure(where, asked.turns)
 
     machine = {
-        "machine": f"{platform.system()} {platform.machine()}, one thread",
+        "machine": f"{platform.system()} {platform.machine()}, one thread, {asked.clock} clock",
         "versions": f"python {platform.python_version()}, torch {torch.__version__}, "
         f"transformers {transformers.__version__}, trl {trl.__version__}",
         "completions a step": asked.prompts * asked.samples,
