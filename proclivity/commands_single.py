@@ -10,10 +10,11 @@ from typing import Any
 from proclivity import composition
 from proclivity.answer import Answer, plain
 from proclivity.manifest import describe, make_folder, write_manifest
-from proclivity.plan import keyed, open_store
+from proclivity.plan import keyed, note, open_store
 from proclivity.pool import one_line
 from proclivity.progress import step_bar
 from proclivity.runner import stamp
+from proclivity.store import CorruptRecord
 from tasks import Evidence, get_task
 from tasks.errors import UserError
 
@@ -78,32 +79,49 @@ def _run(arguments: Namespace) -> dict[str, Any]:
 
 
 def _do(arguments: Namespace, config: dict[str, Any]) -> Answer:
-    """Do one job here and now; with --out its record is kept, and read instead when it is there already."""
+    """Do one job here and now. With --out record and policy are kept, and not made again if they exist."""
     get_task(arguments.task)
     (job,) = keyed([config])
-    store = None
-    if arguments.out:
-        store = open_store(Path(arguments.out))
-        make_folder(store.folder)
-        with store.claims.alone():
-            write_manifest(store.folder, describe(SINGLE, "proclivity"))
+    if not arguments.out:
+        result = _execute(config)
+        return _shown([stamp(record, job) for record in plain(result.records)])
+    store = open_store(Path(arguments.out))
+    make_folder(store.folder)
+    with store.claims.alone():
+        write_manifest(store.folder, describe(SINGLE, "proclivity"))
+    if not store.claims.take(job.key):
+        raise UserError(f"another process is at work on this very job in {store.folder}")
+    try:
         records = store.read(job.key)
-        if records is not None:
-            return _shown(records)
+    except CorruptRecord as e:
+        records = None
+        note(f"{store.folder}/{e}; moved to {store.set_aside(e).moved_to}, and made again")
+    if records is None:
+        result = _execute(config)
+        records = [stamp(record, job) for record in plain(result.records)]
+        store.publish(job.key, records, plain(result.log), beside=lambda folder: _save_policy(result, folder))
+    store.claims.close()
+    return _shown(records, store.runs / job.key)
+
+
+def _execute(config: dict[str, Any]) -> composition.JobResult:
     with step_bar() as progress:
         composition.jobs().prepare([config], progress)
     try:
-        result = composition.execute(f"{composition.JOBS}:execute", config)
+        return composition.execute(f"{composition.JOBS}:execute", config)
     except (ArithmeticError, RuntimeError, MemoryError) as e:
         # Divergence or too little memory: an outcome of this run rather than a bug.
         raise UserError(one_line(e)) from e
-    records = [stamp(record, job) for record in plain(result.records)]
-    if store:
-        store.publish(job.key, records, plain(result.log))
-    return _shown(records)
 
 
-def _shown(records: list[dict[str, Any]]) -> Answer:
+def _save_policy(result: composition.JobResult, folder: Path) -> None:
+    """Save the tuned model as any library reads it: `use --model` and `probe --model` take the folder."""
+    if result.policy is not None:
+        result.policy.model.save_pretrained(folder / "policy")
+        result.policy.tokenizer.save_pretrained(folder / "policy")
+
+
+def _shown(records: list[dict[str, Any]], folder: Path | None = None) -> Answer:
     told = [{name: value for name, value in record.items() if value not in ("", None)} for record in records]
     text = "\n\n".join("\n".join(f"{name:24} {value}" for name, value in record.items()) for record in told)
-    return Answer(records, text)
+    return Answer(records, text + (f"\n\n{folder}" if folder else ""))

@@ -14,7 +14,7 @@ ReportProgress = Callable[[str, int, int], None]
 
 
 class JobResult(Protocol):
-    """What a job leaves behind. Both are plain JSON values."""
+    """What a job leaves behind. Records and log are plain JSON values."""
 
     @property
     def records(self) -> Sequence[dict[str, Any]]:
@@ -23,6 +23,10 @@ class JobResult(Protocol):
     @property
     def log(self) -> Sequence[dict[str, Any]] | None:
         """One row a logged step."""
+
+    @property
+    def policy(self) -> Any:
+        """The tuned model (`.model`, `.tokenizer`); None for a probe. It never leaves the process."""
 
 
 class Jobs(Protocol):

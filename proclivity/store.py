@@ -32,6 +32,7 @@ class CorruptRecord(Exception):
 
     def __init__(self, name: str, why: str) -> None:
         super().__init__(f"runs/{name} {why}")
+        self.name = name
 
 
 def job_key(config: Mapping[str, Any], fingerprints: Mapping[str, str]) -> str:
@@ -107,12 +108,23 @@ class Store:
 
     # Writing
 
-    def publish(self, key: str, records: Sequence[Record], log: Sequence[Record] | None = None) -> bool:
-        """Make a finished job's records visible, all at once; False when somebody already has."""
+    def publish(
+        self,
+        key: str,
+        records: Sequence[Record],
+        log: Sequence[Record] | None = None,
+        beside: Callable[[Path], None] | None = None,
+    ) -> bool:
+        """Make a finished job's records visible, all at once; False when somebody already has.
+
+        `beside(folder)` writes what is to stand beside them, such as a policy.
+        """
         with self._partial(key) as folder:
             _write_json(folder / "record.json", records[0] if len(records) == 1 else list(records))
             if log:
                 _write_parquet(folder / "log.parquet", log)
+            if beside:
+                beside(folder)
             return self._rename(folder, key)
 
     def publish_failed(self, key: str, record: Record) -> None:
@@ -170,9 +182,13 @@ class Store:
             try:
                 self._read(name, key)
             except CorruptRecord as e:
-                corrupt.append(e)
-                e.moved_to = self._move(name, "corrupt")
+                corrupt.append(self.set_aside(e))
         return corrupt, superseded
+
+    def set_aside(self, found: CorruptRecord) -> CorruptRecord:
+        """Move a corrupt record to `corrupt/`."""
+        found.moved_to = self._move(found.name, "corrupt")
+        return found
 
     def _names(self, below: str) -> list[str]:
         folder = self.folder / below

@@ -29,6 +29,18 @@ class SETTINGS:
 class JobResult:
     records: list[dict[str, Any]]
     log: list[dict[str, Any]] | None = None
+    policy: Any = None
+
+
+class Saved:
+    """Stands for a model or a tokenizer: anything that can be saved."""
+
+    def save_pretrained(self, folder: Path) -> None:
+        folder.mkdir(exist_ok=True)
+
+
+class FakePolicy:
+    model = tokenizer = Saved()
 
 
 METHODS = ("rloo", "sft", "raises", "dies", "dies_once", "prints", "incomplete", "not_json")
@@ -103,4 +115,4 @@ def execute(config: Mapping[str, Any]) -> JobResult:
     note(f"end {os.getpid()} {cell}")
     if config["job"] == "probe":
         return JobResult([{**record, "role": role} for role in ("target", "spurious")])
-    return JobResult([record], log=[{"step": 1, "reward": 0.5}])
+    return JobResult([record], log=[{"step": 1, "reward": 0.5}], policy=FakePolicy())

@@ -106,6 +106,11 @@ def test_single_jobs_gather_in_one_folder(call: Call, tmp_path: Path) -> None:
     (record,) = json.loads(call(*finetune)[1])
     assert (record["steps"], record["evidence_rate"], record["learning_rate"]) == (7, 0.1, 1e-3)
     assert json.loads(call(*finetune)[1]) == [record]  # with the same time: it was not run again
+    folder = tmp_path / "out" / "runs" / record["key"]
+    assert (folder / "policy").is_dir()
+    (folder / "record.json").write_text("{")
+    status, out, err = call(*finetune)
+    assert status == 0 and json.loads(out) != [record] and "is not JSON" in err and err.count("\n") == 1
     assert len(json.loads(call("probe", *where)[1])) == 2
     found = read_study(tmp_path / "out")
     assert (len(found.runs), len(found.probes), found.problems) == (1, 2, [])
