@@ -56,8 +56,8 @@ def dyadic_jackknife(data: Dyads, statistic: Statistic, confidence: float = 0.95
     Leaving out families counts what two families do together twice, once at either; the variance from
     leaving out one couple of families at a time is taken off again, which gives the dyadic-robust variance.
     It is not let below that variance or below half of the uncorrected one. Bounded statistics are put on
-    Fisher's scale. On sparse designs this covers about its nominal level where a percentile node bootstrap
-    is half as wide again, and nearly always covers (`benchmarks/null_size.py`).
+    Fisher's scale. In simulations 95 % intervals cover 90 to 97 %; a percentile node bootstrap covers 92 to
+    100 % and is up to half as wide again on sparse designs (`benchmarks/null_size.py`).
 
     NaN with too few families, or when a bounded statistic sits on its bound and so shows no spread.
 

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+from functools import cache
 
 import numpy as np
 import pandas as pd
@@ -133,6 +134,7 @@ def test_by_dial_and_by_model_rows_hold_each_models_own_bits():
     np.testing.assert_allclose(averaged, table.groupby("task").x_target.mean())
 
 
+@cache
 def poor_studies():
     whole = simulate(pairs=30)
     runs, probes = whole.runs, whole.probes
