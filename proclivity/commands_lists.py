@@ -27,17 +27,13 @@ def tasks_show(arguments: Namespace) -> Answer:
     task = get_task(arguments.task)
     rng = np.random.default_rng(0)
     rows = [
-        {"quadrant": quadrant, "prompt": row["prompt"], "answer": row["answer"]}
+        {"quadrant": quadrant, "prompt": row["prompt"], "label": row["label"]}
         for quadrant in QUADRANTS
         for row in task.quadrant(quadrant, arguments.rows, rng)
     ]
-    about = {
-        "task": task.name,
-        "target": task.target.name,
-        "target_family": task.target.family,
-        "spurious": task.spurious.name,
-        "spurious_family": task.spurious.family,
-    }
+    about = {"task": task.name}
+    for role, feature in (("target", task.target), ("spurious", task.spurious)):
+        about |= {role: feature.name, f"{role}_family": feature.family, f"{role}_means": feature.about}
     text = "\n".join(f"{name:16} {value}" for name, value in about.items())
     return Answer({**about, "rows": rows}, f"{text}\n\n{table(rows)}")
 

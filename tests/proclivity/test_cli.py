@@ -162,3 +162,32 @@ def test_reproduce_runs_tells_and_draws(
     found = json.loads(call("reproduce", "cruz2023", "--scale", "smoke", "--workers", "0", "--json")[1])
     assert found["figures"] == ["out/small/figures/use.png"] and found["failed"] == {}
     assert len(list((tmp_path / "out" / "small" / "runs").iterdir())) == 15
+
+
+def test_tasks_show_and_validate_a_shipped_pair(call: Call) -> None:
+    name = "symbolic/first-last-vs-contains-2"
+    shown = json.loads(call("tasks", "show", name, "--rows", "2", "--json")[1])
+    assert (shown["target"], shown["spurious_family"], len(shown["rows"])) == ("first-last", "contains", 8)
+    for row in shown["rows"]:
+        symbols = row["prompt"].split()[:-1]
+        assert (
+            (symbols[0] == symbols[-1]) == (row["quadrant"] in ("both", "target_only")) == bool(row["label"])
+        )
+    assert json.loads(call("tasks", "validate", name, "--json")[1]) == {name: []}
+
+
+def test_lists_are_rows_of_the_tables_below(call: Call) -> None:
+    assert {"sft", "rloo"} <= {row["name"] for row in json.loads(call("methods", "ls", "--json")[1])}
+    assert {"model": "embedded/symbols"} in json.loads(call("models", "ls", "--json")[1])
+
+
+def test_cache_clear_removes_models_and_nothing_else(
+    call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PROCLIVITY_CACHE", str(tmp_path))
+    for folder, file in (("models/symbols-1", "recipe.json"), ("models/mine", "notes"), ("photos", "cat")):
+        (tmp_path / folder).mkdir(parents=True)
+        (tmp_path / folder / file).write_text("12345")
+    assert json.loads(call("cache", "ls", "--json")[1])["entries"] == {"symbols-1": 5}
+    assert call("cache", "clear")[:2] == (0, "removed 5 bytes\n")
+    assert sorted(path.name for path in tmp_path.glob("*/*")) == ["cat", "mine"]
