@@ -82,7 +82,7 @@ class RunAnswers:
     @property
     def chance(self) -> float:
         v = len(self.symbols)
-        return sum(comb(v, k) / v**k for k in range(2, self.length + 1)) / (self.length - 1)
+        return sum(comb(v, k) / float(v) ** k for k in range(2, self.length + 1)) / (self.length - 1)
 
     def drawn(self, rng: Generator) -> RunAnswers:
         return self

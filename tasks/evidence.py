@@ -1,4 +1,4 @@
-"""Evidence: how many of the fine-tuning rows set the target against the spurious feature, and of which kind."""
+"""Evidence: how many fine-tuning rows set the target against the spurious feature, and of which kind."""
 
 from __future__ import annotations
 
@@ -19,9 +19,10 @@ class Evidence:
     """k of N rows in which target and spurious feature disagree."""
 
     kind: EvidenceKind = "symmetric"
-    """`symmetric`: half target_only, half spurious_only, label prior 0.5 (at rate 0.5 the spurious feature tells
-    nothing of the label). `one_sided`: spurious_only in place of base rows, as in Lovering et al. 2021 and Cruz et
-    al. 2023; the label prior drifts to (1 - rate) / 2. `one_sided_balanced`: spurious_only in place of neither."""
+    """`symmetric`: half target_only, half spurious_only, label prior 0.5 (at rate 0.5 the spurious feature
+    tells nothing of the label). `one_sided`: spurious_only in place of base rows, as in Lovering et al. 2021
+    and Cruz et al. 2023; the label prior drifts to (1 - rate) / 2. `one_sided_balanced`: spurious_only in
+    place of neither, label prior 0.5."""
     rate: float = 0.0
     """k / N: 0 to 0.5, or 0 to 1 when one_sided."""
 
@@ -35,12 +36,14 @@ class Evidence:
             )
 
     def counts(self, n: int) -> dict[str, int]:
-        """Rows of each quadrant in a mixture of n. The label prior is exactly 0.5 for even n, except one_sided."""
+        """Rows of each quadrant in a mixture of n. The label prior is 0.5 for even n, except one_sided."""
         k = round(self.rate * n)
         if self.kind == "symmetric":
             target_only = spurious_only = round(self.rate * n / 2)
-        else:
+        elif self.kind == "one_sided":
             target_only, spurious_only = 0, k
+        else:
+            target_only, spurious_only = 0, min(k, n // 2)
         if self.kind == "one_sided":
             both = (n - k + 1) // 2
         else:

@@ -53,7 +53,7 @@ class Problem(Protocol):
 
 @dataclass(frozen=True)
 class Task:
-    """A pair of features on one input language. Every method is a function of its arguments and the generator."""
+    """A pair of features on one input language. Methods depend on arguments and generator alone."""
 
     name: str
     target: Feature
@@ -75,7 +75,7 @@ class Task:
         return self._dataset({name: self._draw(name, n, rng, split)}, rng)
 
     def mixture(self, evidence: Evidence, n: int, rng: Generator, split: Split = "train") -> Dataset:
-        """n fine-tuning rows in random order. Equal generators give nested counter-examples as the rate grows."""
+        """n fine-tuning rows in random order. Equal generators nest counter-examples as the rate grows."""
         *streams, order = rng.spawn(len(QUADRANTS) + 1)
         counts = evidence.counts(n)
         parts = {
@@ -101,8 +101,8 @@ class Task:
     def counterfactuals(self, n: int, rng: Generator) -> Dataset:
         """Minimal edits of n test rows, a quarter of each quadrant.
 
-        One row per edit: the columns of the original, `flips` (target or spurious), `edited`, a `placebo` of the
-        same size that flips neither, and `size` in symbols. Rows without a small edit are left out.
+        One row per edit: the columns of the original, `flips` (target or spurious), `edited`, a `placebo` of
+        the same size that flips neither, and `size` in symbols. Rows without a small edit are left out.
         """
         from datasets import Dataset
 

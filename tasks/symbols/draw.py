@@ -1,4 +1,4 @@
-"""Drawing symbol sequences: one base distribution (independent, uniform), conditioned on predicates and nothing else."""
+"""Drawing symbol sequences: independent, uniform symbols, conditioned on predicates and nothing else."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _MOST_DRAWS = 1 << 26
 
 
 def split_of(rows: Rows) -> Rows:
-    """A number 0 to 9 that depends on a row's content alone, so that splits can share no row, whatever the seed."""
+    """A number 0 to 9 by a row's content alone, so that splits can share no row, whatever the seed."""
     code = np.full(len(rows), 0x9E3779B97F4A7C15, dtype=np.uint64)
     for column in rows.T:
         code = (code ^ column.astype(np.uint64)) * np.uint64(0xBF58476D1CE4E5B9)
         code ^= code >> np.uint64(29)
-    return (code >> np.uint64(20)) % np.uint64(10)
+    return (code >> np.uint64(20)) % np.uint64(parts)
 
 
 def draw(
@@ -35,8 +35,8 @@ def draw(
 ) -> Rows:
     """n rows of the base distribution given that every (feature, value) in `wanted` is met.
 
-    Rejection in chunks of fixed size: the first k of n rows are the k rows of a smaller draw. A feature that must
-    hold and knows how to `plant` itself serves as the proposal, which leaves the distribution as it is.
+    Rejection in chunks of fixed size: the first k of n rows are the k rows of a smaller draw. A feature that
+    must hold and knows how to `plant` itself serves as the proposal, which leaves the distribution as it is.
     """
     plant = next((f.plant for f, value in wanted if value and f.plant), None)
     kept: list[Rows] = []
