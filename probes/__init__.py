@@ -3,10 +3,11 @@
 from probes.codelength import LossCurve, Predictor, blocks, prequential
 from probes.extract import representations
 from probes.logistic import LogisticFit, fit_logistic
-from probes.probe import STRENGTHS, ProbeResult, linear, probe
+from probes.probe import REVISION, STRENGTHS, ProbeResult, linear, probe
 from probes.raw import raw_design
 
 __all__ = [
+    "REVISION",
     "STRENGTHS",
     "LogisticFit",
     "LossCurve",

@@ -18,6 +18,9 @@ STRENGTHS = (1.0, 10.0, 100.0, 1000.0)
 ROUNDING = 1e-5
 """A column whose spread relative to its size is below this is float32 noise, which changes with the batch."""
 
+REVISION = 1
+"""Raised by hand when a change of the code changes the bits."""
+
 
 @dataclass(frozen=True)
 class ProbeResult:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import importlib.util
 import sys
 from collections.abc import Callable
-from importlib.metadata import entry_points
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
 from tasks.errors import UserError, unknown
 from tasks.feature import Feature
 from tasks.symbols import pairs
+from tasks.symbols.catalogue import catalogue
 from tasks.task import Task
 
 _OWN: dict[str, Callable[[], Task]] = {}
@@ -42,8 +44,14 @@ def include(path: str | Path) -> None:
         raise UserError(f"--include {path}: {type(e).__name__}: {e}") from e
 
 
+@cache
+def _installed() -> tuple[EntryPoint, ...]:
+    """The tasks of other packages. Looking for them takes milliseconds, so it is done once."""
+    return tuple(entry_points(group="proclivity.tasks"))
+
+
 def _registered() -> dict[str, Callable[[], Task]]:
-    for point in entry_points(group="proclivity.tasks"):
+    for point in _installed():
         if point.name not in _OWN:
             _OWN[point.name] = point.load()
     return _OWN
@@ -66,18 +74,16 @@ def get_task(name: str) -> Task:
         return _registered()[base]()
     if base.startswith(_SYMBOLIC):
         pair = base.removeprefix(_SYMBOLIC)
-        known = set(list_tasks())
-        features = pairs.catalogue()
         target, _, spurious = pair.partition("-vs-")
-        if base not in known and not (target in features and spurious in features):
-            raise unknown("task", base, known)
+        if not {target, spurious} <= set(catalogue()):
+            raise unknown("task", base, list_tasks())
         for key in parameters:
             if key not in {"vocabulary", "length", "answers"}:
                 raise unknown("parameter of a symbolic task", key, ["vocabulary", "length", "answers"])
         return pairs.get_pair(
             pair,
-            vocabulary=_number(name, parameters.get("vocabulary", "24"), 16, 128),
-            length=_number(name, parameters.get("length", "10"), 6, 64),
+            vocabulary=_number(name, parameters.get("vocabulary", "16"), 16, 128),
+            length=_number(name, parameters.get("length", "8"), 6, 64),
             answers=parameters.get("answers", "label"),
         )
     raise unknown("task", base, list_tasks())
@@ -99,4 +105,13 @@ def get_feature(name: str) -> Feature:
 
 
 def list_features() -> list[str]:
-    return sorted(pairs.catalogue())
+    return sorted(catalogue())
+
+
+def task_sources(name: str) -> list[Path]:
+    """The files that say what a task's rows and rewards are."""
+    here = Path(__file__).parent
+    symbols = sorted((here / "symbols").glob("*.py"))
+    shared = [here / "task.py", here / "answers.py", here / "evidence.py", *symbols]
+    own = _registered().get(_parameters(name)[0])
+    return [*shared, Path(own.__code__.co_filename)] if own else shared

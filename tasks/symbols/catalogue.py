@@ -52,7 +52,7 @@ def _same(i: int, j: int) -> tuple[Callable[[Rows], Truth], Callable[[Rows], Row
 
 
 @cache
-def catalogue(vocabulary: int = 24, length: int = 10) -> dict[str, Feature]:
+def catalogue(vocabulary: int = 16, length: int = 8) -> dict[str, Feature]:
     """Every symbolic feature by name, for sequences of `length` symbols out of `vocabulary`."""
     mid = length // 2
     top = vocabulary - 1
@@ -88,11 +88,6 @@ def catalogue(vocabulary: int = 24, length: int = 10) -> dict[str, Feature]:
     )
     add("class-run", "four neighbours have digit 4", lambda x: _any_run(_digit(x, 4), 4))
     add("near-agree", "places 3 and 4 agree in digit 1", lambda x: _digit(x[:, 2], 1) == _digit(x[:, 3], 1))
-    add(
-        "far-agree",
-        "second and last but one agree in digit 2",
-        lambda x: _digit(x[:, 1], 2) == _digit(x[:, -2], 2),
-    )
     add(
         "alternating-prefix",
         "the first four symbols alternate in digit 2",

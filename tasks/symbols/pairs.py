@@ -14,7 +14,7 @@ from tasks.errors import UserError, unknown
 from tasks.evidence import QUADRANTS
 from tasks.feature import Feature, Rows, Split, Truth
 from tasks.symbols.catalogue import catalogue
-from tasks.symbols.draw import draw
+from tasks.symbols.draw import draw, split_of
 from tasks.symbols.edits import counterfactual
 from tasks.task import Task
 
@@ -36,8 +36,8 @@ def symbol_words(vocabulary: int) -> tuple[str, ...]:
 class SymbolInputs:
     """Sequences of `length` symbols, independent and uniform over `vocabulary`; written `c f a ... ?`."""
 
-    vocabulary: int = 24
-    length: int = 10
+    vocabulary: int = 16
+    length: int = 8
 
     def draw(
         self, wanted: Sequence[tuple[Feature, bool]], n: int, rng: Generator, split: Split | None = None
@@ -71,7 +71,7 @@ def _shares(vocabulary: int, length: int) -> dict[tuple[str, str], dict[str, flo
     both = held.T @ held / len(held)
     alone = np.diag(both)
     share = {"both": both, "target_only": alone[:, None] - both, "spurious_only": alone[None] - both}
-    share["neither"] = 1 - sum(share.values())
+    share["neither"] = 1 - both - share["target_only"] - share["spurious_only"]
     return {
         (t, s): {q: float(share[q][i, j]) for q in QUADRANTS}
         for i, t in enumerate(names)
@@ -79,12 +79,12 @@ def _shares(vocabulary: int, length: int) -> dict[tuple[str, str], dict[str, flo
     }
 
 
-def missing_quadrants(target: str, spurious: str, vocabulary: int = 24, length: int = 10) -> list[str]:
+def missing_quadrants(target: str, spurious: str, vocabulary: int = 16, length: int = 8) -> list[str]:
     """The quadrants of a pair that do not exist, or are rarer than one row in a thousand."""
     return [q for q, share in _shares(vocabulary, length)[target, spurious].items() if share < _LEAST_SHARE]
 
 
-def list_pairs(vocabulary: int = 24, length: int = 10) -> list[str]:
+def list_pairs(vocabulary: int = 16, length: int = 8) -> list[str]:
     """Names of all symbolic tasks, sorted."""
     features = catalogue(vocabulary, length)
     return sorted(
@@ -94,8 +94,12 @@ def list_pairs(vocabulary: int = 24, length: int = 10) -> list[str]:
     )
 
 
-def get_symbol_feature(name: str, vocabulary: int = 24, length: int = 10) -> Feature:
-    features = catalogue(vocabulary, length)
+COIN = Feature("coin", "coin", lambda rows: split_of(rows, 2) == 1, about="a fair coin that the row's content tosses")
+"""No feature at all: in the task `F-vs-coin` the feature F stands alone."""
+
+
+def get_symbol_feature(name: str, vocabulary: int = 16, length: int = 8) -> Feature:
+    features = {**catalogue(vocabulary, length), COIN.name: COIN}
     if name not in features:
         raise unknown("feature", name, features)
     return features[name]
@@ -106,18 +110,18 @@ def symbol_pair(
     target: Feature,
     spurious: Feature,
     *,
-    vocabulary: int = 24,
-    length: int = 10,
+    vocabulary: int = 16,
+    length: int = 8,
     answers: str = "label",
 ) -> Task:
-    """A task on symbol sequences from any two features. `answers`: label (a word) or run (ascending or descending)."""
+    """A task on symbol sequences from any two features. `answers`: label (a word) or run (of symbols)."""
     ways: dict[str, Answers] = {"label": LabelAnswers(), "run": RunAnswers(symbol_words(vocabulary))}
     if answers not in ways:
         raise unknown("way to answer", answers, ways)
     return Task(name, target, spurious, SymbolInputs(vocabulary, length), ways[answers])
 
 
-def get_pair(pair: str, *, vocabulary: int = 24, length: int = 10, answers: str = "label") -> Task:
+def get_pair(pair: str, *, vocabulary: int = 16, length: int = 8, answers: str = "label") -> Task:
     """The task named `target-vs-spurious`."""
     target_name, _, spurious_name = pair.partition("-vs-")
     name = f"symbolic/{pair}"
@@ -129,14 +133,17 @@ def get_pair(pair: str, *, vocabulary: int = 24, length: int = 10, answers: str 
         raise UserError(
             f"{name}: both features are of the family {target.family!r}; a pair needs two families"
         )
-    missing = missing_quadrants(target_name, spurious_name, vocabulary, length)
+    alone = COIN in (target, spurious)
+    missing = [] if alone else missing_quadrants(target_name, spurious_name, vocabulary, length)
     if missing:
-        raise UserError(f"{name}: impossible pair, no row is {' or '.join(missing)}")
+        raise UserError(
+            f"{name}: impossible pair, no row or fewer than one in a thousand is {' or '.join(missing)}"
+        )
     return symbol_pair(name, target, spurious, vocabulary=vocabulary, length=length, answers=answers)
 
 
 def third_feature(task: Task, n: int = 2000) -> tuple[str, float]:
-    """The catalogue feature of a third family that best tells `both` from `neither`, and its accuracy on n rows."""
+    """The feature of a third family that best tells `both` from `neither`, and its accuracy on n rows."""
     inputs = task.inputs
     if not isinstance(inputs, SymbolInputs):
         raise UserError(f"{task.name}: its inputs are no symbol sequences")

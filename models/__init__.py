@@ -1,0 +1,23 @@
+"""Who is asked: any Hugging Face causal LM, the embedded models, their answers, the bare training loop."""
+
+from models.answers import answer_ids, answer_log_probs, prompt_ids, score_answers
+from models.embedded import Recipe, cache_dir, list_recipes, pretrained_folder, recipe_of
+from models.language_model import LanguageModel, load
+from models.train import Diverged, Optimisation, train
+
+__all__ = [
+    "Diverged",
+    "LanguageModel",
+    "Optimisation",
+    "Recipe",
+    "answer_ids",
+    "answer_log_probs",
+    "cache_dir",
+    "list_recipes",
+    "load",
+    "pretrained_folder",
+    "prompt_ids",
+    "recipe_of",
+    "score_answers",
+    "train",
+]

@@ -1,0 +1,99 @@
+"""The corpus that the embedded symbol models are pre-trained on, with two dials for each feature.
+
+A document is a symbol sequence, a mark and a word. After the query mark comes an answer word that is a fair die, so
+the slot that tuning uses tells nothing. After the report mark comes a *report*: a word that names a feature and says
+whether it holds. Reports are what the features are useful for, in words and after a mark that tuning never uses.
+
+The distribution of a document's last word given the rest is known, and the model is trained on that distribution: the
+exact expectation of the log-loss over the words that could have been drawn, without the noise of drawing them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.random import Generator
+from numpy.typing import NDArray
+
+from tasks.answers import ANSWER_WORDS
+from tasks.errors import UserError, unknown
+from tasks.symbols.catalogue import catalogue
+from tasks.symbols.draw import draw
+from tasks.symbols.pairs import QUERY, symbol_words
+
+SPECIAL = ("<pad>", "<eos>", "<unk>")
+REPORTS = (":", ";")
+"""The report marks. A document has one of them at random, which keeps reports from hanging on one mark."""
+Batch = tuple[NDArray[np.int64], NDArray[np.float32]]
+_CHUNK = 64
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """What documents look like. The number of tokens does not depend on the dials."""
+
+    vocabulary: int = 16
+    length: int = 8
+    queries: float = 0.02
+    """Share of documents with a query mark; the others carry a report."""
+    useful: Mapping[str, float] = field(default_factory=dict)
+    """Usefulness dial: share of a feature's reports that tell its truth; the others are a fair coin (the placebo)."""
+    frequency: Mapping[str, float] = field(default_factory=dict)
+    """Frequency dial: share of documents in which a feature holds; at most one feature may be dialled."""
+    default_useful: float = 1.0
+    """Usefulness of the features that have no dial of their own."""
+
+    def __post_init__(self) -> None:
+        for dial in (self.useful, self.frequency):
+            for name, value in dial.items():
+                if name not in self.features():
+                    raise unknown("feature", name, self.features())
+                if not 0 <= value <= 1:
+                    raise UserError(f"dial of {name}: {value} is outside 0 to 1")
+        if len(self.frequency) > 1:
+            raise UserError("the frequency of one feature at a time can be dialled, not of " + ", ".join(self.frequency))
+
+    def features(self) -> list[str]:
+        return list(catalogue(self.vocabulary, self.length))
+
+    def words(self) -> list[str]:
+        """The tokenizer's vocabulary; a word's place is its token id."""
+        reports = [f"{name}{mark}" for name in self.features() for mark in ("-", "+")]
+        return [*SPECIAL, QUERY, *REPORTS, *symbol_words(self.vocabulary), *ANSWER_WORDS, *reports]
+
+    def batches(self, size: int, rng: Generator) -> Iterator[Batch]:
+        """Token ids [size, length + 1], and the distribution of the next word [size, words]."""
+        while True:
+            tokens, following = self.documents(_CHUNK * size, rng)
+            yield from zip(np.split(tokens, _CHUNK), np.split(following, _CHUNK), strict=True)
+
+    def documents(self, n: int, rng: Generator) -> Batch:
+        words = {word: i for i, word in enumerate(self.words())}
+        features = catalogue(self.vocabulary, self.length)
+        rows = self._rows(n, rng)
+        query = rng.random(n) < self.queries
+        mark = np.where(query, words[QUERY], words[REPORTS[0]] + rng.integers(len(REPORTS), size=n))
+        tokens = np.concatenate([rows.astype(np.int64) + words[symbol_words(self.vocabulary)[0]], mark[:, None]], axis=1)
+        useful = np.array([self.useful.get(name, self.default_useful) for name in features], dtype=np.float32)
+        truth = np.stack([f.holds(rows) for f in features.values()], axis=1)
+        holds = truth * useful + (1 - useful) / 2
+        following = np.zeros((n, len(words)), dtype=np.float32)
+        reports = following[:, -2 * len(features) :]
+        reports[:, 0::2], reports[:, 1::2] = (1 - holds) / len(features), holds / len(features)
+        following[query] = 0
+        first = words[ANSWER_WORDS[0]]
+        following[query, first : first + len(ANSWER_WORDS)] = 1 / len(ANSWER_WORDS)
+        return tokens, following
+
+    def _rows(self, n: int, rng: Generator) -> NDArray[Any]:
+        shape = {"vocabulary": self.vocabulary, "length": self.length}
+        rows = draw([], n, rng, **shape)
+        for name, share in self.frequency.items():
+            feature = catalogue(self.vocabulary, self.length)[name]
+            wanted = rng.random(n) < share
+            rows[wanted] = draw([(feature, True)], int(wanted.sum()), rng, **shape)
+            rows[~wanted] = draw([(feature, False)], int((~wanted).sum()), rng, **shape)
+        return rows

@@ -1,0 +1,205 @@
+"""The embedded models: small language models pre-trained on the spot, once, and cached by content."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from models.corpus import SPECIAL, Corpus
+from tasks.errors import UserError, unknown
+from tasks.symbols import catalogue as catalogue_source
+
+PREFIX = "embedded/"
+Progress = Callable[[str, int, int], None]
+"""Called with a description, the steps done and the steps to do."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that a pre-trained embedded model depends on."""
+
+    name: str
+    corpus: Corpus = field(default_factory=Corpus)
+    width: int = 64
+    layers: int = 2
+    heads: int = 4
+    steps: int = 3000
+    batch_size: int = 128
+    learning_rate: float = 2e-3
+    seed: int = 0
+    threads: int = 1
+    """Threads of the pre-training; part of the recipe since sums depend on it."""
+    dial: str = ""
+    """`a`: the features of one half of the families are useful, `b`: those of the other half; empty: all are."""
+    revision: int = 1
+    """Raised by hand when the code of pre-training changes what comes out."""
+
+
+RECIPES = {"symbols": Recipe("symbols")}
+_NUMBERS = {"width": int, "layers": int, "heads": int, "steps": int, "batch_size": int, "seed": int}
+
+
+def list_recipes() -> list[str]:
+    return [PREFIX + name for name in RECIPES]
+
+
+@cache
+def recipe_of(spec: str) -> Recipe:
+    """`embedded/symbols:seed=1,dial=a,useful.first-last=0.5,frequency.contains-1=0.2` -> Recipe."""
+    base, _, rest = spec.partition(":")
+    name = base.removeprefix(PREFIX)
+    if name not in RECIPES:
+        raise unknown("embedded model", base, list_recipes())
+    recipe = RECIPES[name]
+    useful: dict[str, float] = {}
+    frequency: dict[str, float] = {}
+    for item in filter(None, rest.split(",")):
+        key, equals, value = item.partition("=")
+        dial, _, feature = key.partition(".")
+        try:
+            if not equals:
+                raise ValueError
+            if dial in ("useful", "frequency") and feature:
+                (useful if dial == "useful" else frequency)[feature] = float(value)
+            elif key == "dial":
+                recipe = replace(recipe, dial=value)
+                useful |= half_useful(value)
+            elif key in _NUMBERS:
+                recipe = replace(recipe, **{key: _NUMBERS[key](value)})
+            else:
+                raise unknown(f"parameter of {base}", key, [*_NUMBERS, "dial", "useful.FEATURE", "frequency.FEATURE"])
+        except ValueError:
+            raise UserError(f"{spec!r}: {item!r} should read parameter=number") from None
+    return replace(recipe, corpus=replace(recipe.corpus, useful=useful, frequency=frequency))
+
+
+def half_useful(dial: str) -> dict[str, float]:
+    """The usefulness of every feature under dial `a` or `b`: a fixed random half of the families, or the other."""
+    if dial not in ("a", "b"):
+        raise unknown("dial", dial, ["a", "b"])
+    features = catalogue_source.catalogue()
+    families = sorted({f.family for f in features.values()})
+    order = np.random.default_rng(20210503).permutation(len(families))
+    in_a = {families[i] for i in order[: len(families) // 2]}
+    return {f.name: float((f.family in in_a) == (dial == "a")) for f in features.values()}
+
+
+def recipe_hash(recipe: Recipe) -> str:
+    """Content hash: the recipe and the source of the feature definitions."""
+    source = Path(catalogue_source.__file__).read_bytes()
+    text = json.dumps(asdict(recipe), sort_keys=True).encode()
+    return hashlib.sha256(text + source).hexdigest()[:16]
+
+
+def cache_dir() -> Path:
+    """Where pre-trained models are kept: $PROCLIVITY_CACHE, or ~/.cache/proclivity."""
+    return Path(os.environ.get("PROCLIVITY_CACHE") or Path.home() / ".cache" / "proclivity")
+
+
+def pretrained_folder(recipe: Recipe, progress: Progress | None = None) -> Path:
+    """The folder of the pre-trained model; pre-trains it first if it is not cached. Safe to call side by side."""
+    folder = cache_dir() / "models" / f"{recipe.name}-{recipe_hash(recipe)}"
+    if (folder / "recipe.json").is_file():
+        return folder
+    with _lock(folder.with_suffix(".lock")):
+        if not (folder / "recipe.json").is_file():
+            made = Path(tempfile.mkdtemp(prefix=folder.name, dir=folder.parent))
+            try:
+                pretrain(recipe, made, progress)
+                shutil.rmtree(folder, ignore_errors=True)
+                made.rename(folder)
+            finally:
+                shutil.rmtree(made, ignore_errors=True)
+    return folder
+
+
+@contextmanager
+def _lock(path: Path) -> Iterator[None]:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def tokenizer_of(corpus: Corpus) -> Any:
+    """A word-level tokenizer: one token a word, nothing added."""
+    from tokenizers import Tokenizer
+    from tokenizers.models import WordLevel
+    from tokenizers.pre_tokenizers import WhitespaceSplit
+    from transformers import PreTrainedTokenizerFast
+
+    pad, eos, unk = SPECIAL
+    core = Tokenizer(WordLevel({word: i for i, word in enumerate(corpus.words())}, unk_token=unk))
+    core.pre_tokenizer = WhitespaceSplit()
+    return PreTrainedTokenizerFast(tokenizer_object=core, pad_token=pad, eos_token=eos, unk_token=unk)
+
+
+def pretrain(recipe: Recipe, folder: Path, progress: Progress | None = None) -> None:
+    """Pre-train from scratch and save model, tokenizer and recipe, with the excess loss in nats a report."""
+    import torch
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    from models.train import Optimisation, train
+
+    corpus = recipe.corpus
+    threads = torch.get_num_threads()
+    torch.set_num_threads(recipe.threads)
+    config = GPT2Config(
+        vocab_size=len(corpus.words()),
+        n_positions=corpus.length + 22,
+        n_embd=recipe.width,
+        n_layer=recipe.layers,
+        n_head=recipe.heads,
+        activation_function="gelu_pytorch_tanh",
+        resid_pdrop=0.0,
+        embd_pdrop=0.0,
+        attn_pdrop=0.0,
+        pad_token_id=0,
+        bos_token_id=1,
+        eos_token_id=1,
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(recipe.seed)
+        model = GPT2LMHeadModel(config)
+    rng = np.random.default_rng([recipe.seed, 1])
+    excess: list[float] = []
+
+    def loss(batch: tuple[Any, Any], step: int) -> torch.Tensor:
+        tokens, following = (torch.from_numpy(part) for part in batch)
+        hidden = model.transformer(input_ids=tokens).last_hidden_state[:, -1]
+        log_probs = model.lm_head(hidden).log_softmax(-1)
+        return torch.nn.functional.kl_div(log_probs, following, reduction="batchmean")
+
+    def observe(step: int, value: float) -> None:
+        excess.append(value)
+        if progress:
+            progress(f"pre-training {recipe.name} (seed {recipe.seed}{', dial ' + recipe.dial if recipe.dial else ''})", step, recipe.steps)
+
+    try:
+        seconds = train(
+            model,
+            corpus.batches(recipe.batch_size, rng),
+            loss,
+            steps=recipe.steps,
+            optimisation=Optimisation(recipe.learning_rate, schedule="cosine"),
+            observe=observe,
+        )
+    finally:
+        torch.set_num_threads(threads)
+    model.save_pretrained(folder, safe_serialization=True)
+    tokenizer_of(corpus).save_pretrained(folder)
+    tail = excess[-max(1, len(excess) // 20) :]
+    summary = {**asdict(recipe), "excess_nats": sum(tail) / len(tail), "seconds": seconds * recipe.steps}
+    (folder / "recipe.json").write_text(json.dumps(summary, indent=1))

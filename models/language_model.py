@@ -1,0 +1,74 @@
+"""Any causal language model by name: a hub name, a folder, or `embedded/<recipe>`."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerBase
+
+from models.embedded import PREFIX, pretrained_folder, recipe_of
+from tasks.errors import UserError
+
+Init = Literal["pretrained", "random"]
+
+
+@dataclass(frozen=True)
+class LanguageModel:
+    """A causal language model with its tokenizer, and what is needed to name it in a record."""
+
+    model: Any
+    """A Hugging Face causal LM in evaluation mode."""
+    tokenizer: PreTrainedTokenizerBase
+    name: str
+    revision: str | None
+    init: Init
+    weights_hash: str
+    """First 16 hex digits of the SHA-256 of the weights."""
+
+
+def load(
+    name: str,
+    revision: str | None = None,
+    init: Init = "pretrained",
+    *,
+    dtype: torch.dtype = torch.float32,
+    device: str = "cpu",
+    trust_remote_code: bool = False,
+) -> LanguageModel:
+    """Load a model. `init="random"` keeps architecture and tokenizer and draws fresh weights (the untrained model).
+
+    Safetensors only; remote code only with `trust_remote_code=True`.
+    """
+    embedded = name.startswith(PREFIX)
+    source = str(pretrained_folder(recipe_of(name))) if embedded else name
+    options = {"revision": revision, "trust_remote_code": trust_remote_code}
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(source, **options)
+        if init == "pretrained":
+            model = AutoModelForCausalLM.from_pretrained(source, dtype=dtype, use_safetensors=True, **options)
+        else:
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(recipe_of(name).seed if embedded else 0)
+                model = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(source, **options), dtype=dtype)
+    except (OSError, ValueError) as e:
+        first_line = str(e).strip().splitlines()[0]
+        hint = "" if Path(name).exists() else "; a name of a hub, a folder, or embedded/symbols is needed"
+        raise UserError(f"cannot load model {name!r}: {first_line}{hint}") from e
+    except Exception as e:  # safetensors raises a type of its own for a corrupt file
+        if type(e).__module__.startswith(("safetensors", "builtins")) and "afetensor" in f"{type(e)}{e}":
+            raise UserError(f"cannot load model {name!r}: its weights are corrupt ({e})") from e
+        raise
+    model = model.to(device).eval()
+    return LanguageModel(model, tokenizer, name, revision, init, weights_hash(model))
+
+
+def weights_hash(model: torch.nn.Module) -> str:
+    digest = hashlib.sha256()
+    for key, value in sorted(model.state_dict().items()):
+        digest.update(key.encode())
+        digest.update(value.detach().to(torch.float32).cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()[:16]

@@ -1,0 +1,80 @@
+"""The bare training loop: batches, optimiser, schedule, observers, and a stop at the first loss that is no number."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Literal, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+
+Batch = TypeVar("Batch")
+
+
+class Diverged(RuntimeError):
+    """The loss or the gradient became NaN or infinite."""
+
+
+@dataclass(frozen=True)
+class Optimisation:
+    """AdamW with a warm-up and a decay."""
+
+    learning_rate: float = 1e-3
+    warmup: float = 0.05
+    """Share of the steps over which the rate rises linearly from 0."""
+    schedule: Literal["constant", "linear", "cosine"] = "linear"
+    """What follows the warm-up; linear and cosine end at a tenth of the peak."""
+    weight_decay: float = 0.0
+    clip: float = 1.0
+    """Largest norm of the gradient."""
+
+    def rate(self, step: int, steps: int) -> float:
+        """Learning rate of a step, counted from 0."""
+        warm = max(1, round(self.warmup * steps))
+        if step < warm:
+            return self.learning_rate * (step + 1) / warm
+        done = (step - warm) / max(1, steps - warm)
+        left = {"constant": 1.0, "linear": 1 - done, "cosine": (1 + math.cos(math.pi * done)) / 2}[self.schedule]
+        return self.learning_rate * (left if self.schedule == "constant" else 0.1 + 0.9 * left)
+
+
+def train(
+    model: nn.Module,
+    batches: Iterable[Batch],
+    loss: Callable[[Batch, int], Tensor],
+    *,
+    steps: int,
+    optimisation: Optimisation,
+    observe: Callable[[int, float], None] | None = None,
+) -> float:
+    """Take `steps` optimiser steps, one a batch; returns seconds a step, observers left out.
+
+    `loss(batch, step)` is what is minimised; `observe(step, loss)` is called after each step, steps counted from 1.
+    """
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    optimiser = torch.optim.AdamW(
+        parameters, lr=optimisation.learning_rate, weight_decay=optimisation.weight_decay, fused=True
+    )
+    spent, step = 0.0, 0
+    for step, batch in zip(range(1, steps + 1), batches, strict=False):
+        start = time.perf_counter()
+        for group in optimiser.param_groups:
+            group["lr"] = optimisation.rate(step - 1, steps)
+        value = loss(batch, step)
+        optimiser.zero_grad(set_to_none=True)
+        value.backward()  # type: ignore[no-untyped-call]
+        value = value.detach()
+        norm = nn.utils.clip_grad_norm_(parameters, optimisation.clip, foreach=True)
+        if not math.isfinite(float(value)) or not math.isfinite(float(norm)):
+            raise Diverged(f"loss {float(value)} and gradient norm {float(norm)} at step {step} of {steps}")
+        optimiser.step()
+        spent += time.perf_counter() - start
+        if observe:
+            observe(step, float(value))
+    if step < steps:
+        raise ValueError(f"{steps} steps were asked for and batches end after {step}")
+    return spent / steps

@@ -1,0 +1,49 @@
+"""How it is tuned: objectives, methods, rollouts, the tuning of a policy on a task.
+
+Names are resolved on first use, so that the settings can be read without loading torch.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rl_finetune.measure import AnswerCounts, answers_to, count_answers
+    from rl_finetune.methods import METHODS, Method, get_method, method_table
+    from rl_finetune.policy import Policy, policy_of
+    from rl_finetune.settings import Settings, settings_from
+    from rl_finetune.tuning import CONTROLS, Tuned, finetune
+    from rl_finetune.warmup import warm_up
+
+__all__ = [
+    "CONTROLS",
+    "METHODS",
+    "AnswerCounts",
+    "Method",
+    "Policy",
+    "Settings",
+    "Tuned",
+    "answers_to",
+    "count_answers",
+    "finetune",
+    "get_method",
+    "method_table",
+    "policy_of",
+    "settings_from",
+    "warm_up",
+]
+
+_ROOMS = {
+    "measure": ["AnswerCounts", "answers_to", "count_answers"],
+    "methods": ["METHODS", "Method", "get_method", "method_table"],
+    "policy": ["Policy", "policy_of"],
+    "settings": ["Settings", "settings_from"],
+    "tuning": ["CONTROLS", "Tuned", "finetune"],
+    "warmup": ["warm_up"],
+}
+
+
+def __getattr__(name: str) -> Any:
+    for room, names in _ROOMS.items():
+        if name in names:
+            return getattr(import_module(f"rl_finetune.{room}"), name)
+    raise AttributeError(f"module 'rl_finetune' has no attribute {name!r}")

@@ -1,0 +1,91 @@
+"""What a policy answers on labelled rows, against the reference."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from models.answers import chunks, prompt_ids
+from models.language_model import LanguageModel
+from rl_finetune.objectives import entropy, kl
+from rl_finetune.policy import Policy
+from tasks.task import Task
+
+
+@dataclass(frozen=True)
+class AnswerCounts:
+    """Greedy answers to rows of one kind, and the probabilities behind them."""
+
+    n: int
+    errors: int
+    """Answers that are not the label; invalid ones among them."""
+    invalid: int
+    ones: int
+    """Answers that say label 1."""
+    p_error: float
+    """Mean probability of the wrong answer; NaN where the answers are no closed list."""
+    reward: float
+    """Mean reward of the greedy answers."""
+    entropy: float
+    """Mean entropy, in nats, of the answer distribution (free answers: of the next token)."""
+    kl_reverse: float
+    """Mean KL(policy || reference) of the same distribution, in nats."""
+    kl_forward: float
+    """Mean KL(reference || policy), in nats."""
+
+
+@torch.inference_mode()
+def answers_to(
+    lm: LanguageModel, policy: Policy, task: Task, prompts: Sequence[str], batch_size: int = 512
+) -> tuple[list[int], list[str]]:
+    """Labels read from the greedy answers (-1 where none can be), and the answers."""
+    texts: list[str] = []
+    for part in chunks(prompt_ids(lm, prompts), batch_size):
+        texts += policy.greedy(lm.model, part)[0]
+    return [task.answers.read(t) for t in texts], texts
+
+
+@torch.inference_mode()
+def count_answers(
+    lm: LanguageModel,
+    policy: Policy,
+    task: Task,
+    rows: Mapping[str, Any],
+    reference: Any = None,
+    batch_size: int = 512,
+) -> AnswerCounts:
+    """Answers of `lm.model` to `rows` (columns prompt, label). KLs are 0 without a reference."""
+    labels = list(rows["label"])
+    texts: list[str] = []
+    wrong: list[float] = []
+    spread, reverse, forward = 0.0, 0.0, 0.0
+    start = 0
+    for part in chunks(prompt_ids(lm, rows["prompt"]), batch_size):
+        said, probabilities = policy.greedy(lm.model, part)
+        texts += said
+        right = torch.tensor(labels[start : start + len(part)])
+        start += len(part)
+        if probabilities is not None:
+            wrong += (1 - probabilities.cpu()[torch.arange(len(part)), right]).tolist()
+        distribution = policy.distribution(lm.model, part)
+        spread += float(entropy(distribution).sum())
+        if reference is not None:
+            other = policy.distribution(reference, part)
+            reverse += float(kl(distribution, other).sum())
+            forward += float(kl(other, distribution).sum())
+    read = [task.answers.read(t) for t in texts]
+    n = len(labels)
+    return AnswerCounts(
+        n=n,
+        errors=sum(r != y for r, y in zip(read, labels, strict=True)),
+        invalid=sum(r < 0 for r in read),
+        ones=sum(r == 1 for r in read),
+        p_error=sum(wrong) / n if wrong else float("nan"),
+        reward=sum(task.reward(list(rows["prompt"]), texts, label=labels)) / n,
+        entropy=spread / n,
+        kl_reverse=reverse / n,
+        kl_forward=forward / n,
+    )

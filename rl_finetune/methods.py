@@ -1,0 +1,67 @@
+"""The methods: one table of ways to tune."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Literal
+
+from rl_finetune import objectives
+from tasks.errors import unknown
+
+
+@dataclass(frozen=True)
+class Method:
+    name: str
+    samples: Literal["policy", "demonstrations"]
+    """Where samples come from."""
+    reward: Literal["none", "advantage"]
+    """What the reward does."""
+    advantage: objectives.Advantage | None
+    negative_gradient: bool
+    """Whether answers can be pushed down."""
+    batch_coupled: bool
+    """Whether a prompt's gradient depends on the batch it is in."""
+    kl: str
+    """Where the KL to the reference enters (weight beta, 0 by default), its direction and estimator."""
+    reuse: int
+    """Gradient steps that a batch of samples is used for."""
+    paper: str
+    revision: int = 1
+    """Raised by hand when a change of the code changes what the method does."""
+
+    @property
+    def least_samples(self) -> int:
+        """Samples a prompt that the advantage needs."""
+        return 2 if self.name in ("rloo", "grpo") else 1
+
+
+_IN_REWARD = "in the reward, KL(policy || reference), k1"
+METHODS = {
+    m.name: m
+    for m in (
+        Method("sft", "demonstrations", "none", None, False, False, "none", 1, "supervised"),
+        Method(
+            "reinforce", "policy", "advantage", objectives.batch_baseline, True, True, _IN_REWARD, 1, "Williams 1992"
+        ),
+        Method(
+            "rloo", "policy", "advantage", objectives.leave_one_out, True, False, _IN_REWARD, 1, "Ahmadian et al. 2024"
+        ),
+        Method(
+            "grpo", "policy", "advantage", objectives.group_standardised, True, False, _IN_REWARD, 1, "Shao et al. 2024"
+        ),
+    )
+}
+
+
+def get_method(name: str) -> Method:
+    if name not in METHODS:
+        raise unknown("method", name, METHODS)
+    return METHODS[name]
+
+
+def method_table() -> list[dict[str, object]]:
+    """One row a method, for printing."""
+    rows = [asdict(m) for m in METHODS.values()]
+    for row in rows:
+        row.pop("advantage")
+    return rows
