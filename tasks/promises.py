@@ -1,0 +1,173 @@
+"""What every task promises of its data: each promise a function that yields how it is broken."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from difflib import SequenceMatcher
+from typing import Any, get_args
+
+from numpy.random import default_rng
+
+from tasks.evidence import QUADRANTS, SPURIOUS, TARGET, Evidence, EvidenceKind
+from tasks.feature import Feature
+from tasks.task import Task
+
+Row = dict[str, Any]
+Data = dict[str, list[Row]]
+"""Data sets by what they are: `quadrant both test`, `mixture symmetric 0.25 train`, `probe_rows`, ..."""
+Truth = Callable[[Feature, Sequence[str]], list[int]]
+"""A feature's truth on the rows from which prompts were written, recomputed."""
+
+RATES = (0.0, 0.25, 0.5)
+_CONFLICTS = ("target_only", "spurious_only")
+
+
+def predicates(task: Task, data: Data, truth: Truth) -> Iterator[str]:
+    """Both predicates have exactly the stated value on every row, and the label is the target's."""
+    for name, rows in data.items():
+        prompts = [row["prompt"] for row in rows]
+        for role, feature, table in (("target", task.target, TARGET), ("spurious", task.spurious, SPURIOUS)):
+            for row, holds in zip(rows, truth(feature, prompts) if rows else [], strict=True):
+                if not row[role] == table[row["quadrant"]] == holds:
+                    yield (
+                        f"{name}: {role} feature {feature.name} is {holds} on {row['prompt']!r}, "
+                        f"which stands in {row['quadrant']} with {role} = {row[role]}"
+                    )
+                    break
+        for row in rows:
+            if row["label"] != row["target"]:
+                yield f"{name}: label {row['label']} is not the target feature's on {row['prompt']!r}"
+                break
+
+
+def counts(data: Data, n: int) -> Iterator[str]:
+    """As many rows of each quadrant as were asked for; a label prior of 0.5 at every level of evidence."""
+    for name, rows in data.items():
+        kind, *rest = name.split()
+        found = Counter(row["quadrant"] for row in rows)
+        asked = dict.fromkeys(QUADRANTS, n // len(QUADRANTS))
+        stated = 0.5
+        if kind == "counterfactuals":
+            continue
+        if kind == "quadrant":
+            asked, stated = {rest[0]: n}, TARGET[rest[0]]
+        elif kind != "probe_rows":
+            evidence = Evidence(rest[0], float(rest[1]))  # type: ignore[arg-type]
+            asked = evidence.counts(n)
+            if evidence.kind == "one_sided":
+                stated = (1 - evidence.rate) / 2
+        if found != Counter(asked):
+            yield f"{name}: holds {dict(found)} where {asked} was asked for, as {rows[:1]}"
+        prior = sum(row["label"] for row in rows) / max(len(rows), 1)
+        if prior != stated:
+            yield f"{name}: the label prior is {prior}, not {stated}"
+
+
+def splits(data: Data) -> Iterator[str]:
+    """Splits share no row and no source, and a training mixture takes one quadrant of a source at most."""
+    for column in ("prompt", "source"):
+        home: dict[str, str] = {}
+        for name, rows in data.items():
+            for row in rows:
+                split = {"probe_rows": "validation", "counterfactuals": "test"}.get(name, name.split()[-1])
+                if home.setdefault(row[column], split) != split:
+                    yield f"{name}: {column} {row[column]!r} is in {home[row[column]]} and in {split}"
+                    break
+    for name, rows in data.items():
+        if name.startswith("mixture"):
+            quadrant: dict[str, str] = {}
+            for row in rows:
+                if quadrant.setdefault(row["source"], row["quadrant"]) != row["quadrant"]:
+                    yield f"{name}: one source in two quadrants, {row['quadrant']} of them: {row['prompt']!r}"
+                    break
+
+
+def equal_seeds(data: Data, again: Data) -> Iterator[str]:
+    """Equal seeds give identical data."""
+    for name, second in again.items():
+        first = data[name]
+        if len(first) != len(second):
+            yield f"{name}: equal seeds give {len(first)} and {len(second)} rows"
+        for one, other in zip(first, second, strict=False):
+            if one != other:
+                yield f"{name}: equal seeds give {one} and {other}"
+                break
+
+
+def nested(data: Data) -> Iterator[str]:
+    """The counter-examples at a lower rate are a subset of those at a higher one."""
+    for kind in get_args(EvidenceKind):
+        fewer, more = (
+            Counter(r["prompt"] for r in data[f"mixture {kind} {rate} train"] if r["quadrant"] in _CONFLICTS)
+            for rate in RATES[1:]
+        )
+        for prompt in fewer - more:
+            yield f"mixture {kind}: counter-example at rate {RATES[1]} but not at {RATES[2]}: {prompt!r}"
+            break
+
+
+def counterfactuals(task: Task, rows: list[Row], truth: Truth) -> Iterator[str]:
+    """An edit flips the one feature and holds the other; its placebo holds both and is of the same size."""
+    told: set[str] = set()
+    for row in rows:
+        for problem in _edit_problems(task, row, truth):
+            if problem not in told:
+                told.add(problem)
+                texts = f"{row['prompt']!r} -> {row['edited']!r}, placebo {row['placebo']!r}"
+                yield f"counterfactuals: {problem}: {texts}"
+
+
+def _edit_problems(task: Task, row: Row, truth: Truth) -> Iterator[str]:
+    texts = [row["prompt"], row["edited"], row["placebo"]]
+    for role, feature in (("target", task.target), ("spurious", task.spurious)):
+        original, edited, placebo = truth(feature, texts)
+        if (edited != original) != (role == row["flips"]):
+            yield f"an edit of the {row['flips']} feature {'holds' if edited == original else 'flips'} {role}"
+        if placebo != original:
+            yield f"a placebo flips the {role} feature"
+    sizes = [changed_words(texts[0], text) for text in texts[1:]]
+    if sizes != [row["size"]] * 2:
+        yield f"an edit of {sizes[0]} words and a placebo of {sizes[1]} are said to be of size {row['size']}"
+
+
+def changed_words(before: str, after: str) -> int:
+    """Words replaced, put in or taken out."""
+    old, new = before.split(), after.split()
+    if len(old) == len(new):
+        return sum(a != b for a, b in zip(old, new, strict=True))
+    edits = SequenceMatcher(None, old, new, autojunk=False).get_opcodes()
+    return sum(max(i2 - i1, j2 - j1) for tag, i1, i2, j1, j2 in edits if tag != "equal")
+
+
+def answers(task: Task, data: Data, seed: int) -> Iterator[str]:
+    """What is said for a label reads as that label and, unlike what is said for the other, is optimal."""
+    if not 0 <= task.chance < task.optimum:
+        yield f"answers: the chance level {task.chance} is not between 0 and the optimum {task.optimum}"
+    for label in (0, 1):
+        says = [task.answers.say(label, default_rng([seed, i])) for i in range(4)]
+        if task.answers.words and set(says) != {task.answers.words[label]}:
+            yield f"answers: the word of label {label} is {task.answers.words[label]!r}, not {says[0]!r}"
+        for said in says:
+            if task.answers.read(said) != label:
+                yield f"answers: {said!r}, said for label {label}, reads as {task.answers.read(said)}"
+                break
+        yield from _rewards(task, "answers", [{"prompt": "", "label": label, "chosen": s} for s in says])
+        wrong = [{"prompt": "", "label": 1 - label, "rejected": s} for s in says]
+        yield from _rewards(task, "answers", wrong)
+    for name, rows in data.items():
+        if name.startswith(("demonstrations", "preferences")):
+            yield from _rewards(task, name, rows)
+
+
+def _rewards(task: Task, name: str, rows: list[Row]) -> Iterator[str]:
+    """Calls the reward as TRL does."""
+    columns = {key: [row[key] for row in rows] for key in rows[0]}
+    prompts = columns.pop("prompt")
+    for key in {"completion", "chosen", "rejected"} & set(columns):
+        scores = task.reward(prompts=prompts, completions=columns[key], **columns)
+        for said, label, score in zip(columns[key], columns["label"], scores, strict=True):
+            reached = abs(score - task.optimum) < 1e-9
+            if reached == (key == "rejected") or not 0 <= score <= task.optimum + 1e-9:
+                yield f"{name}: {key} {said!r} for label {label} gets {score}; the optimum is {task.optimum}"
+                break
