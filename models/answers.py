@@ -21,7 +21,7 @@ def prompt_ids(lm: LanguageModel, prompts: Sequence[str]) -> list[list[int]]:
 
 
 def answer_ids(lm: LanguageModel, answers: Sequence[str]) -> list[list[int]]:
-    """Token ids of each answer as it follows a prompt. Two answers must differ, and neither may be unknown."""
+    """Token ids of each answer as it follows a prompt. Two answers must differ; none may be unknown."""
     ids: list[list[int]] = lm.tokenizer([" " + a for a in answers], add_special_tokens=False)["input_ids"]
     unknown = lm.tokenizer.unk_token_id
     for answer, tokens in zip(answers, ids, strict=True):
@@ -44,7 +44,7 @@ def pad(rows: Sequence[Sequence[int]], value: int = 0) -> tuple[Tensor, Tensor]:
 
 
 def next_token_logits(model: Any, rows: Sequence[Sequence[int]]) -> Tensor:
-    """Logits [rows, vocabulary] of the token after each row; one forward pass, the head at the last position only."""
+    """Logits [rows, vocabulary] of the token after each row; one pass, the head at the last place alone."""
     device = model.device
     if len({len(r) for r in rows}) == 1:
         ids = torch.tensor(rows, device=device)
@@ -57,7 +57,9 @@ def next_token_logits(model: Any, rows: Sequence[Sequence[int]]) -> Tensor:
     return logits
 
 
-def sequence_log_probs(model: Any, prompts: Sequence[Sequence[int]], completions: Sequence[Sequence[int]]) -> Tensor:
+def sequence_log_probs(
+    model: Any, prompts: Sequence[Sequence[int]], completions: Sequence[Sequence[int]]
+) -> Tensor:
     """Log-probability [rows] of each completion after its prompt, summed over its tokens, in nats."""
     rows = [list(p) + list(c) for p, c in zip(prompts, completions, strict=True)]
     ids, mask = (t.to(model.device) for t in pad(rows))
@@ -66,13 +68,16 @@ def sequence_log_probs(model: Any, prompts: Sequence[Sequence[int]], completions
     start = torch.tensor([len(p) for p in prompts], device=ids.device)[:, None] - 1
     place = torch.arange(taken.shape[1], device=ids.device)[None]
     inside = (place >= start) & mask[:, 1:].bool()
-    return (taken * inside).sum(dim=1)
+    total: Tensor = (taken * inside).sum(dim=1)
+    return total
 
 
-def answer_log_probs(model: Any, prompts: Sequence[Sequence[int]], answers: Sequence[Sequence[int]]) -> Tensor:
-    """Log-probability [rows, answers] of each candidate answer after each prompt, in nats, not renormalised."""
+def answer_log_probs(
+    model: Any, prompts: Sequence[Sequence[int]], answers: Sequence[Sequence[int]]
+) -> Tensor:
+    """Log-probability [rows, answers] of each answer after each prompt, in nats, not renormalised."""
     if all(len(a) == 1 for a in answers):
-        log_probs = next_token_logits(model, prompts).log_softmax(-1)
+        log_probs: Tensor = next_token_logits(model, prompts).log_softmax(-1)
         return log_probs[:, [a[0] for a in answers]]
     each = [sequence_log_probs(model, prompts, [a] * len(prompts)) for a in answers]
     return torch.stack(each, dim=1)
@@ -82,7 +87,7 @@ def answer_log_probs(model: Any, prompts: Sequence[Sequence[int]], answers: Sequ
 def score_answers(
     lm: LanguageModel, prompts: Sequence[str], answers: Sequence[str], batch_size: int = 512
 ) -> Tensor:
-    """Scores of candidate answers [prompts, answers]: the one function through which any model is measured."""
+    """Scores of candidate answers [prompts, answers]: the one function that measures any model."""
     ids, candidates = prompt_ids(lm, prompts), answer_ids(lm, answers)
     return torch.cat([answer_log_probs(lm.model, part, candidates).cpu() for part in chunks(ids, batch_size)])
 

@@ -1,11 +1,13 @@
 """The corpus that the embedded symbol models are pre-trained on, with two dials for each feature.
 
-A document is a symbol sequence, a mark and a word. After the query mark comes an answer word that is a fair die, so
-the slot that tuning uses tells nothing. After the report mark comes a *report*: a word that names a feature and says
-whether it holds. Reports are what the features are useful for, in words and after a mark that tuning never uses.
+A document is a symbol sequence, a mark and a word. After the query mark comes an answer word that is a fair
+die, so the slot that tuning uses tells nothing. After the report mark comes a *report*: a word that names a
+feature and says whether it holds. Reports are what the features are useful for, in words and after a mark
+that tuning never uses.
 
-The distribution of a document's last word given the rest is known, and the model is trained on that distribution: the
-exact expectation of the log-loss over the words that could have been drawn, without the noise of drawing them.
+The distribution of a document's last word given the rest is known, and the model is trained on that
+distribution: the exact expectation of the log-loss over the words that could have been drawn, without the
+noise of drawing them.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from numpy.typing import NDArray
 
 from tasks.answers import ANSWER_WORDS
 from tasks.errors import UserError, unknown
+from tasks.feature import Feature
 from tasks.symbols.catalogue import catalogue
 from tasks.symbols.draw import draw
 from tasks.symbols.pairs import QUERY, symbol_words
@@ -40,7 +43,7 @@ class Corpus:
     queries: float = 0.02
     """Share of documents with a query mark; the others carry a report."""
     useful: Mapping[str, float] = field(default_factory=dict)
-    """Usefulness dial: share of a feature's reports that tell its truth; the others are a fair coin (the placebo)."""
+    """Usefulness dial: share of its reports that tell the truth; the others are a coin, the placebo."""
     frequency: Mapping[str, float] = field(default_factory=dict)
     """Frequency dial: share of documents in which a feature holds; at most one feature may be dialled."""
     default_useful: float = 1.0
@@ -54,7 +57,9 @@ class Corpus:
                 if not 0 <= value <= 1:
                     raise UserError(f"dial of {name}: {value} is outside 0 to 1")
         if len(self.frequency) > 1:
-            raise UserError("the frequency of one feature at a time can be dialled, not of " + ", ".join(self.frequency))
+            raise UserError(
+                "the frequency of one feature at a time can be dialled, not of " + ", ".join(self.frequency)
+            )
 
     def features(self) -> list[str]:
         return list(catalogue(self.vocabulary, self.length))
@@ -76,7 +81,9 @@ class Corpus:
         rows = self._rows(n, rng)
         query = rng.random(n) < self.queries
         mark = np.where(query, words[QUERY], words[REPORTS[0]] + rng.integers(len(REPORTS), size=n))
-        tokens = np.concatenate([rows.astype(np.int64) + words[symbol_words(self.vocabulary)[0]], mark[:, None]], axis=1)
+        tokens = np.concatenate(
+            [rows.astype(np.int64) + words[symbol_words(self.vocabulary)[0]], mark[:, None]], axis=1
+        )
         useful = np.array([self.useful.get(name, self.default_useful) for name in features], dtype=np.float32)
         truth = np.stack([f.holds(rows) for f in features.values()], axis=1)
         holds = truth * useful + (1 - useful) / 2
@@ -89,11 +96,13 @@ class Corpus:
         return tokens, following
 
     def _rows(self, n: int, rng: Generator) -> NDArray[Any]:
-        shape = {"vocabulary": self.vocabulary, "length": self.length}
-        rows = draw([], n, rng, **shape)
+        def drawn(wanted: list[tuple[Feature, bool]], k: int) -> NDArray[Any]:
+            return draw(wanted, k, rng, vocabulary=self.vocabulary, length=self.length)
+
+        rows = drawn([], n)
         for name, share in self.frequency.items():
             feature = catalogue(self.vocabulary, self.length)[name]
             wanted = rng.random(n) < share
-            rows[wanted] = draw([(feature, True)], int(wanted.sum()), rng, **shape)
-            rows[~wanted] = draw([(feature, False)], int((~wanted).sum()), rng, **shape)
+            rows[wanted] = drawn([(feature, True)], int(wanted.sum()))
+            rows[~wanted] = drawn([(feature, False)], int((~wanted).sum()))
         return rows

@@ -42,13 +42,20 @@ class Recipe:
     threads: int = 1
     """Threads of the pre-training; part of the recipe since sums depend on it."""
     dial: str = ""
-    """`a`: the features of one half of the families are useful, `b`: those of the other half; empty: all are."""
+    """`a`: features of one half of the families are useful, `b`: those of the other half; empty: all."""
     revision: int = 1
     """Raised by hand when the code of pre-training changes what comes out."""
 
 
 RECIPES = {"symbols": Recipe("symbols")}
-_NUMBERS = {"width": int, "layers": int, "heads": int, "steps": int, "batch_size": int, "seed": int}
+_NUMBERS: dict[str, Callable[[str], Any]] = {
+    "width": int,
+    "layers": int,
+    "heads": int,
+    "steps": int,
+    "batch_size": int,
+    "seed": int,
+}
 
 
 def list_recipes() -> list[str]:
@@ -79,14 +86,16 @@ def recipe_of(spec: str) -> Recipe:
             elif key in _NUMBERS:
                 recipe = replace(recipe, **{key: _NUMBERS[key](value)})
             else:
-                raise unknown(f"parameter of {base}", key, [*_NUMBERS, "dial", "useful.FEATURE", "frequency.FEATURE"])
+                raise unknown(
+                    f"parameter of {base}", key, [*_NUMBERS, "dial", "useful.FEATURE", "frequency.FEATURE"]
+                )
         except ValueError:
             raise UserError(f"{spec!r}: {item!r} should read parameter=number") from None
     return replace(recipe, corpus=replace(recipe.corpus, useful=useful, frequency=frequency))
 
 
 def half_useful(dial: str) -> dict[str, float]:
-    """The usefulness of every feature under dial `a` or `b`: a fixed random half of the families, or the other."""
+    """Usefulness of every feature under dial `a` or `b`: a fixed half of the families, or the other."""
     if dial not in ("a", "b"):
         raise unknown("dial", dial, ["a", "b"])
     features = catalogue_source.catalogue()
@@ -109,7 +118,7 @@ def cache_dir() -> Path:
 
 
 def pretrained_folder(recipe: Recipe, progress: Progress | None = None) -> Path:
-    """The folder of the pre-trained model; pre-trains it first if it is not cached. Safe to call side by side."""
+    """The folder of the pre-trained model, made first if it is not cached. Safe to call side by side."""
     folder = cache_dir() / "models" / f"{recipe.name}-{recipe_hash(recipe)}"
     if (folder / "recipe.json").is_file():
         return folder
@@ -150,6 +159,7 @@ def pretrain(recipe: Recipe, folder: Path, progress: Progress | None = None) -> 
     """Pre-train from scratch and save model, tokenizer and recipe, with the excess loss in nats a report."""
     import torch
     from transformers import GPT2Config, GPT2LMHeadModel
+    from transformers.utils import logging
 
     from models.train import Optimisation, train
 
@@ -185,7 +195,8 @@ def pretrain(recipe: Recipe, folder: Path, progress: Progress | None = None) -> 
     def observe(step: int, value: float) -> None:
         excess.append(value)
         if progress:
-            progress(f"pre-training {recipe.name} (seed {recipe.seed}{', dial ' + recipe.dial if recipe.dial else ''})", step, recipe.steps)
+            dial = f", dial {recipe.dial}" if recipe.dial else ""
+            progress(f"pre-training {recipe.name} (seed {recipe.seed}{dial})", step, recipe.steps)
 
     try:
         seconds = train(
@@ -198,7 +209,8 @@ def pretrain(recipe: Recipe, folder: Path, progress: Progress | None = None) -> 
         )
     finally:
         torch.set_num_threads(threads)
-    model.save_pretrained(folder, safe_serialization=True)
+    logging.disable_progress_bar()
+    model.save_pretrained(folder)
     tokenizer_of(corpus).save_pretrained(folder)
     tail = excess[-max(1, len(excess) // 20) :]
     summary = {**asdict(recipe), "excess_nats": sum(tail) / len(tail), "seconds": seconds * recipe.steps}

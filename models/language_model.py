@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerBase
+from transformers.utils import logging
 
 from models.embedded import PREFIX, pretrained_folder, recipe_of
 from tasks.errors import UserError
@@ -39,21 +40,26 @@ def load(
     device: str = "cpu",
     trust_remote_code: bool = False,
 ) -> LanguageModel:
-    """Load a model. `init="random"` keeps architecture and tokenizer and draws fresh weights (the untrained model).
+    """Load a model. `init="random"` keeps architecture and tokenizer and draws fresh weights.
 
     Safetensors only; remote code only with `trust_remote_code=True`.
     """
     embedded = name.startswith(PREFIX)
     source = str(pretrained_folder(recipe_of(name))) if embedded else name
     options = {"revision": revision, "trust_remote_code": trust_remote_code}
+    logging.disable_progress_bar()
     try:
         tokenizer = AutoTokenizer.from_pretrained(source, **options)
         if init == "pretrained":
-            model = AutoModelForCausalLM.from_pretrained(source, dtype=dtype, use_safetensors=True, **options)
+            model: Any = AutoModelForCausalLM.from_pretrained(
+                source, dtype=dtype, use_safetensors=True, **options
+            )
         else:
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(recipe_of(name).seed if embedded else 0)
-                model = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(source, **options), dtype=dtype)
+                model = AutoModelForCausalLM.from_config(
+                    AutoConfig.from_pretrained(source, **options), dtype=dtype
+                )
     except (OSError, ValueError) as e:
         first_line = str(e).strip().splitlines()[0]
         hint = "" if Path(name).exists() else "; a name of a hub, a folder, or embedded/symbols is needed"

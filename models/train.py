@@ -1,4 +1,4 @@
-"""The bare training loop: batches, optimiser, schedule, observers, and a stop at the first loss that is no number."""
+"""The bare training loop: batches, optimiser, schedule, observers, a stop at a loss that is no number."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from typing import Literal, TypeVar
 
 import torch
 from torch import Tensor, nn
-
 
 Batch = TypeVar("Batch")
 
@@ -38,8 +37,10 @@ class Optimisation:
         if step < warm:
             return self.learning_rate * (step + 1) / warm
         done = (step - warm) / max(1, steps - warm)
-        left = {"constant": 1.0, "linear": 1 - done, "cosine": (1 + math.cos(math.pi * done)) / 2}[self.schedule]
-        return self.learning_rate * (left if self.schedule == "constant" else 0.1 + 0.9 * left)
+        if self.schedule == "constant":
+            return self.learning_rate
+        left = 1 - done if self.schedule == "linear" else (1 + math.cos(math.pi * done)) / 2
+        return self.learning_rate * (0.1 + 0.9 * left)
 
 
 def train(
@@ -53,7 +54,7 @@ def train(
 ) -> float:
     """Take `steps` optimiser steps, one a batch; returns seconds a step, observers left out.
 
-    `loss(batch, step)` is what is minimised; `observe(step, loss)` is called after each step, steps counted from 1.
+    `loss(batch, step)` is what is minimised; `observe(step, loss)` follows each step, steps counted from 1.
     """
     parameters = [p for p in model.parameters() if p.requires_grad]
     optimiser = torch.optim.AdamW(
@@ -66,7 +67,7 @@ def train(
             group["lr"] = optimisation.rate(step - 1, steps)
         value = loss(batch, step)
         optimiser.zero_grad(set_to_none=True)
-        value.backward()  # type: ignore[no-untyped-call]
+        value.backward()
         value = value.detach()
         norm = nn.utils.clip_grad_norm_(parameters, optimisation.clip, foreach=True)
         if not math.isfinite(float(value)) or not math.isfinite(float(norm)):

@@ -36,19 +36,19 @@ class Method:
 
 
 _IN_REWARD = "in the reward, KL(policy || reference), k1"
+
+
+def _on_policy(name: str, advantage: objectives.Advantage, batch_coupled: bool, paper: str) -> Method:
+    return Method(name, "policy", "advantage", advantage, True, batch_coupled, _IN_REWARD, 1, paper)
+
+
 METHODS = {
     m.name: m
     for m in (
         Method("sft", "demonstrations", "none", None, False, False, "none", 1, "supervised"),
-        Method(
-            "reinforce", "policy", "advantage", objectives.batch_baseline, True, True, _IN_REWARD, 1, "Williams 1992"
-        ),
-        Method(
-            "rloo", "policy", "advantage", objectives.leave_one_out, True, False, _IN_REWARD, 1, "Ahmadian et al. 2024"
-        ),
-        Method(
-            "grpo", "policy", "advantage", objectives.group_standardised, True, False, _IN_REWARD, 1, "Shao et al. 2024"
-        ),
+        _on_policy("reinforce", objectives.batch_baseline, True, "Williams 1992"),
+        _on_policy("rloo", objectives.leave_one_out, False, "Ahmadian et al. 2024"),
+        _on_policy("grpo", objectives.group_standardised, False, "Shao et al. 2024"),
     )
 }
 

@@ -1,6 +1,6 @@
 """What is minimised: pure functions of log-probabilities, reference log-probabilities and rewards.
 
-Shapes: [prompts, samples]. Log-probabilities are of whole answers, in nats. Losses are means over all samples.
+Shapes: [prompts, samples]. Log-probabilities are of whole answers, in nats. Losses are means over samples.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def policy_gradient(log_probs: Tensor, advantages: Tensor) -> Tensor:
 
 
 def batch_baseline(rewards: Tensor) -> Tensor:
-    """REINFORCE: rewards minus the mean of all *other* prompts' rewards, which keeps the gradient unbiased."""
+    """REINFORCE: rewards minus the mean of all *other* prompts' rewards: the gradient stays unbiased."""
     prompts, samples = rewards.shape
     if prompts == 1:
         return rewards

@@ -48,7 +48,7 @@ class Policy(Protocol):
 
 
 class ConstrainedPolicy:
-    """The model's distribution renormalised over the answer words; sampling and scoring share one forward pass."""
+    """The model's distribution renormalised over the answer words; one forward pass samples and scores."""
 
     def __init__(self, lm: LanguageModel, task: Task) -> None:
         if task.answers.words is None:
@@ -65,7 +65,9 @@ class ConstrainedPolicy:
 
     def sample(self, model: Any, prompts: Ids, samples: int, generator: torch.Generator) -> Sampled:
         distribution = self.distribution(model, prompts)
-        chosen = torch.multinomial(distribution.detach().exp(), samples, replacement=True, generator=generator)
+        chosen = torch.multinomial(
+            distribution.detach().exp(), samples, replacement=True, generator=generator
+        )
         return self._sampled(distribution, chosen)
 
     def demonstrate(self, model: Any, prompts: Ids, completions: Sequence[str]) -> Sampled:
@@ -86,7 +88,9 @@ class FreePolicy:
     def __init__(self, lm: LanguageModel, task: Task) -> None:
         self.tokenizer = lm.tokenizer
         if lm.tokenizer.eos_token_id is None:
-            raise UserError(f"{lm.name}: free answers end in an end-of-text token, and its tokenizer has none")
+            raise UserError(
+                f"{lm.name}: free answers end in an end-of-text token, and its tokenizer has none"
+            )
         self.eos = int(lm.tokenizer.eos_token_id)
         self.words = task.answers.words
         examples = self.words or [task.answers.say(1, np.random.default_rng(0))]
@@ -94,10 +98,10 @@ class FreePolicy:
 
     def encode(self, completions: Sequence[str]) -> list[list[int]]:
         ids = self.tokenizer([" " + c for c in completions], add_special_tokens=False)["input_ids"]
-        return [row + [self.eos] for row in ids]
+        return [[*row, self.eos] for row in ids]
 
     def decode(self, ids: Ids) -> list[str]:
-        texts: list[str] = self.tokenizer.batch_decode(ids, skip_special_tokens=True)
+        texts: list[str] = self.tokenizer.batch_decode([list(row) for row in ids], skip_special_tokens=True)
         return [t.strip() for t in texts]
 
     def sample(self, model: Any, prompts: Ids, samples: int, generator: torch.Generator) -> Sampled:

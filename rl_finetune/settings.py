@@ -1,4 +1,4 @@
-"""The knobs of a fine-tuning run; their types, defaults and help are the command line's and the study files'."""
+"""The knobs of a fine-tuning run: types, defaults and help of the command line and of study files."""
 
 from __future__ import annotations
 
@@ -15,12 +15,18 @@ def _knob(default: Any, doc: str) -> Any:
 @dataclass(frozen=True)
 class Settings:
     steps: int = _knob(240, "optimiser steps")
-    batch_size: int = _knob(64, "prompts a step; steps x batch_size is the number of fine-tuning rows, each seen once")
+    batch_size: int = _knob(
+        64, "prompts a step; steps x batch_size is the number of fine-tuning rows, each seen once"
+    )
     samples_per_prompt: int = _knob(4, "answers sampled for each prompt, for methods that sample")
     learning_rate: float = _knob(1e-3, "peak learning rate of AdamW")
-    entropy_bonus: float = _knob(0.05, "weight of the answers' entropy, falling linearly to 0; the same for all methods")
+    entropy_bonus: float = _knob(
+        0.05, "weight of the answers' entropy, falling linearly to 0; the same for all methods"
+    )
     beta: float = _knob(0.0, "weight of the KL to the reference, for methods that have one")
-    answers: str = _knob("constrained", "constrained (renormalised over the answers) or free (full vocabulary)")
+    answers: str = _knob(
+        "constrained", "constrained (renormalised over the answers) or free (full vocabulary)"
+    )
     warmup_steps: int = _knob(400, "most steps of the format warm-up of free answers")
     eval_n: int = _knob(500, "test rows a quadrant at the end")
     log_n: int = _knob(64, "validation rows a quadrant at each log point")

@@ -55,13 +55,15 @@ def finetune(
 ) -> Tuned:
     """Tune a copy of `lm` (the reference) on `rows` (columns prompt and label), each row seen once.
 
-    `control`: `random_reward` gives a fair coin for any answer, `shuffled_labels` permutes the labels over the rows.
+    `control`: `random_reward` gives a fair coin for any answer, `shuffled_labels` permutes the labels.
     `log_rows` holds labelled rows per quadrant on which answers are counted at the settings' log points.
     """
     if control not in CONTROLS:
         raise unknown("control", control, CONTROLS)
     if control == "random_reward" and method.reward == "none":
-        raise UserError(f"the control random_reward needs a method that uses the reward, and {method.name} does not")
+        raise UserError(
+            f"the control random_reward needs a method that uses the reward, and {method.name} does not"
+        )
     if method.samples == "policy" and settings.samples_per_prompt < method.least_samples:
         raise UserError(f"{method.name} needs at least {method.least_samples} samples_per_prompt")
     policy = policy_of(lm, task, settings.answers)
@@ -96,7 +98,11 @@ def finetune(
     def after(step: int, value: float) -> None:
         if step in points and log_rows:
             recent = rewards_seen[-20:]
-            head = {"step": step, "loss": value, "reward_train": float(np.mean(recent)) if recent else float("nan")}
+            head = {
+                "step": step,
+                "loss": value,
+                "reward_train": float(np.mean(recent)) if recent else float("nan"),
+            }
             for quadrant in QUADRANTS:
                 counts = count_answers(tuned, policy, task, log_rows[quadrant], lm.model)
                 log.append({**head, "quadrant": quadrant, **asdict(counts)})

@@ -25,7 +25,7 @@ _PROMPTS = 128
 
 
 def warm_up(lm: LanguageModel, task: Task, settings: Settings, seed: int) -> LanguageModel:
-    """A copy of `lm` that answers in the task's format, both labels alike on prompts of the base distribution.
+    """A copy of `lm` that answers in the task's format, both labels alike on base-distribution prompts.
 
     It then is the reference: the model that is probed, the start of the method and the far end of every KL.
     """
@@ -42,7 +42,9 @@ def warm_up(lm: LanguageModel, task: Task, settings: Settings, seed: int) -> Lan
 
     def loss(batch: list[list[int]], step: int) -> Tensor:
         said = [[task.answers.say(label, rng) for _ in batch] for label in (0, 1)]
-        return -torch.stack([policy.demonstrate(warmed.model, batch, s).log_probs.mean() for s in said]).mean()
+        return -torch.stack(
+            [policy.demonstrate(warmed.model, batch, s).log_probs.mean() for s in said]
+        ).mean()
 
     for _ in range(max(1, settings.warmup_steps // _BLOCK)):
         train(warmed.model, batches(), loss, steps=_BLOCK, optimisation=optimisation)
@@ -50,8 +52,8 @@ def warm_up(lm: LanguageModel, task: Task, settings: Settings, seed: int) -> Lan
         if mass >= MASS:
             return replace(warmed, weights_hash=weights_hash(warmed.model))
     raise UserError(
-        f"{task.name}: after {settings.warmup_steps} steps of format warm-up the answers hold {mass:.3f} of the "
-        f"probability, not {MASS}; raise warmup_steps"
+        f"{task.name}: after {settings.warmup_steps} steps of format warm-up the answers hold {mass:.3f} of "
+        f"the probability, not {MASS}; raise warmup_steps"
     )
 
 
@@ -59,7 +61,10 @@ def warm_up(lm: LanguageModel, task: Task, settings: Settings, seed: int) -> Lan
 def _mass(lm: LanguageModel, policy: Policy, task: Task, prompts: list[list[int]], seed: int) -> float:
     """Probability of a complete answer: exact for answer words, else the share of valid samples."""
     if task.answers.words:
-        scores = [policy.demonstrate(lm.model, prompts, [word] * len(prompts)).log_probs for word in task.answers.words]
+        scores = [
+            policy.demonstrate(lm.model, prompts, [word] * len(prompts)).log_probs
+            for word in task.answers.words
+        ]
         return float(torch.cat(scores, dim=1).exp().sum(dim=1).mean())
     sampled = policy.sample(lm.model, prompts, 8, torch.Generator(device=lm.model.device).manual_seed(seed))
     return float(np.mean([task.answers.read(text) >= 0 for row in sampled.texts for text in row]))
