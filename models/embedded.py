@@ -117,13 +117,21 @@ def cache_dir() -> Path:
     return Path(os.environ.get("PROCLIVITY_CACHE") or Path.home() / ".cache" / "proclivity")
 
 
+def is_cached(recipe: Recipe) -> bool:
+    return (folder_of(recipe) / "recipe.json").is_file()
+
+
+def folder_of(recipe: Recipe) -> Path:
+    return cache_dir() / "models" / f"{recipe.name}-{recipe_hash(recipe)}"
+
+
 def pretrained_folder(recipe: Recipe, progress: Progress | None = None) -> Path:
     """The folder of the pre-trained model, made first if it is not cached. Safe to call side by side."""
-    folder = cache_dir() / "models" / f"{recipe.name}-{recipe_hash(recipe)}"
-    if (folder / "recipe.json").is_file():
+    folder = folder_of(recipe)
+    if is_cached(recipe):
         return folder
     with _lock(folder.with_suffix(".lock")):
-        if not (folder / "recipe.json").is_file():
+        if not is_cached(recipe):
             made = Path(tempfile.mkdtemp(prefix=folder.name, dir=folder.parent))
             try:
                 pretrain(recipe, made, progress)

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from proclivity.study import Study
-from tasks import list_tasks
-from tasks.errors import UserError, unknown
+from tasks import get_task, list_tasks
+from tasks.errors import UserError
 
 Config = dict[str, Any]
 ValidateSettings = Callable[[Mapping[str, Any], str], dict[str, Any]]
@@ -17,13 +17,11 @@ ValidateSettings = Callable[[Mapping[str, Any], str], dict[str, Any]]
 
 def draw_pairs(study: Study, catalogue: Sequence[str] | None = None) -> list[str]:
     """The study's tasks: its list, or a uniform draw without replacement from the sorted catalogue."""
-    names = sorted(list_tasks() if catalogue is None else catalogue)
     if study.pairs.list:
         for name in study.pairs.list:
-            # Parameters after the colon are the task's own to judge.
-            if name.partition(":")[0] not in names:
-                raise unknown("task", name, names)
+            get_task(name)
         return list(study.pairs.list)
+    names = sorted(list_tasks() if catalogue is None else catalogue)
     pool = [name for name in names if name.startswith(study.pairs.from_ + "/")]
     if len(pool) < study.pairs.draw:
         raise UserError(

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import math
+import os
 import platform
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from functools import cache, lru_cache
+from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -44,12 +47,22 @@ def execute(config: Config) -> JobResult:
 
 
 def prepare(configs: Sequence[Config], progress: Progress | None) -> None:
-    """Pre-train the embedded models that the jobs need, one after the other."""
-    from models.embedded import PREFIX, pretrained_folder, recipe_of
+    """Pre-train the embedded models that the jobs need, side by side where there are several."""
+    from models.embedded import PREFIX, is_cached, pretrained_folder, recipe_of
 
-    for name in sorted({c["model"] for c in configs}):
-        if name.startswith(PREFIX):
-            pretrained_folder(recipe_of(name), progress)
+    names = sorted({c["model"] for c in configs if c["model"].startswith(PREFIX)})
+    missing = [recipe for recipe in map(recipe_of, names) if not is_cached(recipe)]
+    if len(missing) <= 1:
+        for recipe in missing:
+            pretrained_folder(recipe, progress)
+        return
+    workers = min(len(missing), os.cpu_count() or 1)
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        waiting = [pool.submit(pretrained_folder, recipe) for recipe in missing]
+        for done, future in enumerate(as_completed(waiting), 1):
+            future.result()
+            if progress:
+                progress(f"pre-training {len(missing)} models", done, len(missing))
 
 
 def validate_settings(settings: Mapping[str, Any], where: str) -> dict[str, Any]:

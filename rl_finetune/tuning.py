@@ -53,7 +53,7 @@ def finetune(
     log_rows: Mapping[str, Mapping[str, Any]] | None = None,
     observe: Observer | None = None,
 ) -> Tuned:
-    """Tune a copy of `lm` (the reference) on `rows` (columns prompt and label), each row seen once.
+    """Tune a copy of `lm` (the reference) on `rows` (columns prompt and label), each row seen once, dropout off.
 
     `control`: `random_reward` gives a fair coin for any answer, `shuffled_labels` permutes the labels.
     `log_rows` holds labelled rows per quadrant on which answers are counted at the settings' log points.
@@ -109,7 +109,6 @@ def finetune(
         if observe:
             observe(step, tuned)
 
-    tuned.model.train()
     step_s = train(
         tuned.model,
         _batches(len(data.ids), settings),
@@ -118,7 +117,6 @@ def finetune(
         optimisation=Optimisation(settings.learning_rate),
         observe=after,
     )
-    tuned.model.eval()
     tail = rewards_seen[-max(1, settings.steps // 20) :]
     return Tuned(tuned, log, float(np.mean(tail)) if tail else float("nan"), step_s)
 

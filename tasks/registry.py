@@ -75,7 +75,7 @@ def get_task(name: str) -> Task:
     if base.startswith(_SYMBOLIC):
         pair = base.removeprefix(_SYMBOLIC)
         target, _, spurious = pair.partition("-vs-")
-        if not {target, spurious} <= set(catalogue()):
+        if not {target, spurious} <= {*catalogue(), pairs.COIN.name}:
             raise unknown("task", base, list_tasks())
         for key in parameters:
             if key not in {"vocabulary", "length", "answers"}:

@@ -15,8 +15,8 @@ _CHUNK = 1 << 14
 _MOST_DRAWS = 1 << 26
 
 
-def split_of(rows: Rows) -> Rows:
-    """A number 0 to 9 by a row's content alone, so that splits can share no row, whatever the seed."""
+def split_of(rows: Rows, parts: int = 10) -> Rows:
+    """A number below `parts` by a row's content alone: splits share no row, whatever the seed."""
     code = np.full(len(rows), 0x9E3779B97F4A7C15, dtype=np.uint64)
     for column in rows.T:
         code = (code ^ column.astype(np.uint64)) * np.uint64(0xBF58476D1CE4E5B9)
