@@ -94,7 +94,9 @@ def list_pairs(vocabulary: int = 16, length: int = 8) -> list[str]:
     )
 
 
-COIN = Feature("coin", "coin", lambda rows: split_of(rows, 2) == 1, about="a fair coin that the row's content tosses")
+COIN = Feature(
+    "coin", "coin", lambda rows: split_of(rows, 2) == 1, about="a fair coin that the row's content tosses"
+)
 """No feature at all: in the task `F-vs-coin` the feature F stands alone."""
 
 

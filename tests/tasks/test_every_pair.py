@@ -1,0 +1,63 @@
+"""Every shipped pair keeps every promise."""
+
+from itertools import count
+
+import datasets.arrow_dataset
+import pytest
+
+from tasks import QUADRANTS, get_feature, get_task, list_features, list_tasks
+from tasks.symbols import draw
+from tasks.symbols.pairs import COIN, list_pairs
+from tasks.validate import validate
+
+CHUNKS = 16
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """Small proposals, and no hash of every column of every data set: nothing here reads either."""
+    numbers = count()
+    monkeypatch.setattr(draw, "_CHUNK", 1 << 10)
+    monkeypatch.setattr(datasets.arrow_dataset, "generate_fingerprint", lambda *_: f"{next(numbers):016}")
+
+
+def broken(names):
+    return {name: problems for name in names if (problems := validate(get_task(name)))}
+
+
+@pytest.mark.parametrize("chunk", range(CHUNKS))
+def test_every_pair_keeps_every_promise(chunk, quick):
+    names = list_tasks()[chunk::CHUNKS]
+    assert len(names) >= 10
+    assert broken(names) == {}
+
+
+def test_a_few_pairs_keep_every_promise_as_drawn_by_users():
+    assert broken(list_tasks()[:: len(list_tasks()) // 5]) == {}
+
+
+def test_a_feature_alone_keeps_every_promise(quick):
+    assert broken(f"symbolic/{name}-vs-{COIN.name}" for name in list_features()[::6]) == {}
+
+
+@pytest.mark.parametrize("answers", ["label", "run"])
+@pytest.mark.parametrize("size", ["vocabulary=24,length=10", "vocabulary=128,length=6"])
+def test_other_sizes_and_ways_to_answer_keep_every_promise(size, answers, quick):
+    names = list_tasks()[:: len(list_tasks()) // 12]
+    assert broken(f"{name}:{size},answers={answers}" for name in names if possible(name, size)) == {}
+
+
+def possible(name, size):
+    sizes = {key: int(value) for key, value in (item.split("=") for item in size.split(","))}
+    return name in list_pairs(**sizes)
+
+
+def test_twenty_families_and_two_hundred_pairs_each_with_all_quadrants():
+    families = {get_feature(name).family for name in list_features()}
+    pairs = [get_task(name) for name in list_tasks()]
+    assert len(families) >= 20
+    assert len(pairs) >= 200
+    assert all(task.target.family != task.spurious.family for task in pairs)
+    assert {task.target.family for task in pairs} == {task.spurious.family for task in pairs} == families
+    assert len({task.name for task in pairs}) == len(pairs)
+    assert QUADRANTS == ("both", "neither", "target_only", "spurious_only")
