@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 
 from proclivity.answer import Answer, as_json
 from proclivity.arguments import Parser, add_fields
+from tasks import INCLUDE
 from tasks.errors import UserError
 
 SCALES = ("smoke", "quick", "laptop")
@@ -24,6 +25,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, _stop)
     try:
         arguments = parser().parse_args(argv)
+        if arguments.include:
+            os.environ[INCLUDE] = os.pathsep.join(os.path.abspath(path) for path in arguments.include)
         if arguments.json:
             # Standard output is for the one JSON value, whatever a library prints.
             with contextlib.redirect_stdout(sys.stderr):
@@ -93,6 +96,7 @@ def _command(commands: Any, name: str, body: str, about: str, **options: Any) ->
     command: Parser = commands.add_parser(name, help=about, description=about, **options)
     command.set_defaults(body=body)
     command.add_argument("--json", action="store_true", help="print one JSON value")
+    command.add_argument("--include", action="append", metavar="PATH", help="a file with tasks of your own")
     return command
 
 

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from argparse import Namespace
+from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from proclivity import composition
-from proclivity.answer import Answer, plain
+from proclivity.answer import Answer, plain, table
 from proclivity.manifest import describe, make_folder, write_manifest
 from proclivity.plan import keyed, note, open_store
 from proclivity.pool import one_line
 from proclivity.progress import step_bar
 from proclivity.runner import stamp
 from proclivity.store import CorruptRecord
-from tasks import Evidence, get_task
+from tasks import QUADRANTS, Evidence, get_task
 from tasks.errors import UserError
 
 SINGLE = {
@@ -121,7 +122,64 @@ def _save_policy(result: composition.JobResult, folder: Path) -> None:
         result.policy.tokenizer.save_pretrained(folder / "policy")
 
 
-def _shown(records: list[dict[str, Any]], folder: Path | None = None) -> Answer:
-    told = [{name: value for name, value in record.items() if value not in ("", None)} for record in records]
-    text = "\n\n".join("\n".join(f"{name:24} {value}" for name, value in record.items()) for record in told)
-    return Answer(records, text + (f"\n\n{folder}" if folder else ""))
+def _shown(records: list[dict[str, Any]]) -> Answer:
+    runs = [record for record in records if record["kind"] == "run"]
+    probes = [record for record in records if record["kind"] == "probe"]
+    parts = [_run_text(record) for record in runs]
+    if probes:
+        parts.append(table([_probe_row(record) for record in probes]))
+    return Answer(records, "\n\n".join(parts))
+
+
+def _run_text(record: Mapping[str, Any]) -> str:
+    """Errors on the quadrants, and what they say of use."""
+    from analysis import wilson
+
+    rows = []
+    for quadrant in QUADRANTS:
+        n, errors = record[f"n_{quadrant}"], record[f"errors_{quadrant}"]
+        low, high = wilson(errors, n)
+        rows.append(
+            {
+                "quadrant": quadrant,
+                "errors": f"{errors} of {n}",
+                "rate": errors / n,
+                "95 %": f"{low:.3f}-{high:.3f}",
+            }
+        )
+    U = "not read from an unlearnt run" if record["U"] is None else f"{record['U']:.3f}"
+    lines = [
+        f"{record['model']} on {record['task']}: {record['label']}",
+        "",
+        table(rows),
+        "",
+        f"U {U} (0 = target rule, 1 = spurious rule), D {record['D']:.3f} (+1 = OR, -1 = AND), "
+        f"B {record['B']:.3f} (learnt up to 0.1)",
+        f"reliance on the target {_number(record['reliance_target'])}, on the spurious feature "
+        f"{_number(record['reliance_spurious'])} ({record['reliance_n']} edits each, less placebo)",
+    ]
+    if record["method"]:
+        lines.append(
+            f"{record['method']}: {record['episodes']} rows, {record['evidence_k']} counter-examples "
+            f"({record['evidence_kind']}); KL to the reference {_number(record['kl_reverse'])} nats, "
+            f"{record['wall_s']:.1f} s"
+        )
+    return "\n".join(lines)
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
+
+
+def _probe_row(record: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "feature": record["feature"],
+        "role": record["role"],
+        "input": record["input"] if record["input"] == "raw" else record["init"],
+        "layer": "last" if record["layer"] == -1 else record["layer"],
+        "bits/label": record["bits_per_label"],
+        "shuffled": f"{record['control_low']:.4g}-{record['control_high']:.4g}",
+        "censored": f"at n = {record['n']}" if record["censored"] else "",
+        "accuracy": record["accuracy"],
+        "selectivity": record["selectivity"],
+    }

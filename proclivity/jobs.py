@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 SETTINGS = Settings
 Config = Mapping[str, Any]
 Progress = Callable[[str, int, int], None]
+_PROBE = {"input": "model", "layers": "last", "n": 2000, "probe": "linear", "shuffles": 5, "seed_probe": 0}
+"""How a warmed-up reference is probed."""
 _SEEN = 256
 """Most counter-examples of the tuning rows that are asked again afterwards."""
 
@@ -134,8 +136,8 @@ def _load(model: str, init: str) -> LanguageModel:
 
 
 @cache
-def _third(task: str) -> tuple[str, float]:
-    return third_feature(get_task(task))
+def _third(task: str) -> tuple[str, float | None]:
+    return third_feature(get_task(task)) or ("", None)
 
 
 def _identity(config: Config, task: Task, lm: LanguageModel, prompts: Sequence[str]) -> dict[str, Any]:
@@ -171,6 +173,13 @@ def _recipe(model: str) -> Any:
 
 
 def _probe(config: Config) -> JobResult:
+    if config["probe"] != "linear":
+        raise unknown("kind of probe", config["probe"], ["linear"])
+    return JobResult(_probed(config, get_task(config["task"]), _load(config["model"], config["init"])))
+
+
+def _probed(config: Config, task: Task, lm: LanguageModel) -> list[dict[str, Any]]:
+    """One row a layer and feature: both features on the same rows."""
     import json
 
     from analysis import ProbeRecord
@@ -178,10 +187,6 @@ def _probe(config: Config) -> JobResult:
     from probes import probe, raw_design, representations
 
     start = time.perf_counter()
-    if config["probe"] != "linear":
-        raise unknown("kind of probe", config["probe"], ["linear"])
-    task = get_task(config["task"])
-    lm = _load(config["model"], config["init"])
     rows = task.probe_rows(config["n"], np.random.default_rng([config["seed_data"], 5]))
     labels = np.stack([rows["target"], rows["spurious"]], axis=1)
     if config["input"] == "raw":
@@ -189,20 +194,19 @@ def _probe(config: Config) -> JobResult:
     else:
         inputs = representations(lm.model, lm.tokenizer, list(rows["prompt"]), _layers(config["layers"]))
     head = _identity(config, task, lm, rows["prompt"])
+    roles = {"target": task.target, "spurious": task.spurious}
     records = []
     for layer, matrix in inputs.items():
         results = probe(
             matrix,
             labels,
-            names=[task.target.name, task.spurious.name],
+            names=[feature.name for feature in roles.values()],
             n=config["n"],
             shuffles=config["shuffles"],
             seed=config["seed_probe"],
             standardise=config["input"] != "raw",
         )
-        for role, feature, result in zip(
-            ("target", "spurious"), (task.target, task.spurious), results, strict=True
-        ):
+        for (role, feature), result in zip(roles.items(), results, strict=True):
             record = ProbeRecord(
                 **head,
                 feature=feature.name,
@@ -227,7 +231,7 @@ def _probe(config: Config) -> JobResult:
                 wall_s=time.perf_counter() - start,
             )
             records.append(_plain(asdict(record)))
-    return JobResult(records)
+    return records
 
 
 def _layers(text: str) -> Any:
@@ -255,7 +259,11 @@ def _run(config: Config) -> JobResult:
     rows = task.mixture(evidence, settings.rows, np.random.default_rng([seed, 1])).to_dict()
     third, third_accuracy = _third(config["task"])
     recipe = _recipe(config["model"])
-    warmed = warm_up(lm, task, settings, config["seed_warmup"]) if settings.answers == "free" else lm
+    warmed, bits = lm, []
+    if settings.answers == "free":
+        # The warmed-up model is the reference, so it is probed; the model before it is probed by a job of its own.
+        warmed = warm_up(lm, task, settings, config["seed_warmup"])
+        bits = _probed({**config, **_PROBE}, task, warmed)
     policy = policy_of(warmed, task, settings.answers)
     values: dict[str, Any] = {}
     tuned, log = warmed, None
@@ -320,7 +328,7 @@ def _run(config: Config) -> JobResult:
         threads=torch.get_num_threads(),
         wall_s=time.perf_counter() - start,
     )
-    return JobResult([_plain(asdict(record))], log, tuned)
+    return JobResult([_plain(asdict(record)), *bits], log, tuned)
 
 
 def _use(counts: Mapping[str, AnswerCounts]) -> dict[str, Any]:

@@ -4,12 +4,22 @@ from tasks.answers import ANSWER_WORDS, Answers, LabelAnswers, RunAnswers
 from tasks.errors import UserError, unknown
 from tasks.evidence import QUADRANTS, SPURIOUS, TARGET, Evidence
 from tasks.feature import Feature
-from tasks.registry import get_feature, get_task, include, list_features, list_tasks, task, task_sources
+from tasks.registry import (
+    INCLUDE,
+    get_feature,
+    get_task,
+    include,
+    list_features,
+    list_tasks,
+    task,
+    task_sources,
+)
 from tasks.symbols.pairs import symbol_pair, symbol_words, third_feature
 from tasks.task import Problem, Task
 
 __all__ = [
     "ANSWER_WORDS",
+    "INCLUDE",
     "QUADRANTS",
     "SPURIOUS",
     "TARGET",

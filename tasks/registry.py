@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import sys
 from collections.abc import Callable
 from functools import cache
@@ -15,6 +16,8 @@ from tasks.symbols import pairs
 from tasks.symbols.catalogue import catalogue
 from tasks.task import Task
 
+INCLUDE = "PROCLIVITY_INCLUDE"
+"""Environment variable with the paths of a user's task files, which worker processes inherit."""
 _OWN: dict[str, Callable[[], Task]] = {}
 _SYMBOLIC = "symbolic/"
 
@@ -41,7 +44,12 @@ def include(path: str | Path) -> None:
     try:
         spec.loader.exec_module(module)
     except Exception as e:
-        raise UserError(f"--include {path}: {type(e).__name__}: {e}") from e
+        raise UserError(f"--include {path}: {type(e).__name__}: {' '.join(str(e).split())}") from e
+
+
+@cache
+def _include_once(path: str) -> None:
+    include(path)
 
 
 @cache
@@ -54,6 +62,8 @@ def _registered() -> dict[str, Callable[[], Task]]:
     for point in _installed():
         if point.name not in _OWN:
             _OWN[point.name] = point.load()
+    for path in filter(None, os.environ.get(INCLUDE, "").split(os.pathsep)):
+        _include_once(path)
     return _OWN
 
 
