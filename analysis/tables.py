@@ -48,36 +48,55 @@ def n_of(row: ClaimRow) -> str:
     return f"{e.n_families}/{e.n_features}/{e.n_pairs}/{e.n_models}/{e.n_seeds}"
 
 
-def claims_text(rows: Sequence[ClaimRow], width: int = 110) -> str:
-    """The claims as text: a line each, grouped by arm and method, with notes on what cannot be estimated."""
-    blocks = []
-    for title in dict.fromkeys(_title(row) for row in rows):
-        block = [row for row in rows if _title(row) == title]
-        notes: dict[str, int] = {}
-        lines = []
-        for row in block:
-            e = row.estimate
-            mark = f"[{notes.setdefault(e.note, len(notes) + 1)}]" if e.note else ""
-            lines.append(
-                {"claim": row.claim, "pairs": row.pairs, "statistic": row.statistic, "x": row.x}
-                | {
-                    "given": row.given,
-                    "value": e.value,
-                    "low": e.low,
-                    "high": e.high,
-                    "p": e.p,
-                    "p Holm": row.p_holm,
-                    "n": n_of(row),
-                }
-                | {"status": row.status, "note": mark}
-            )
-        parts = [title, text_table(lines)]
-        abouts: dict[str, None] = dict.fromkeys(f"{row.claim}: {row.about}" for row in block if row.about)
-        parts += [f"[{number}] {note}" for note, number in notes.items()]
+def headline(row: ClaimRow) -> bool:
+    """Whether a claim stands in the short table: the main arm's, and of each other arm what is set beside it."""
+    if row.primary or row.claim == "control":
+        return True
+    if row.arm != "main":
+        return (
+            row.claim == "H1a" and row.statistic == "spearman" and row.pairs == "primary" and row.x == "bits"
+        )
+    if row.claim == "H1a":
+        plain = row.statistic in ("spearman", "auc", "slope")
+        return plain or row.given == "untrained and raw bits"
+    return row.pairs == "primary" and not row.given
+
+
+def claims_text(rows: Sequence[ClaimRow], width: int = 110, *, everything: bool = True) -> str:
+    """The claims as text: a line each, grouped by arm and method, with notes on what cannot be estimated.
+
+    Without `everything`, the primary test and one table of the claims that stand beside it.
+    """
+    shown = rows if everything else [row for row in rows if headline(row)]
+    titles: dict[str, list[ClaimRow]] = {}
+    for row in shown:
+        rest = _title(row) if everything else "Beside it"
+        titles.setdefault("Primary test" if row.primary else rest, []).append(row)
+    blocks = [_block(title, block, width, everything) for title, block in titles.items()]
+    hidden = len(rows) - len(shown)
+    more = [f"{hidden} more claims with --all"] if hidden else []
+    return "\n\n".join([*blocks, *more, LEGEND])
+
+
+def _block(title: str, block: Sequence[ClaimRow], width: int, everything: bool) -> str:
+    notes: dict[str, int] = {}
+    lines = []
+    for row in block:
+        e = row.estimate
+        mark = f"[{notes.setdefault(e.note, len(notes) + 1)}]" if e.note else ""
+        where = {} if everything else {"arm": row.arm, "method": row.method}
+        lines.append(
+            {"claim": row.claim, **where, "pairs": row.pairs, "statistic": row.statistic, "x": row.x}
+            | {"given": row.given, "value": e.value, "low": e.low, "high": e.high, "p": e.p}
+            | {"p Holm": row.p_holm, "n": n_of(row), "status": row.status, "note": mark}
+        )
+    parts = [title, text_table(lines)]
+    abouts: dict[str, None] = dict.fromkeys(f"{row.claim}: {row.about}" for row in block if row.about)
+    parts += [f"[{number}] {note}" for note, number in notes.items()]
+    if everything or len(abouts) == 1:
         parts += ["\n".join(wrap(about, width, subsequent_indent="    ")) for about in abouts]
-        blocks.append("\n".join(parts))
-    return "\n\n".join([*blocks, LEGEND])
+    return "\n".join(parts)
 
 
 def _title(row: ClaimRow) -> str:
-    return "Primary test" if row.primary else f"Arm {row.arm}, method {row.method}"
+    return f"Arm {row.arm}, method {row.method}"

@@ -180,6 +180,7 @@ def _studies(commands: Any) -> None:
     _command(study, "ls", "commands_study:ls", "list the shipped studies")
     analyze = _command(commands, "analyze", "commands_analysis:analyze", "the claims as tables")
     analyze.add_argument("folder", metavar="D", nargs="+")
+    analyze.add_argument("--all", action="store_true", help="every claim, arm by arm")
     figures = _command(
         commands, "figures", "commands_analysis:figures", "draw a study's figures, PNG and PDF"
     )

@@ -9,12 +9,12 @@ from proclivity.answer import Answer, plain
 
 
 def analyze(arguments: Namespace) -> Answer:
-    answers = {folder: claims_of(Path(folder)) for folder in arguments.folder}
+    answers = {folder: claims_of(Path(folder), everything=arguments.all) for folder in arguments.folder}
     text = "\n\n".join(f"{folder}\n\n{answer.text}" for folder, answer in answers.items())
     return Answer({folder: answer.data for folder, answer in answers.items()}, text)
 
 
-def claims_of(folder: Path) -> Answer:
+def claims_of(folder: Path, *, everything: bool = False) -> Answer:
     """The claim tables of a study folder, what was left out of them, and what could not be read."""
     from analysis import read_study
     from analysis.claims import claims, exclusions, learnt_share
@@ -32,7 +32,7 @@ def claims_of(folder: Path) -> Answer:
         "problems": study.problems,
     }
     parts = [
-        claims_text(rows),
+        claims_text(rows, everything=everything),
         "Left out at the lowest evidence, by rule\n" + text_table([row for row in left_out if row["runs"]]),
         "Learnt at the lowest evidence, of pairs with both features learnable\n" + text_table(learnt),
         *(f"not read: {problem}" for problem in study.problems),
