@@ -44,7 +44,7 @@ def answers_to(
     """Labels read from the greedy answers (-1 where none can be), and the answers."""
     texts: list[str] = []
     for part in chunks(prompt_ids(lm, prompts), batch_size):
-        texts += policy.greedy(lm.model, part)[0]
+        texts += policy.greedy(lm.model, part).texts
     return [task.answers.read(t) for t in texts], texts
 
 
@@ -64,18 +64,17 @@ def count_answers(
     spread, reverse, forward = 0.0, 0.0, 0.0
     start = 0
     for part in chunks(prompt_ids(lm, rows["prompt"]), batch_size):
-        said, probabilities = policy.greedy(lm.model, part)
-        texts += said
+        said = policy.greedy(lm.model, part)
+        texts += said.texts
         right = torch.tensor(labels[start : start + len(part)])
         start += len(part)
-        if probabilities is not None:
-            wrong += (1 - probabilities.cpu()[torch.arange(len(part)), right]).tolist()
-        distribution = policy.distribution(lm.model, part)
-        spread += float(entropy(distribution).sum())
+        if said.probabilities is not None:
+            wrong += (1 - said.probabilities.cpu()[torch.arange(len(part)), right]).tolist()
+        spread += float(entropy(said.distribution).sum())
         if reference is not None:
             other = policy.distribution(reference, part)
-            reverse += float(kl(distribution, other).sum())
-            forward += float(kl(other, distribution).sum())
+            reverse += float(kl(said.distribution, other).sum())
+            forward += float(kl(other, said.distribution).sum())
     read = [task.answers.read(t) for t in texts]
     n = len(labels)
     return AnswerCounts(

@@ -33,6 +33,17 @@ class Sampled:
     """Differentiable entropy of the answer distribution [prompts], or its one-sample estimate."""
 
 
+@dataclass(frozen=True)
+class Greedy:
+    """The most probable answers to a batch of prompts."""
+
+    texts: list[str]
+    probabilities: Tensor | None
+    """Of the two labels' words [prompts, 2]; None where the answers are no closed list."""
+    distribution: Tensor
+    """Log-probabilities [prompts, choices] on which KL and entropy are measured."""
+
+
 class Policy(Protocol):
     def sample(self, model: Any, prompts: Ids, samples: int, generator: torch.Generator) -> Sampled: ...
 
@@ -43,8 +54,8 @@ class Policy(Protocol):
     def distribution(self, model: Any, prompts: Ids) -> Tensor:
         """Log-probabilities [prompts, choices] on which KL and entropy are measured."""
 
-    def greedy(self, model: Any, prompts: Ids) -> tuple[list[str], Tensor | None]:
-        """The most probable answers, and the probabilities of the two labels' words where there are such."""
+    def greedy(self, model: Any, prompts: Ids) -> Greedy:
+        """The most probable answers, and what they were chosen from."""
 
 
 class ConstrainedPolicy:
@@ -77,9 +88,10 @@ class ConstrainedPolicy:
     def log_probs(self, model: Any, prompts: Ids, again: Any) -> Tensor:
         return self.distribution(model, prompts).gather(1, again)
 
-    def greedy(self, model: Any, prompts: Ids) -> tuple[list[str], Tensor | None]:
-        probabilities = self.distribution(model, prompts).exp()
-        return [self.words[i] for i in probabilities.argmax(dim=1).tolist()], probabilities
+    def greedy(self, model: Any, prompts: Ids) -> Greedy:
+        distribution = self.distribution(model, prompts)
+        texts = [self.words[i] for i in distribution.argmax(dim=1).tolist()]
+        return Greedy(texts, distribution.exp(), distribution)
 
 
 class FreePolicy:
@@ -126,12 +138,13 @@ class FreePolicy:
     def distribution(self, model: Any, prompts: Ids) -> Tensor:
         return next_token_logits(model, prompts).log_softmax(dim=-1)
 
-    def greedy(self, model: Any, prompts: Ids) -> tuple[list[str], Tensor | None]:
+    def greedy(self, model: Any, prompts: Ids) -> Greedy:
         answers = self.decode(sample(model, prompts, most=self.most, eos=self.eos, generator=None))
+        distribution = self.distribution(model, prompts)
         if self.words is None:
-            return answers, None
+            return Greedy(answers, None, distribution)
         scores = [sequence_log_probs(model, prompts, [ids] * len(prompts)) for ids in self.encode(self.words)]
-        return answers, torch.stack(scores, dim=1).softmax(dim=1)
+        return Greedy(answers, torch.stack(scores, dim=1).softmax(dim=1), distribution)
 
 
 def policy_of(lm: LanguageModel, task: Task, answers: str) -> Policy:
