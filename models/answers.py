@@ -13,10 +13,15 @@ from tasks.errors import UserError
 
 
 def prompt_ids(lm: LanguageModel, prompts: Sequence[str]) -> list[list[int]]:
-    """Token ids of each prompt."""
+    """Token ids of each prompt, none of them unknown."""
     ids: list[list[int]] = lm.tokenizer(list(prompts))["input_ids"]
     if not all(ids):
         raise UserError(f"{lm.name}: an empty prompt has no last position")
+    unknown = lm.tokenizer.unk_token_id
+    if unknown not in (None, lm.tokenizer.bos_token_id, lm.tokenizer.eos_token_id):
+        for prompt, tokens in zip(prompts, ids, strict=True):
+            if unknown in tokens:
+                raise UserError(f"{lm.name}: its tokenizer does not know every word of the prompt {prompt!r}")
     return ids
 
 
@@ -43,33 +48,45 @@ def pad(rows: Sequence[Sequence[int]], value: int = 0) -> tuple[Tensor, Tensor]:
     return ids, mask
 
 
+def left_pad(rows: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor, Tensor]:
+    """Left-padded token ids, attention mask and position ids."""
+    ids, mask = (t.flip(1) for t in pad([list(reversed(r)) for r in rows]))
+    return ids, mask, (mask.cumsum(dim=1) - 1).clamp(min=0)
+
+
 def next_token_logits(model: Any, rows: Sequence[Sequence[int]]) -> Tensor:
     """Logits [rows, vocabulary] of the token after each row; one pass, the head at the last place alone."""
-    device = model.device
     if len({len(r) for r in rows}) == 1:
-        ids = torch.tensor(rows, device=device)
-        hidden = model.get_decoder()(input_ids=ids, use_cache=False).last_hidden_state[:, -1]
+        inputs = {"input_ids": torch.tensor(rows, device=model.device)}
     else:
-        ids, mask = (t.to(device) for t in pad(rows))
-        hidden = model.get_decoder()(input_ids=ids, attention_mask=mask, use_cache=False).last_hidden_state
-        hidden = hidden[torch.arange(len(rows)), mask.sum(dim=1) - 1]
-    logits: Tensor = model.get_output_embeddings()(hidden)
+        ids, mask, positions = (t.to(model.device) for t in left_pad(rows))
+        inputs = {"input_ids": ids, "attention_mask": mask, "position_ids": positions}
+    logits: Tensor = model(**inputs, use_cache=False, logits_to_keep=1).logits[:, -1]
     return logits
+
+
+def completion_log_probs(
+    model: Any, prompts: Sequence[Sequence[int]], completions: Sequence[Sequence[int]]
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Next-token log-probabilities along each row, in nats, and where its completion is predicted.
+
+    [rows, places, vocabulary]; those of the tokens that do follow, [rows, places]; a mask [rows, places].
+    """
+    rows = [list(p) + list(c) for p, c in zip(prompts, completions, strict=True)]
+    ids, mask = (t.to(model.device) for t in pad(rows))
+    log_probs = model(input_ids=ids, attention_mask=mask, use_cache=False).logits[:, :-1].log_softmax(-1)
+    taken = log_probs.gather(2, ids[:, 1:, None]).squeeze(2)
+    start = torch.tensor([len(p) for p in prompts], device=ids.device)[:, None] - 1
+    place = torch.arange(taken.shape[1], device=ids.device)[None]
+    return log_probs, taken, (place >= start) & mask[:, 1:].bool()
 
 
 def sequence_log_probs(
     model: Any, prompts: Sequence[Sequence[int]], completions: Sequence[Sequence[int]]
 ) -> Tensor:
     """Log-probability [rows] of each completion after its prompt, summed over its tokens, in nats."""
-    rows = [list(p) + list(c) for p, c in zip(prompts, completions, strict=True)]
-    ids, mask = (t.to(model.device) for t in pad(rows))
-    logits = model(input_ids=ids, attention_mask=mask, use_cache=False).logits[:, :-1].log_softmax(-1)
-    taken = logits.gather(2, ids[:, 1:, None]).squeeze(2)
-    start = torch.tensor([len(p) for p in prompts], device=ids.device)[:, None] - 1
-    place = torch.arange(taken.shape[1], device=ids.device)[None]
-    inside = (place >= start) & mask[:, 1:].bool()
-    total: Tensor = (taken * inside).sum(dim=1)
-    return total
+    _, taken, inside = completion_log_probs(model, prompts, completions)
+    return (taken * inside).sum(dim=1)
 
 
 def answer_log_probs(

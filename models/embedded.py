@@ -46,6 +46,15 @@ class Recipe:
     revision: int = 1
     """Raised by hand when the code of pre-training changes what comes out."""
 
+    def __post_init__(self) -> None:
+        for name in ("width", "layers", "heads", "steps", "batch_size"):
+            if getattr(self, name) < 1:
+                raise UserError(f"recipe {self.name}: {name} must be at least 1, not {getattr(self, name)}")
+        if self.seed < 0:
+            raise UserError(f"recipe {self.name}: seed must be 0 or above, not {self.seed}")
+        if self.width % self.heads:
+            raise UserError(f"recipe {self.name}: width {self.width} is not a multiple of heads {self.heads}")
+
 
 RECIPES = {"symbols": Recipe("symbols")}
 _NUMBERS: dict[str, Callable[[str], Any]] = {
@@ -82,7 +91,7 @@ def recipe_of(spec: str) -> Recipe:
                 (useful if dial == "useful" else frequency)[feature] = float(value)
             elif key == "dial":
                 recipe = replace(recipe, dial=value)
-                useful |= half_useful(value)
+                useful = half_useful(value) | useful
             elif key in _NUMBERS:
                 recipe = replace(recipe, **{key: _NUMBERS[key](value)})
             else:
@@ -132,7 +141,9 @@ def pretrained_folder(recipe: Recipe, progress: Progress | None = None) -> Path:
         return folder
     with _lock(folder.with_suffix(".lock")):
         if not is_cached(recipe):
-            made = Path(tempfile.mkdtemp(prefix=folder.name, dir=folder.parent))
+            for left in folder.parent.glob(f"{folder.name}-*"):  # by a process that was killed
+                shutil.rmtree(left, ignore_errors=True)
+            made = Path(tempfile.mkdtemp(prefix=f"{folder.name}-", dir=folder.parent))
             try:
                 pretrain(recipe, made, progress)
                 shutil.rmtree(folder, ignore_errors=True)

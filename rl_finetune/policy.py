@@ -10,7 +10,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from models.answers import answer_ids, answer_log_probs, next_token_logits, sequence_log_probs
+from models.answers import (
+    answer_ids,
+    answer_log_probs,
+    completion_log_probs,
+    next_token_logits,
+    sequence_log_probs,
+)
 from models.language_model import LanguageModel
 from rl_finetune.objectives import entropy
 from rl_finetune.rollouts import sample
@@ -30,7 +36,11 @@ class Sampled:
     again: Any
     """What `Policy.log_probs` needs to score the same answers under another model."""
     entropy: Tensor
-    """Differentiable entropy of the answer distribution [prompts], or its one-sample estimate."""
+    """Differentiable entropy of the answer distribution [prompts], in nats.
+
+    Free answers have an estimate: from samples, unbiased in value and gradient; on a demonstration, the sum
+    of its next-token entropies.
+    """
 
 
 @dataclass(frozen=True)
@@ -113,21 +123,25 @@ class FreePolicy:
         return [[*row, self.eos] for row in ids]
 
     def decode(self, ids: Ids) -> list[str]:
-        texts: list[str] = self.tokenizer.batch_decode([list(row) for row in ids], skip_special_tokens=True)
+        ended = [list(row[:-1]) if row and row[-1] == self.eos else list(row) for row in ids]
+        texts: list[str] = self.tokenizer.batch_decode(ended)
         return [t.strip() for t in texts]
 
     def sample(self, model: Any, prompts: Ids, samples: int, generator: torch.Generator) -> Sampled:
         repeated = [p for p in prompts for _ in range(samples)]
         ids = sample(model, repeated, most=self.most, eos=self.eos, generator=generator)
-        return self._sampled(model, prompts, [ids[i : i + samples] for i in range(0, len(ids), samples)])
+        rows = [ids[i : i + samples] for i in range(0, len(ids), samples)]
+        log_probs = self.log_probs(model, prompts, rows)
+        surprise = -log_probs.detach()
+        spread = (surprise * (1 + log_probs + surprise)).mean(dim=1)
+        return Sampled([self.decode(row) for row in rows], log_probs, rows, spread)
 
     def demonstrate(self, model: Any, prompts: Ids, completions: Sequence[str]) -> Sampled:
-        return self._sampled(model, prompts, [[ids] for ids in self.encode(completions)])
-
-    def _sampled(self, model: Any, prompts: Ids, ids: list[list[list[int]]]) -> Sampled:
-        log_probs = self.log_probs(model, prompts, ids)
-        surprise = -(log_probs.detach() * log_probs).mean(dim=1)
-        return Sampled([self.decode(row) for row in ids], log_probs, ids, surprise)
+        ids = self.encode(completions)
+        log_probs, taken, inside = completion_log_probs(model, prompts, ids)
+        spread = (entropy(log_probs) * inside).sum(dim=1)
+        said = (taken * inside).sum(dim=1, keepdim=True)
+        return Sampled([[c] for c in completions], said, [[row] for row in ids], spread)
 
     def log_probs(self, model: Any, prompts: Ids, again: Any) -> Tensor:
         samples = len(again[0])

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from models.answers import pad
+from models.answers import left_pad
 
 
 @torch.inference_mode()
@@ -23,9 +23,7 @@ def sample(
 
     Sampled at temperature 1 from the full vocabulary; the most probable tokens where no generator is given.
     """
-    ids, mask = pad([list(reversed(p)) for p in prompts])
-    ids, mask = ids.flip(1).to(model.device), mask.flip(1).to(model.device)
-    positions = (mask.cumsum(dim=1) - 1).clamp(min=0)
+    ids, mask, positions = (t.to(model.device) for t in left_pad(prompts))
     cache, taken = None, []
     going = torch.ones(len(prompts), dtype=torch.bool, device=model.device)
     for _ in range(most):

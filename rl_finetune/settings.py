@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
+from math import inf
 from typing import Any
 
 from tasks.errors import UserError, unknown
@@ -37,11 +38,11 @@ class Settings:
         if self.answers not in ("constrained", "free"):
             raise unknown("way of answering", self.answers, ["constrained", "free"])
         for name in ("steps", "batch_size", "samples_per_prompt", "eval_n", "log_n", "learning_rate"):
-            if getattr(self, name) <= 0:
+            if not 0 < getattr(self, name) < inf:
                 raise UserError(f"setting {name} must be above 0, not {getattr(self, name)}")
         for name in ("entropy_bonus", "beta", "log_points", "counterfactual_n", "warmup_steps"):
-            if getattr(self, name) < 0:
-                raise UserError(f"setting {name} must not be negative, not {getattr(self, name)}")
+            if not 0 <= getattr(self, name) < inf:
+                raise UserError(f"setting {name} must be 0 or above, not {getattr(self, name)}")
 
     @property
     def rows(self) -> int:

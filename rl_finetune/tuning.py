@@ -53,7 +53,7 @@ def finetune(
     log_rows: Mapping[str, Mapping[str, Any]] | None = None,
     observe: Observer | None = None,
 ) -> Tuned:
-    """Tune a copy of `lm` (the reference) on `rows` (columns prompt and label), each row seen once, dropout off.
+    """Tune a copy of `lm` (the reference) on `rows` (columns prompt and label), each seen once, dropout off.
 
     `control`: `random_reward` gives a fair coin for any answer, `shuffled_labels` permutes the labels.
     `log_rows` holds labelled rows per quadrant on which answers are counted at the settings' log points.
