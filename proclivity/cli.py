@@ -109,6 +109,10 @@ def _tasks(commands: Any) -> None:
     validate = _command(commands, "validate", "commands_lists:tasks_validate", "check what a task promises")
     validate.add_argument("task", nargs="*", metavar="TASK")
     validate.add_argument("--all", action="store_true", help="every task")
+    validate.add_argument(
+        "--learnability", action="store_true", help="tune on each feature alone instead: can it be learnt?"
+    )
+    validate.add_argument("--out", metavar="D", help="folder of the learnability runs (default: out/NAME)")
 
 
 def _models(commands: Any) -> None:
@@ -177,6 +181,9 @@ def _studies(commands: Any) -> None:
     _running(run)
     status = _command(study, "status", "commands_study:status", "how far a study is")
     status.add_argument("folder", metavar="D")
+    compact = _command(study, "compact", "commands_study:compact", "a study's records as three small files")
+    compact.add_argument("folder", metavar="D")
+    compact.add_argument("--out", metavar="E", required=True, help="where to")
     _command(study, "ls", "commands_study:ls", "list the shipped studies")
     analyze = _command(commands, "analyze", "commands_analysis:analyze", "the claims as tables")
     analyze.add_argument("folder", metavar="D", nargs="+")

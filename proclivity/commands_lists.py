@@ -44,6 +44,8 @@ def tasks_validate(arguments: Namespace) -> Answer:
     from tasks.validate import validate
 
     names = list_tasks() if arguments.all else arguments.task
+    if arguments.learnability:
+        return _learnability(names, arguments)
     problems: dict[str, list[str]] = {}
     with step_bar() as progress:
         for i, name in enumerate(names):
@@ -53,6 +55,25 @@ def tasks_validate(arguments: Namespace) -> Answer:
     lines = [f"{name}: {problem}" for name, found in bad.items() for problem in found]
     lines.append(f"{len(names) - len(bad)} of {len(names)} tasks keep every promise")
     return Answer(problems, "\n".join(lines), status=1 if bad else 0)
+
+
+def _learnability(names: list[str], arguments: Namespace) -> Answer:
+    """SFT on each feature of the tasks alone; the accuracies, and the list when a folder is given."""
+    from analysis import read_study, text_table
+    from proclivity.learnability import STUDY, THRESHOLD, learnability_rows, learnability_study
+    from proclivity.plan import plan, run_plan, write_rows
+
+    tasks = [get_task(name) for name in names]
+    study, document = learnability_study({f.name for task in tasks for f in (task.target, task.spurious)})
+    if not study.pairs.list:
+        raise UserError("none of the features is in the catalogue that the learnability study covers")
+    folder = Path(arguments.out or Path("out") / STUDY)
+    _, tally = run_plan(plan(study, document), folder)
+    rows = learnability_rows(read_study(folder))
+    write_rows(folder, rows)
+    told = "\n".join(sorted(set(tally.failed.values())))
+    text = f"{text_table(rows)}\n\nlearnable: accuracy at least {THRESHOLD}; the list is {folder / 'learnability.csv'}"
+    return Answer(rows, f"{text}\n{told}".rstrip(), status=1 if tally.failed else 0)
 
 
 def models_ls(arguments: Namespace) -> Answer:

@@ -111,6 +111,19 @@ def status(arguments: Namespace) -> Answer:
     return Answer(data, text + failures(failed, len(todo.jobs)))
 
 
+def compact(arguments: Namespace) -> Answer:
+    from analysis import read_study, write_compact
+
+    study, out = read_study(arguments.folder), Path(arguments.out)
+    if out.exists() and any(out.iterdir()):
+        raise UserError(f"--out {out} is not empty")
+    write_compact(study, out)
+    files = {path.name: path.stat().st_size for path in sorted(out.iterdir())}
+    data = {"folder": out, "runs": len(study.runs), "probes": len(study.probes), "bytes": sum(files.values())}
+    text = f"{out}: {len(study.runs)} runs and {len(study.probes)} probes in {size(data['bytes'])}"
+    return Answer(data, text)
+
+
 def ls(arguments: Namespace) -> Answer:
     rows = []
     for name in list_studies():

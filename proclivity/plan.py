@@ -89,7 +89,7 @@ def run_plan(
         if superseded:
             note(f"{len(superseded)} records of other sources or data were moved to {folder / 'superseded'}")
         unfinished = [job.config for job in todo.jobs if store.state(job.key) != "done"]
-        _write_learnability(folder, composition.jobs().learnability([job.config for job in todo.jobs]))
+        write_rows(folder, composition.jobs().learnability([job.config for job in todo.jobs]))
         if unfinished:
             with step_bar() as progress:
                 composition.jobs().prepare(unfinished, progress)
@@ -116,7 +116,8 @@ def note(message: str) -> None:
     print(f"proclivity: note: {message}", file=sys.stderr)
 
 
-def _write_learnability(folder: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+def write_rows(folder: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Put the learnability list into a study folder."""
     if not rows:
         return
     partial = folder / f".learnability.{os.getpid()}"

@@ -1,0 +1,49 @@
+"""Which features can be learnt at all: each alone, the other feature a coin, before and apart from any study."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from proclivity.study import Study, load_study
+
+if TYPE_CHECKING:
+    from analysis import Study as Records
+
+THRESHOLD = 0.95
+"""Share of the optimum that a run must reach; a feature is learnable when two of three seeds do."""
+STUDY = "learnability-symbols"
+
+
+def learnability_study(features: Iterable[str]) -> tuple[Study, Any]:
+    """The shipped learnability study, for these features alone, and its document."""
+    study, document = load_study(STUDY)
+    wanted = {f"symbolic/{feature}-vs-coin" for feature in features}
+    pairs = tuple(name for name in study.pairs.list if name in wanted)
+    return replace(study, pairs=replace(study.pairs, list=pairs)), document
+
+
+def learnability_rows(records: Records) -> list[dict[str, Any]]:
+    """One row a run of a learnability study: accuracy over all four quadrants, and whether it is enough."""
+    rows = []
+    runs = records.runs[records.runs["status"] == "ok"]
+    for run in runs.sort_values(["target", "dial", "seed_tune"]).to_dict("records"):
+        quadrants = ("both", "neither", "target_only", "spurious_only")
+        errors = sum(run[f"errors_{q}"] for q in quadrants)
+        accuracy = 1 - errors / sum(run[f"n_{q}"] for q in quadrants)
+        rows.append(
+            {
+                "feature": run["target"],
+                "family": run["target_family"],
+                "recipe": run["model"].partition(":")[0],
+                "method": run["method"],
+                "episodes": int(run["episodes"]),
+                "seed": int(run["seed_tune"]),
+                "dial": run["dial"],
+                "accuracy": round(accuracy, 4),
+                "threshold": THRESHOLD,
+                "learnable": bool(accuracy >= THRESHOLD),
+            }
+        )
+    return rows
