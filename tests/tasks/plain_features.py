@@ -1,4 +1,4 @@
-"""Every symbolic feature once more, in plain Python over one sequence: what the catalogue is compared with."""
+"""Every symbolic feature once more, in plain Python on one sequence, to compare the catalogue with."""
 
 from itertools import pairwise
 

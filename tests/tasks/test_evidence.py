@@ -1,0 +1,112 @@
+"""Evidence: counts, label prior and mutual information."""
+
+from math import isclose
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tasks import QUADRANTS, SPURIOUS, TARGET, Evidence, UserError
+
+KINDS = ("symmetric", "one_sided", "one_sided_balanced")
+kinds = st.sampled_from(KINDS)
+rates = st.floats(0, 0.5)
+sizes = st.integers(1, 5000)
+
+
+def conflicts(counts):
+    return counts["target_only"] + counts["spurious_only"]
+
+
+@given(kinds, rates, sizes)
+def test_rows_sum_to_n_and_none_is_negative(kind, rate, n):
+    counts = Evidence(kind, rate).counts(n)
+    assert tuple(counts) == QUADRANTS
+    assert sum(counts.values()) == n
+    assert min(counts.values()) >= 0
+
+
+@given(st.floats(0, 1), sizes)
+def test_one_sided_evidence_goes_up_to_all_rows(rate, n):
+    counts = Evidence("one_sided", rate).counts(n)
+    assert min(counts.values()) >= 0
+    assert abs(conflicts(counts) - rate * n) <= 0.5
+    assert abs(counts["both"] - counts["neither"]) <= 1
+
+
+@given(kinds, rates, sizes)
+def test_k_is_the_nearest_that_the_kind_allows(kind, rate, n):
+    counts = Evidence(kind, rate).counts(n)
+    if kind == "symmetric":  # an even k
+        assert counts["target_only"] == counts["spurious_only"]
+        assert abs(conflicts(counts) - rate * n) <= 1 + 1e-9
+    else:
+        assert counts["target_only"] == 0
+        assert abs(conflicts(counts) - rate * n) <= 0.5 + 1e-9
+
+
+@given(kinds, rates, st.integers(1, 2500))
+def test_the_label_prior_is_a_half_for_even_n_and_drifts_as_stated_when_one_sided(kind, rate, half):
+    n = 2 * half
+    prior = Evidence(kind, rate).label_prior(n)
+    if kind == "one_sided":
+        assert abs(prior - (1 - rate) / 2) <= 1 / n
+    else:
+        assert prior == 0.5
+
+
+@given(kinds, rates, rates, sizes)
+def test_more_evidence_never_means_fewer_counter_examples(kind, one, other, n):
+    low, high = (Evidence(kind, rate).counts(n) for rate in sorted((one, other)))
+    for quadrant in ("target_only", "spurious_only"):
+        assert low[quadrant] <= high[quadrant]
+    for quadrant in ("both", "neither"):
+        assert low[quadrant] >= high[quadrant]
+
+
+def entropy(shares):
+    shares = np.array(shares)[np.array(shares) > 0]
+    return float(-(shares * np.log2(shares)).sum())
+
+
+@given(kinds, rates, sizes)
+def test_information_is_the_entropy_that_the_spurious_feature_takes_from_the_label(kind, rate, n):
+    evidence = Evidence(kind, rate)
+    joint = np.zeros((2, 2))
+    for quadrant, k in evidence.counts(n).items():
+        joint[TARGET[quadrant], SPURIOUS[quadrant]] += k / n
+    direct = entropy(joint.sum(axis=0)) + entropy(joint.sum(axis=1)) - entropy(joint.ravel())
+    assert isclose(evidence.information(n), direct, abs_tol=1e-9)
+
+
+def test_without_evidence_the_spurious_feature_is_the_label_and_at_a_half_it_tells_nothing():
+    for n in (4, 128, 1000):
+        for kind in KINDS:
+            assert isclose(Evidence(kind, 0).information(n), 1)
+        assert isclose(Evidence("symmetric", 0.5).information(n), 0, abs_tol=1e-12)
+        assert Evidence("one_sided", 0.5).information(n) > 0.01
+        assert Evidence("one_sided_balanced", 0.5).information(n) < 1e-12
+
+
+def test_the_quadrants_are_the_four_combinations():
+    assert {(TARGET[q], SPURIOUS[q]) for q in QUADRANTS} == {(1, 1), (0, 0), (1, 0), (0, 1)}
+    assert (TARGET["target_only"], SPURIOUS["spurious_only"]) == (1, 1)
+    assert (TARGET["both"], SPURIOUS["both"]) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("kind", "rate", "told"),
+    [
+        ("symmetric", 0.6, "outside 0 to 0.5"),
+        ("one_sided_balanced", 0.51, "outside 0 to 0.5"),
+        ("one_sided", 1.01, "outside 0 to 1.0"),
+        ("symmetric", -0.1, "outside 0 to 0.5"),
+        ("symmetric", float("nan"), "outside 0 to 0.5"),
+        ("one-sided", 0.1, "did you mean 'one_sided'"),
+    ],
+)
+def test_impossible_evidence_is_refused_in_one_line(kind, rate, told):
+    with pytest.raises(UserError, match=told) as error:
+        Evidence(kind, rate)
+    assert "\n" not in str(error.value)

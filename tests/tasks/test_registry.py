@@ -1,0 +1,216 @@
+"""Names: what exists is found, what does not is answered in one line, and a private task is one file."""
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from tasks import (
+    UserError,
+    get_feature,
+    get_task,
+    include,
+    list_features,
+    list_tasks,
+    registry,
+    task,
+    task_sources,
+)
+from tasks.validate import validate
+
+PRIVATE = '''
+"""Does the sequence start with its largest symbol, or hold symbol 5?"""
+
+from tasks import Feature, Task, symbol_pair, task
+
+LARGEST = Feature("largest-first", "largest-first", lambda rows: rows[:, 0] == rows.max(axis=1))
+FIVE = Feature("five", "five", lambda rows: (rows == 5).any(axis=1))
+
+
+@task("mine/largest-vs-five")
+def largest_vs_five() -> Task:
+    return symbol_pair("mine/largest-vs-five", LARGEST, FIVE, vocabulary=10, length=6)
+'''
+
+
+@pytest.fixture(autouse=True)
+def own(monkeypatch):
+    """Tasks that a test registers are gone after it."""
+    monkeypatch.setattr(registry, "_OWN", {})
+
+
+def refused(call, *arguments):
+    with pytest.raises(UserError) as error:
+        call(*arguments)
+    told = str(error.value)
+    assert "\n" not in told
+    assert "Traceback" not in told
+    return told
+
+
+def test_every_listed_name_is_a_task_of_that_name():
+    names = list_tasks()
+    assert names == sorted(set(names))
+    for name in names:
+        found = get_task(name)
+        assert found.name == name == f"symbolic/{found.target.name}-vs-{found.spurious.name}"
+
+
+@pytest.mark.parametrize(
+    ("name", "nearest"),
+    [
+        ("symbolic/first-last-vs-contains2", "'symbolic/first-last-vs-contains-2'"),
+        ("symbolic/frist-last-vs-parity", "'symbolic/first-last-vs-parity'"),
+        ("symbolc/first-last-vs-parity", "'symbolic/first-last-vs-parity'"),
+        ("symbolic/first-last", "-first-last'"),
+        ("nothing like it", "among them symbolic/"),
+    ],
+)
+def test_an_unknown_task_is_answered_with_the_nearest(name, nearest):
+    told = refused(get_task, name)
+    assert "unknown task" in told
+    assert nearest in told
+
+
+def test_an_unknown_feature_is_answered_with_the_nearest():
+    assert "did you mean 'contains-2'" in refused(get_feature, "contain-2")
+    assert get_feature("contains-2").name == "contains-2"
+    assert "contains-2" in list_features()
+
+
+def test_an_impossible_pair_says_which_quadrant_is_missing():
+    told = refused(get_task, "symbolic/contains-first-again-vs-few-distinct:length=64,vocabulary=16")
+    assert "impossible pair" in told
+    assert "neither" in told
+    assert "target_only" in told
+    assert "both" not in told
+    assert "symbolic/contains-first-again-vs-few-distinct" in told
+
+
+def test_a_pair_needs_two_families():
+    assert "family 'contains'" in refused(get_task, "symbolic/contains-1-vs-contains-2")
+
+
+@pytest.mark.parametrize(
+    ("parameters", "told"),
+    [
+        ("lenght=8", "did you mean 'length'"),
+        ("vocabulary=15", "15 is not a whole number from 16 to 128"),
+        ("vocabulary=1.5", "1.5 is not a whole number"),
+        ("length=5", "5 is not a whole number from 6 to 64"),
+        ("length=-8", "-8 is not a whole number"),
+        ("length", "key=value"),
+        ("length=", "key=value"),
+        ("answers=lable", "unknown way to answer 'lable'; did you mean 'label'"),
+    ],
+)
+def test_a_bad_parameter_is_answered_in_one_line(parameters, told):
+    assert told in refused(get_task, f"symbolic/first-last-vs-parity:{parameters}")
+
+
+def test_parameters_reach_the_rows():
+    found = get_task("symbolic/first-last-vs-parity:vocabulary=40,length=12,answers=run")
+    prompts = found.prompts(100, np.random.default_rng(0))["prompt"]
+    assert {len(prompt.split()) for prompt in prompts} == {13}
+    assert "s40" in {word for prompt in prompts for word in prompt.split()}
+    assert found.answers.words is None
+
+
+def test_a_private_task_is_one_file_of_twenty_lines(tmp_path):
+    assert len(PRIVATE.strip().splitlines()) <= 20
+    path = tmp_path / "private.py"
+    path.write_text(PRIVATE)
+    before = list_tasks()
+    include(path)
+    assert set(list_tasks()) - set(before) == {"mine/largest-vs-five"}
+    found = get_task("mine/largest-vs-five")
+    assert (found.name, found.target.name, found.spurious.name) == (
+        "mine/largest-vs-five",
+        "largest-first",
+        "five",
+    )
+    assert validate(found) == []
+    assert "did you mean 'mine/largest-vs-five'" in refused(get_task, "mine/largest-vs-fiv")
+    assert path in task_sources("mine/largest-vs-five")
+    assert path not in task_sources("symbolic/first-last-vs-parity")
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("def broken(:\n    pass\n", "SyntaxError"),
+        ("import no_such_module\n", "No module named 'no_such_module'"),
+        ("raise ValueError('one\\ntwo')\n", "ValueError: one two"),
+        ("from tasks import Taks\n", "cannot import name 'Taks'"),
+    ],
+)
+def test_a_broken_file_is_one_line_with_its_name(tmp_path, text, told):
+    path = tmp_path / "broken.py"
+    path.write_text(text)
+    message = refused(include, path)
+    assert told in message
+    assert str(path) in message
+    assert list_tasks() == [name for name in list_tasks() if name.startswith("symbolic/")]
+
+
+def test_a_file_that_is_not_there_is_said_to_be_missing(tmp_path):
+    assert "no such file" in refused(include, tmp_path / "absent.py")
+    assert "no such file" in refused(include, tmp_path)
+
+
+def test_an_installed_package_brings_its_tasks(monkeypatch):
+    class Point:
+        name = "theirs/pair"
+
+        def load(self):
+            return lambda: get_task("symbolic/first-last-vs-parity")
+
+    monkeypatch.setattr(registry, "_installed", lambda: (Point(),))
+    assert "theirs/pair" in list_tasks()
+    assert get_task("theirs/pair").target.name == "first-last"
+
+
+def test_the_decorator_leaves_the_function_as_it_is():
+    def make():
+        return get_task("symbolic/first-last-vs-parity")
+
+    assert task("mine/again")(make) is make
+    assert get_task("mine/again").name == "symbolic/first-last-vs-parity"
+
+
+DIGEST = """
+import sys, json, hashlib
+import tasks, tasks.validate
+heavy = {"torch", "datasets", "transformers", "pandas", "scipy", "pyarrow", "sklearn"} & set(sys.modules)
+assert not heavy, f"import tasks brings {heavy}"
+import numpy as np
+task = tasks.get_task("symbolic/first-last-vs-contains-2").for_seed(3)
+rng = np.random.default_rng(5)
+rows = [
+    task.preferences(tasks.Evidence("symmetric", 0.1), 40, rng).to_list(),
+    task.probe_rows(40, rng).to_list(),
+    task.counterfactuals(20, rng).to_list(),
+    tasks.list_tasks(),
+    tasks.third_feature(task, 200),
+]
+print(hashlib.sha256(json.dumps(rows).encode()).hexdigest())
+"""
+
+
+def test_a_fresh_process_draws_the_same_and_import_tasks_is_light():
+    digests = {
+        subprocess.run(
+            [sys.executable, "-c", DIGEST],
+            env={**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": os.pathsep.join(sys.path)},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout.strip()
+        for seed in ("1", "2")
+    }
+    assert len(digests) == 1
+    assert len(digests.pop()) == len(hashlib.sha256(json.dumps([]).encode()).hexdigest())
