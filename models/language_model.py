@@ -44,16 +44,21 @@ def load(
 
     Safetensors only; remote code only with `trust_remote_code=True`.
     """
+    model: Any
     embedded = name.startswith(PREFIX)
     source = str(pretrained_folder(recipe_of(name))) if embedded else name
     options = {"revision": revision, "trust_remote_code": trust_remote_code}
     logging.disable_progress_bar()
     try:
         tokenizer = AutoTokenizer.from_pretrained(source, **options)
+        if len(tokenizer) <= len(tokenizer.all_special_ids):  # what comes of a folder without one
+            raise ValueError("it has no tokenizer")
         if init == "pretrained":
-            model: Any = AutoModelForCausalLM.from_pretrained(
-                source, dtype=dtype, use_safetensors=True, **options
+            model, report = AutoModelForCausalLM.from_pretrained(
+                source, dtype=dtype, use_safetensors=True, output_loading_info=True, **options
             )
+            if report["missing_keys"]:
+                raise ValueError(f"its weights lack {', '.join(sorted(report['missing_keys'])[:3])}")
         else:
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(recipe_of(name).seed if embedded else 0)
