@@ -72,7 +72,8 @@ def _learnability(names: list[str], arguments: Namespace) -> Answer:
     rows = learnability_rows(read_study(folder))
     write_rows(folder, rows)
     told = "\n".join(sorted(set(tally.failed.values())))
-    text = f"{text_table(rows)}\n\nlearnable: accuracy at least {THRESHOLD}; the list is {folder / 'learnability.csv'}"
+    where = folder / "learnability.csv"
+    text = f"{text_table(rows)}\n\nlearnable: accuracy at least {THRESHOLD}; the list is {where}"
     return Answer(rows, f"{text}\n{told}".rstrip(), status=1 if tally.failed else 0)
 
 

@@ -122,12 +122,14 @@ def _save_policy(result: composition.JobResult, folder: Path) -> None:
         result.policy.tokenizer.save_pretrained(folder / "policy")
 
 
-def _shown(records: list[dict[str, Any]]) -> Answer:
+def _shown(records: list[dict[str, Any]], folder: Path | None = None) -> Answer:
     runs = [record for record in records if record["kind"] == "run"]
     probes = [record for record in records if record["kind"] == "probe"]
     parts = [_run_text(record) for record in runs]
     if probes:
         parts.append(table([_probe_row(record) for record in probes]))
+    if folder:
+        parts.append(f"kept in {folder}")
     return Answer(records, "\n\n".join(parts))
 
 

@@ -119,8 +119,8 @@ def compact(arguments: Namespace) -> Answer:
         raise UserError(f"--out {out} is not empty")
     write_compact(study, out)
     files = {path.name: path.stat().st_size for path in sorted(out.iterdir())}
-    data = {"folder": out, "runs": len(study.runs), "probes": len(study.probes), "bytes": sum(files.values())}
-    text = f"{out}: {len(study.runs)} runs and {len(study.probes)} probes in {size(data['bytes'])}"
+    data = {"folder": out, "runs": len(study.runs), "probes": len(study.probes), "files": files}
+    text = f"{out}: {len(study.runs)} runs and {len(study.probes)} probes in {size(sum(files.values()))}"
     return Answer(data, text)
 
 

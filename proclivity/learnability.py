@@ -1,4 +1,4 @@
-"""Which features can be learnt at all: each alone, the other feature a coin, before and apart from any study."""
+"""Which features can be learnt at all: each alone, the other a coin, before and apart from any study."""
 
 from __future__ import annotations
 

@@ -1,0 +1,90 @@
+"""What every job does alike: load the model, say what a record is about, keep values plain."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tasks import Task
+from tasks.errors import unknown
+
+if TYPE_CHECKING:
+    from models import LanguageModel, Recipe
+
+Config = Mapping[str, Any]
+"""One expanded cell of a study: plain values."""
+
+
+@dataclass(frozen=True)
+class JobResult:
+    records: list[dict[str, Any]]
+    log: list[dict[str, Any]] | None = None
+    policy: Any = field(default=None, repr=False)
+    """The tuned model, for a caller in the same process."""
+
+
+@lru_cache(maxsize=4)
+def load_model(model: str, init: str) -> LanguageModel:
+    from models import load
+
+    if init not in ("pretrained", "random"):
+        raise unknown("init", init, ["pretrained", "random"])
+    return load(model, init=init)  # type: ignore[arg-type]
+
+
+def identity(config: Config, task: Task, lm: LanguageModel, prompts: Sequence[str]) -> dict[str, Any]:
+    from importlib.metadata import version
+
+    embedded = recipe(config["model"])
+    libraries = ("proclivity", "torch", "transformers", "numpy")
+    return {
+        "model": config["model"],
+        "revision": lm.revision or "",
+        "init": config["init"],
+        "dial": embedded.dial if embedded else "",
+        "weights_hash": lm.weights_hash,
+        "data_hash": hash_of("\n".join(prompts).encode()),
+        "config_hash": hash_of(repr(sorted(config.items())).encode()),
+        "task": config["task"],
+        "target": task.target.name,
+        "spurious": task.spurious.name,
+        "target_family": task.target.family,
+        "spurious_family": task.spurious.family,
+        "seed_data": config["seed_data"],
+        "versions": " ".join(
+            [f"python {platform.python_version()}", *(f"{n} {version(n)}" for n in libraries)]
+        ),
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def recipe(model: str) -> Recipe | None:
+    """The recipe of an embedded model."""
+    from models.embedded import PREFIX, recipe_of
+
+    return recipe_of(model) if model.startswith(PREFIX) else None
+
+
+def hash_of(*parts: bytes) -> str:
+    """First 16 hex digits of the SHA-256 of byte strings and their lengths."""
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(len(part).to_bytes(8, "little") + part)
+    return digest.hexdigest()[:16]
+
+
+def plain_row(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Plain JSON values; what is no number is None."""
+    out = {}
+    for name, value in row.items():
+        value = value.item() if isinstance(value, np.generic) else value
+        out[name] = None if isinstance(value, float) and not math.isfinite(value) else value
+    return out

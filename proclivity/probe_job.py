@@ -1,0 +1,87 @@
+"""A probe job: both features of a pair on the same rows, a record a layer and feature."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from proclivity.job import Config, JobResult, identity, load_model, plain_row
+from tasks import Task, get_task
+from tasks.errors import UserError, unknown
+
+if TYPE_CHECKING:
+    from models import LanguageModel
+
+
+def run_probe(config: Config) -> JobResult:
+    if config["probe"] != "linear":
+        raise unknown("kind of probe", config["probe"], ["linear"])
+    return JobResult(probed(config, get_task(config["task"]), load_model(config["model"], config["init"])))
+
+
+def probed(config: Config, task: Task, lm: LanguageModel) -> list[dict[str, Any]]:
+    """One row a layer and feature: both features on the same rows."""
+    from analysis import ProbeRecord
+    from models import prompt_ids
+    from probes import probe, raw_design, representations
+
+    start = time.perf_counter()
+    rows = task.probe_rows(config["n"], np.random.default_rng([config["seed_data"], 5]))
+    labels = np.stack([rows["target"], rows["spurious"]], axis=1)
+    if config["input"] == "raw":
+        inputs = {-1: raw_design(prompt_ids(lm, rows["prompt"]))}
+    else:
+        inputs = representations(lm.model, lm.tokenizer, list(rows["prompt"]), _layers(config["layers"]))
+    head = identity(config, task, lm, rows["prompt"])
+    roles = {"target": task.target, "spurious": task.spurious}
+    records = []
+    for layer, matrix in inputs.items():
+        results = probe(
+            matrix,
+            labels,
+            names=[feature.name for feature in roles.values()],
+            n=config["n"],
+            shuffles=config["shuffles"],
+            seed=config["seed_probe"],
+            standardise=config["input"] != "raw",
+        )
+        for (role, feature), result in zip(roles.items(), results, strict=True):
+            record = ProbeRecord(
+                **head,
+                feature=feature.name,
+                role=role,
+                family=feature.family,
+                input=config["input"],
+                layer=layer,
+                probe=config["probe"],
+                n=config["n"],
+                seed_probe=config["seed_probe"],
+                bits_per_label=result.bits_per_label,
+                bits_total=result.bits_total,
+                bits_unmixed=result.bits_unmixed / config["n"],
+                control_mean=result.control_mean,
+                control_low=result.control_low,
+                control_high=result.control_high,
+                censored=bool(result.censored),
+                accuracy=result.accuracy,
+                selectivity=result.selectivity,
+                converged=bool(result.converged),
+                curve=json.dumps(result.curve.rows()),
+                wall_s=time.perf_counter() - start,
+            )
+            records.append(plain_row(asdict(record)))
+    return records
+
+
+def _layers(text: str) -> Any:
+    """`last`, `all`, or numbers separated by commas."""
+    if text in ("last", "all"):
+        return text
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError:
+        raise UserError(f"layers {text!r}: give last, all, or numbers such as 0,1,2") from None

@@ -1,0 +1,192 @@
+"""A run: tune a policy on a pair under evidence, and measure which feature it uses."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import asdict
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from proclivity.job import Config, JobResult, identity, load_model, plain_row, recipe
+from proclivity.probe_job import probed
+from rl_finetune.settings import settings_from
+from tasks import QUADRANTS, Evidence, Task, get_task, third_feature
+
+if TYPE_CHECKING:
+    from models import LanguageModel
+    from rl_finetune import AnswerCounts, Policy
+
+_PROBE = {"input": "model", "layers": "last", "n": 2000, "probe": "linear", "shuffles": 5, "seed_probe": 0}
+"""How a warmed-up reference is probed."""
+_SEEN = 256
+"""Most counter-examples of the tuning rows that are asked again afterwards."""
+
+
+@cache
+def _third(task: str) -> tuple[str, float | None]:
+    return third_feature(get_task(task)) or ("", None)
+
+
+def run_tuning(config: Config) -> JobResult:
+    import torch
+
+    from analysis import RunRecord
+    from rl_finetune import count_answers, finetune, get_method, policy_of, warm_up
+
+    start = time.perf_counter()
+    settings = settings_from(dict(config["settings"]))
+    task = get_task(config["task"]).for_seed(config["seed_tune"])
+    lm = load_model(config["model"], config["init"])
+    evidence = Evidence(config["evidence_kind"], config["evidence_rate"])
+    seed = config["seed_data"]
+    rows = task.mixture(evidence, settings.rows, np.random.default_rng([seed, 1])).to_dict()
+    third, third_accuracy = _third(config["task"])
+    embedded = recipe(config["model"])
+    warmed, bits = lm, []
+    if settings.answers == "free":
+        # The warmed-up model is the reference, so it is probed; a job of its own probes the model before.
+        warmed = warm_up(lm, task, settings, config["seed_warmup"])
+        bits = probed({**config, **_PROBE}, task, warmed)
+    policy = policy_of(warmed, task, settings.answers)
+    values: dict[str, Any] = {}
+    tuned, log = warmed, None
+    if config["job"] == "run":
+        log_rows = {
+            q: task.quadrant(q, settings.log_n, np.random.default_rng([seed, 2, i]), "validation").to_dict()
+            for i, q in enumerate(QUADRANTS)
+        }
+        outcome = finetune(
+            warmed,
+            task,
+            rows,
+            get_method(config["method"]),
+            settings,
+            seed=config["seed_tune"],
+            control=config["control"],
+            log_rows=log_rows,
+        )
+        tuned, log = outcome.lm, [plain_row(row) for row in outcome.log]
+        values |= {"reward_train": outcome.reward, "step_s": outcome.step_s}
+        values |= _counterexamples(rows, task, tuned, policy)
+    counts = {
+        q: count_answers(
+            tuned,
+            policy,
+            task,
+            task.quadrant(q, settings.eval_n, np.random.default_rng([seed, 3, i])),
+            warmed.model,
+        )
+        for i, q in enumerate(QUADRANTS)
+    }
+    conflicts = ["spurious_only"] if evidence.kind != "symmetric" else ["spurious_only", "target_only"]
+    record = RunRecord(
+        **identity(config, task, warmed, rows["prompt"]),
+        **_use(counts),
+        **_reliance(config, task, tuned, policy, settings.counterfactual_n),
+        **values,
+        arm=config["arm"],
+        third_feature=third,
+        third_accuracy=third_accuracy,
+        evidence_kind=evidence.kind,
+        evidence_rate=evidence.rate,
+        evidence_k=sum(
+            c for q, c in evidence.counts(settings.rows).items() if q in ("target_only", "spurious_only")
+        ),
+        evidence_n=settings.rows,
+        evidence_mi=evidence.information(settings.rows),
+        label_prior=evidence.label_prior(settings.rows),
+        method=config["method"],
+        answers=settings.answers,
+        control=config["control"],
+        seed_pretrain=embedded.seed if embedded else 0,
+        seed_warmup=config["seed_warmup"],
+        seed_tune=config["seed_tune"],
+        episodes=settings.rows,
+        steps=settings.steps,
+        batch_size=settings.batch_size,
+        samples_per_prompt=settings.samples_per_prompt,
+        learning_rate=settings.learning_rate,
+        fresh_errors=sum(counts[q].errors for q in conflicts),
+        fresh_n=sum(counts[q].n for q in conflicts),
+        threads=torch.get_num_threads(),
+        wall_s=time.perf_counter() - start,
+    )
+    return JobResult([plain_row(asdict(record)), *bits], log, tuned)
+
+
+def _use(counts: Mapping[str, AnswerCounts]) -> dict[str, Any]:
+    """Counts, use and what the answers look like, as columns of a record."""
+    from analysis import QuadrantCounts, use_of
+
+    n = {q: c.n for q, c in counts.items()}
+    errors = {q: c.errors for q, c in counts.items()}
+    p_error = {q: c.p_error for q, c in counts.items()}
+    ones, invalid = sum(c.ones for c in counts.values()), sum(c.invalid for c in counts.values())
+    use = use_of(QuadrantCounts(n, errors, p_error, ones, invalid))
+    total = sum(n.values())
+
+    def mean(name: str) -> float:
+        return float(sum(getattr(c, name) * c.n for c in counts.values())) / total
+
+    return {
+        **{f"n_{q}": k for q, k in n.items()},
+        **{f"errors_{q}": k for q, k in errors.items()},
+        **{f"p_error_{q}": p for q, p in p_error.items()},
+        "invalid": invalid,
+        "ones": ones,
+        "n_answers": total,
+        "U": use.U,
+        "D": use.D,
+        "B": use.B,
+        "label": use.label,
+        "U_probability": use.U_probability,
+        "reward_both_neither": (counts["both"].reward + counts["neither"].reward) / 2,
+        "kl_forward": mean("kl_forward"),
+        "kl_reverse": mean("kl_reverse"),
+        "entropy": mean("entropy"),
+    }
+
+
+def _counterexamples(
+    rows: Mapping[str, Any], task: Task, tuned: LanguageModel, policy: Policy
+) -> dict[str, int]:
+    """How many counter-examples were shown, how many of them differ, and errors on those asked again."""
+    from rl_finetune import count_answers
+
+    shown = [i for i, (t, s) in enumerate(zip(rows["target"], rows["spurious"], strict=True)) if t != s]
+    distinct = {rows["prompt"][i]: rows["label"][i] for i in shown}
+    out = {"distinct_counterexamples": len(distinct), "exposures": len(shown)}
+    if distinct:
+        asked = dict(list(distinct.items())[:_SEEN])
+        seen = count_answers(tuned, policy, task, {"prompt": list(asked), "label": list(asked.values())})
+        out |= {"seen_errors": seen.errors, "seen_n": seen.n}
+    return out
+
+
+def _reliance(config: Config, task: Task, tuned: LanguageModel, policy: Policy, n: int) -> dict[str, Any]:
+    """Signed change of the answer when one feature alone is flipped, less that under placebo edits."""
+    from analysis import reliance
+    from rl_finetune import answers_to
+
+    if not n:
+        return {}
+    edits = task.counterfactuals(n, np.random.default_rng([config["seed_data"], 4])).to_dict()
+    said = {
+        column: np.array(
+            [math.nan if a < 0 else a for a in answers_to(tuned, policy, task, edits[column])[0]]
+        )
+        for column in ("prompt", "edited", "placebo")
+    }
+    out: dict[str, Any] = {}
+    for feature, held in (("target", "spurious"), ("spurious", "target")):
+        rows = np.array([f == feature for f in edits["flips"]])
+        if rows.any():
+            value = np.array(edits[feature])[rows]
+            original, edited, placebo = (said[c][rows] for c in ("prompt", "edited", "placebo"))
+            result = reliance(original, edited, placebo, 1 - 2 * value, np.array(edits[held])[rows])
+            out |= {f"reliance_{feature}": result.value, "reliance_n": result.n}
+    return out
