@@ -12,7 +12,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from proclivity.job import Config, JobResult, hash_of
+from proclivity.job import Config, JobResult, hash_of, recipe
 from rl_finetune.settings import Settings, settings_from
 from tasks import task_sources
 

@@ -95,9 +95,9 @@ def equal_seeds(data: Data, again: Data) -> Iterator[str]:
                 break
 
 
-def nested(data: Data) -> Iterator[str]:
+def nested(data: Data, kinds: Sequence[str] = get_args(EvidenceKind)) -> Iterator[str]:
     """The counter-examples at a lower rate are a subset of those at a higher one."""
-    for kind in get_args(EvidenceKind):
+    for kind in kinds:
         fewer, more = (
             Counter(r["prompt"] for r in data[f"mixture {kind} {rate} train"] if r["quadrant"] in _CONFLICTS)
             for rate in RATES[1:]
