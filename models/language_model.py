@@ -44,7 +44,6 @@ def load(
 
     Safetensors only; remote code only with `trust_remote_code=True`.
     """
-    model: Any
     embedded = name.startswith(PREFIX)
     source = str(pretrained_folder(recipe_of(name))) if embedded else name
     options = {"revision": revision, "trust_remote_code": trust_remote_code}
@@ -54,7 +53,8 @@ def load(
         if len(tokenizer) <= len(tokenizer.all_special_ids):  # what comes of a folder without one
             raise ValueError("it has no tokenizer")
         if init == "pretrained":
-            model, report = AutoModelForCausalLM.from_pretrained(
+            read: Any = AutoModelForCausalLM.from_pretrained  # its annotations know of no loading info
+            model, report = read(
                 source, dtype=dtype, use_safetensors=True, output_loading_info=True, **options
             )
             if report["missing_keys"]:

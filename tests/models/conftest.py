@@ -1,0 +1,79 @@
+"""Small models made on the spot, and one tiny recipe that is pre-trained once a session."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+from tokenizers.pre_tokenizers import WhitespaceSplit
+from transformers import (
+    AutoModelForCausalLM,
+    Gemma2Config,
+    GPT2Config,
+    GPTNeoXConfig,
+    LlamaConfig,
+    PreTrainedTokenizerFast,
+)
+
+from models import LanguageModel, load
+
+WORDS = [*"abcdefghij", "?", "amber", "birch", "coral", "delta"]
+TINY = "embedded/symbols:width=16,layers=1,heads=2,steps=5,batch_size=8"
+Shape = Callable[..., LanguageModel]
+
+
+def word_tokenizer(words: Sequence[str]) -> PreTrainedTokenizerFast:
+    vocabulary = {word: i for i, word in enumerate(["<pad>", "<eos>", "<unk>", *words])}
+    core = Tokenizer(WordLevel(vocabulary, unk_token="<unk>"))
+    core.pre_tokenizer = WhitespaceSplit()  # type: ignore[assignment]
+    return PreTrainedTokenizerFast(
+        tokenizer_object=core, pad_token="<pad>", eos_token="<eos>", unk_token="<unk>"
+    )
+
+
+def config_of(shape: str, vocabulary: int) -> Any:
+    ends = {"bos_token_id": 1, "eos_token_id": 1, "pad_token_id": 0}
+    if shape == "gpt2":
+        return GPT2Config(vocab_size=vocabulary, n_positions=32, n_embd=16, n_layer=2, n_head=2, **ends)
+    size = {"vocab_size": vocabulary, "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2}
+    size |= {"intermediate_size": 32, "max_position_embeddings": 32, **ends}
+    if shape == "gpt_neox":
+        return GPTNeoXConfig(**size)
+    if shape == "llama":
+        return LlamaConfig(**size)
+    return Gemma2Config(num_key_value_heads=1, head_dim=8, final_logit_softcapping=0.5, **size)
+
+
+@pytest.fixture(scope="session")
+def random_model() -> Shape:
+    """`random_model(shape)`: random weights, wide enough that distributions are far from uniform."""
+
+    def make(shape: str = "gpt2", words: Sequence[str] = WORDS, scale: float = 8.0) -> LanguageModel:
+        tokenizer = word_tokenizer(words)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(1)
+            model = AutoModelForCausalLM.from_config(config_of(shape, len(tokenizer)))
+            with torch.no_grad():
+                for parameter in model.parameters():
+                    if parameter.dim() > 1:
+                        parameter.mul_(scale)
+        return LanguageModel(model.eval(), tokenizer, shape, None, "random", "")
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def tiny() -> LanguageModel:
+    return load(TINY)
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache of this test alone."""
+    monkeypatch.setenv("PROCLIVITY_CACHE", str(tmp_path))
+    return tmp_path
