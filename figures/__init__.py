@@ -1,0 +1,17 @@
+"""What people see: a study's figures, drawn from its records alone."""
+
+from figures.cruz2023 import draw_cruz2023
+from figures.error_by_evidence import error_by_evidence, error_table
+from figures.pairs_heatmap import heatmap_table, pairs_heatmap
+from figures.use_by_extractability import use_by_extractability
+from figures.use_table import use_table
+
+__all__ = [
+    "draw_cruz2023",
+    "error_by_evidence",
+    "error_table",
+    "heatmap_table",
+    "pairs_heatmap",
+    "use_by_extractability",
+    "use_table",
+]

@@ -1,0 +1,178 @@
+"""One look for every figure: sizes, colours, words for numbers, and how a figure reaches the disk."""
+
+from __future__ import annotations
+
+import math
+import os
+import textwrap
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from functools import wraps
+from pathlib import Path
+from typing import Any, ParamSpec
+
+import matplotlib
+from matplotlib.colors import LinearSegmentedColormap, TwoSlopeNorm
+from matplotlib.figure import Figure
+from pandas import DataFrame
+
+from analysis import Estimate, Study
+from analysis.pairs import CONTROLS
+
+COLUMN, DOUBLE = 3.4, 7.0
+"""Width of a figure in inches: one column of a paper, or both."""
+FONT, SMALL = 7.0, 6.0
+"""Points; SMALL is for tick labels and notes."""
+DPI = 200
+
+TARGET, SPURIOUS = "#0072B2", "#D55E00"
+"""Blue belongs to the target feature, vermilion to the spurious one (Okabe and Ito's palette)."""
+INK, GREY, PALE = "#222222", "#8C8C8C", "#EDEDED"
+LINES = LinearSegmentedColormap.from_list("lines", [TARGET, "#A8A8A8", SPURIOUS])
+"""Target to spurious for thin lines: the middle can be seen on white."""
+CELLS = LinearSegmentedColormap.from_list("cells", ["#00517F", TARGET, "#FBF3D5", SPURIOUS, "#9A3F00"])
+"""Target to spurious for areas: pale yellow in the middle, which is no grey of a missing cell."""
+
+STYLE: dict[str, Any] = {
+    "font.family": "DejaVu Sans",
+    "font.size": FONT,
+    "axes.titlesize": FONT,
+    "axes.labelsize": FONT,
+    "xtick.labelsize": SMALL,
+    "ytick.labelsize": SMALL,
+    "legend.fontsize": SMALL,
+    "legend.title_fontsize": SMALL,
+    "legend.frameon": False,
+    "figure.titlesize": FONT,
+    "text.color": INK,
+    "axes.labelcolor": INK,
+    "axes.edgecolor": GREY,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "axes.linewidth": 0.5,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "xtick.major.width": 0.5,
+    "ytick.major.width": 0.5,
+    "xtick.major.size": 2.0,
+    "ytick.major.size": 2.0,
+    "hatch.linewidth": 0.4,
+    "hatch.color": INK,
+    "figure.facecolor": "white",
+    "savefig.dpi": DPI,
+    "pdf.fonttype": 42,  # text stays text
+}
+RELATIVE = "relative extractability, log2(bits target / bits spurious)"
+ARMS = {"main": "", "random_init": "random-init policy", "one_sided": "one-sided evidence"}
+"""How an arm is called in a title; the main arm needs no words."""
+
+P = ParamSpec("P")
+
+
+def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
+    """Draw under the common style and leave the caller's matplotlib as it was."""
+
+    @wraps(draw)
+    def drawn(*args: P.args, **kwargs: P.kwargs) -> Figure:
+        with style():
+            return draw(*args, **kwargs)
+
+    return drawn
+
+
+def style() -> AbstractContextManager[None]:
+    """The common style, from matplotlib's defaults whatever the caller's settings are."""
+    # No backend is chosen: figures are made without pyplot.
+    settings: dict[Any, Any] = dict(matplotlib.rcParamsDefault)
+    settings = {name: value for name, value in settings.items() if not name.startswith("backend")}
+    return matplotlib.rc_context(settings | STYLE)
+
+
+def wrapped(text: str, width: int) -> list[str]:
+    """Lines of at most `width` characters; line breaks in the text stay."""
+    return [part for line in text.split("\n") for part in textwrap.wrap(line, width) or [""]]
+
+
+def message(title: str, text: str) -> Figure:
+    """A figure that says in words why there is nothing to see."""
+    lines = textwrap.fill(text, 58)
+    figure = Figure(figsize=(COLUMN, 0.6 + 0.13 * (lines.count("\n") + 1)))
+    figure.text(0.03, 0.92, title, va="top", weight="bold")
+    figure.text(0.03, 0.92 - 0.25 / figure.get_figheight(), lines, va="top")
+    return figure
+
+
+def nothing_ran(study: Study, arm: str = "main") -> str:
+    """Why an arm has no finished run, or ""."""
+    runs = study.runs[study.runs["arm"] == arm]
+    if (runs["status"] == "ok").any():
+        return ""
+    if not len(study.runs):
+        return "Nothing to draw: the study has no run yet."
+    if not len(runs):
+        others = ", ".join(sorted(set(study.runs["arm"])))
+        controls = " (controls)" if set(study.runs["arm"]) <= set(CONTROLS) else ""
+        return f"Nothing to draw: the study has no run in its {arm} arm, only in {others}{controls}."
+    why = next((str(e) for e in runs["error"] if e), "no reason recorded")
+    return f"Nothing to draw: all {len(runs)} runs of the {arm} arm failed. The first one: {why}"
+
+
+def diverging(values: DataFrame, floor: float = 1.0) -> TwoSlopeNorm:
+    """Colours symmetric around 0, as far as the largest value goes and at least to `floor`."""
+    most = float(values.abs().max()) if values.notna().any() else floor
+    most = max(floor, most)
+    return TwoSlopeNorm(0.0, -most, most)
+
+
+def number(value: float, digits: int = 2) -> str:
+    """A number as a title says it."""
+    text = f"{value:.{digits}f}"
+    return text.replace("-0." + "0" * digits, "0." + "0" * digits) if float(text) == 0 else text
+
+
+def p_value(p: float) -> str:
+    """`p = 0.03`, `p < 0.001`."""
+    if p < 0.001:
+        return "p < 0.001"
+    return f"p = {number(p, 3 if p < 0.0095 else 2)}"
+
+
+def in_words(found: Estimate, symbol: str = "rho") -> tuple[str, str]:
+    """An estimate as two lines: the value with interval and p, and the n it stands on."""
+    n = f"{found.n_families} families / {found.n_features} features / {found.n_pairs} pairs"
+    if math.isnan(found.value):
+        return found.note or "no estimate", n
+    value = f"{symbol} = {number(found.value)}"
+    if not math.isnan(found.low):
+        value += f" [{number(found.low)}, {number(found.high)}]"
+    if not math.isnan(found.p):
+        value += f", {p_value(found.p)}"
+    return value + (f" ({found.note})" if found.note else ""), n
+
+
+def publish(path: Path, write: Callable[[Path], object]) -> Path:
+    """Write a file so that it appears whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f".{os.getpid()}.{path.name}")
+    try:
+        write(unfinished)
+        os.replace(unfinished, path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+    return path
+
+
+def save(figure: Figure, table: DataFrame, out: Path, name: str) -> list[Path]:
+    """The figure as PNG and PDF, and what it shows as `tables/<name>.csv`."""
+    with style():
+        figure.draw_without_rendering()
+        figure.set_layout_engine("none")  # laid out once is enough
+        paths = [
+            publish(out / f"{name}.png", lambda path: figure.savefig(path, dpi=DPI, format="png")),
+            publish(
+                out / f"{name}.pdf",
+                lambda path: figure.savefig(path, format="pdf", metadata={"CreationDate": None}),
+            ),
+        ]
+    csv = out / "tables" / f"{name}.csv"
+    return [*paths, publish(csv, lambda path: table.to_csv(path, index=False, float_format="%.6g"))]
