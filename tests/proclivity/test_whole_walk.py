@@ -1,0 +1,198 @@
+"""The walk of the data through the real command line and the real jobs, on a model of a few steps."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import yaml
+
+from analysis import read_study
+
+ROOT = Path(__file__).parent.parent.parent
+MODEL = "embedded/symbols:steps=30,width=16"
+TIMES = ["wall_s", "step_s", "started"]
+SETTINGS = {"steps": 6, "batch_size": 16, "eval_n": 30, "log_n": 8, "log_points": 2, "counterfactual_n": 8}
+STUDY = {
+    "name": "tiny",
+    "paper": "cruz2023",
+    "question": "Does the walk hold together?",
+    "scale": "smoke",
+    "primary": {
+        "claim": "H1a",
+        "arm": "main",
+        "method": "rloo",
+        "statistic": "spearman",
+        "test": "family_permutation",
+        "pairs": "learnable",
+    },
+    "models": [MODEL],
+    "pairs": {"draw": 3, "seed": 1, "from": "symbolic"},
+    "probe": {"n": 80, "shuffles": 2},
+    "settings": SETTINGS,
+    "arms": {
+        "main": {"methods": ["sft", "reinforce", "rloo", "grpo"], "evidence": {"rates": [0, 0.25]}},
+        "random_init": {"methods": ["rloo"], "init": "random"},
+        "one_sided": {"methods": ["rloo"], "evidence": {"kind": "one_sided", "rates": [0.25]}},
+        "swapped": {"methods": ["rloo"], "swapped": True, "pairs": "first 1"},
+        "random_reward": {"methods": ["rloo"], "control": "random_reward", "pairs": "first 2"},
+        "shuffled_labels": {"methods": ["sft"], "control": "shuffled_labels", "pairs": "first 2"},
+    },
+}
+
+
+def command(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "proclivity", *arguments]
+
+
+def proclivity(*arguments: str, status: int = 0) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command(*arguments), capture_output=True, text=True, env=environment, timeout=300)
+    assert done.returncode == status, done.stderr
+    return done
+
+
+@pytest.fixture(scope="module")
+def study_file(tmp_path_factory: pytest.TempPathFactory) -> str:
+    path = tmp_path_factory.mktemp("study") / "tiny.yaml"
+    path.write_text(yaml.safe_dump(STUDY, sort_keys=False))
+    return str(path)
+
+
+@pytest.fixture(scope="module")
+def folder(study_file: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("once") / "out"
+    proclivity("study", "run", study_file, "--out", str(out), "--workers", "2")
+    return out
+
+
+def comparable(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+    study = read_study(folder)
+    assert not study.problems
+    probes = study.probes.sort_values(["key", "role", "layer"]).drop(columns=["wall_s", "started"])
+    return study.runs.sort_values("key").drop(columns=TIMES), probes
+
+
+def assert_same(first: Path, second: Path) -> None:
+    for one, other in zip(comparable(first), comparable(second), strict=True):
+        pd.testing.assert_frame_equal(one.reset_index(drop=True), other.reset_index(drop=True))
+
+
+def test_killed_in_the_middle_and_run_again_is_the_same_study(
+    folder: Path, study_file: str, tmp_path: Path
+) -> None:
+    out = tmp_path / "killed"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    runner = subprocess.Popen(
+        command("study", "run", study_file, "--out", str(out), "--workers", "1"),
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    deadline = time.monotonic() + 200
+    while len(list(out.glob("runs/*/record.json"))) < 12 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    os.killpg(runner.pid, signal.SIGKILL)
+    runner.wait()
+    finished = {path: path.stat().st_mtime_ns for path in out.glob("runs/*/record.json")}
+    assert finished
+    proclivity("study", "run", study_file, "--out", str(out), "--workers", "2")
+    assert {path: path.stat().st_mtime_ns for path in finished} == finished
+    assert_same(folder, out)
+
+
+def test_the_records_say_what_was_asked(folder: Path) -> None:
+    study = read_study(folder)
+    runs = study.runs
+    assert (runs["status"] == "ok").all()
+    assert len(runs) == 4 * 2 * 3 + 3 + 3 + 1 + 2 + 2
+    assert (runs["episodes"] == SETTINGS["steps"] * SETTINGS["batch_size"]).all()
+    assert (runs["evidence_k"] == (runs["evidence_rate"] * runs["evidence_n"]).round()).all()
+    assert (runs["exposures"] == runs["evidence_k"]).all()
+    assert (runs.loc[runs["evidence_kind"] == "symmetric", "label_prior"] == 0.5).all()
+    for quadrant in ("both", "neither", "target_only", "spurious_only"):
+        assert (runs[f"n_{quadrant}"] == SETTINGS["eval_n"]).all()
+    # One reference a start: every run and probe of it names the same weights.
+    for init, part in runs.groupby("init"):
+        probed = study.probes[(study.probes["init"] == init) & (study.probes["input"] == "model")]
+        assert set(part["weights_hash"]) == set(probed["weights_hash"])
+        assert len(set(part["weights_hash"])) == 1
+    per_pair = study.probes.groupby(["task", "init", "input"])["role"].agg(sorted)
+    assert all(roles == ["spurious", "target"] for roles in per_pair)
+
+
+def test_answers_are_logged_on_every_quadrant_while_tuning(folder: Path) -> None:
+    logs = [pd.read_parquet(path) for path in folder.glob("runs/*/log.parquet")]
+    assert len(logs) == len(read_study(folder).runs)
+    for log in logs:
+        assert sorted(log["step"].unique()) == [3, 6]
+        assert (log.groupby("step")["quadrant"].nunique() == 4).all()
+        assert (log["n"] == SETTINGS["log_n"]).all()
+        assert log[["kl_reverse", "kl_forward", "entropy"]].notna().all().all()
+
+
+def test_analyze_figures_and_compact_from_the_same_records(folder: Path, tmp_path: Path) -> None:
+    claims = json.loads(proclivity("analyze", str(folder), "--json").stdout)[str(folder)]
+    (primary,) = [row for row in claims["claims"] if row["primary"]]
+    assert (primary["claim"], primary["method"]) == ("H1a", "rloo")
+    compact = tmp_path / "compact"
+    proclivity("study", "compact", str(folder), "--out", str(compact))
+    again = json.loads(proclivity("analyze", str(compact), "--json").stdout)[str(compact)]
+    assert again == claims
+    drawn = json.loads(proclivity("figures", str(compact), "--out", str(tmp_path / "f"), "--json").stdout)
+    assert {Path(path).suffix for path in drawn["figures"]} >= {".png", ".pdf"}
+    assert all(Path(path).stat().st_size > 0 for path in drawn["figures"])
+
+
+def test_a_policy_is_kept_and_measured_again(tmp_path: Path) -> None:
+    task = ("--task", "symbolic/contains-1-vs-first-class", "--seed", "3")
+    settings: list[str] = []
+    for name, value in SETTINGS.items():
+        settings += [f"--{name.replace('_', '-')}", str(value)]
+    out = str(tmp_path / "one")
+    tuned = proclivity(
+        "finetune", "--model", MODEL, "--method", "rloo", *task, *settings, "--out", out, "--json"
+    )
+    (record,) = json.loads(tuned.stdout)
+    policy = next(Path(out).glob("runs/*/policy"))
+    used = proclivity("use", "--model", str(policy), *task, *settings, "--json")
+    (measured,) = json.loads(used.stdout)
+    same = ["U", "D", "B", "label", "ones", *(name for name in record if name.startswith("errors_"))]
+    assert {name: measured[name] for name in same} == {name: record[name] for name in same}
+    assert measured["weights_hash"] != record["weights_hash"]
+
+
+WRONG: list[tuple[list[str], str]] = [
+    (["--task", "symbolic/contains-1-vs-first-clas"], "did you mean 'symbolic/contains-1-vs-first-class'"),
+    (["--task", "symbolic/prefix-duplicate-vs-sorted-prefix"], "impossible pair"),
+    (["--method", "rlo"], "did you mean 'rloo'"),
+    (["--model", "embedded/symbol"], "did you mean 'embedded/symbols'"),
+    (["--model", "embedded/symbols:useful.first-lst=0.5"], "did you mean 'first-last'"),
+    (["--model", "no/such-model"], "cannot load model"),
+    (["--evidence", "0.7"], "outside 0 to 0.5"),
+    (["--steps", "0"], "steps must be above 0"),
+    (["--evidence-kind", "symetric"], "did you mean 'symmetric'"),
+]
+
+
+@pytest.mark.parametrize(("change", "hint"), WRONG)
+def test_a_mistake_is_answered_in_one_line(change: list[str], hint: str) -> None:
+    asked: dict[str, Any] = {
+        "--model": MODEL,
+        "--task": "symbolic/contains-1-vs-first-class",
+        "--method": "rloo",
+    }
+    asked |= dict(zip(change[::2], change[1::2], strict=True))
+    done = proclivity("finetune", *(word for pair in asked.items() for word in pair), status=2)
+    assert hint in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert not done.stdout
