@@ -1,0 +1,116 @@
+"""Models by name: what can be loaded comes back as it was, what cannot is answered in one line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from models import LanguageModel, load, score_answers
+from models.language_model import weights_hash
+from tasks.errors import UserError
+
+PROMPTS, ANSWERS = ["a b c ?", "d ?"], ["amber", "birch"]
+
+
+@pytest.fixture
+def folder(random_model: Any, tmp_path: Path) -> Path:
+    lm = random_model("gpt2")
+    lm.model.save_pretrained(tmp_path)
+    lm.tokenizer.save_pretrained(tmp_path)
+    return tmp_path
+
+
+def refusal(name: str | Path, **options: Any) -> str:
+    with pytest.raises(UserError) as error:
+        load(str(name), **options)
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+@pytest.mark.parametrize("shape", ["gpt2", "gpt_neox", "llama", "gemma2"])
+def test_a_folder_comes_back_as_it_was_saved(random_model: Any, tmp_path: Path, shape: str) -> None:
+    lm = random_model(shape)
+    lm.model.save_pretrained(tmp_path)
+    lm.tokenizer.save_pretrained(tmp_path)
+    again = load(str(tmp_path))
+    assert (again.name, again.init, again.model.training) == (str(tmp_path), "pretrained", False)
+    assert again.weights_hash == weights_hash(lm.model)
+    assert torch.equal(score_answers(again, PROMPTS, ANSWERS), score_answers(lm, PROMPTS, ANSWERS))
+
+
+def test_the_weights_hash_is_of_the_weights_alone(folder: Path) -> None:
+    lm = load(str(folder))
+    assert load(str(folder)).weights_hash == lm.weights_hash
+    lm.model.eval().requires_grad_(False)
+    assert weights_hash(lm.model) == lm.weights_hash
+    lm.model.transformer.h[1].mlp.c_fc.bias[3] += 1e-6
+    assert weights_hash(lm.model) != lm.weights_hash
+
+
+def test_an_embedded_model_answers_its_own_words(tiny: LanguageModel) -> None:
+    scores = score_answers(tiny, ["a b c d e f g h ?"], ["amber", "haven"])
+    assert scores.shape == (1, 2)
+    assert scores.isfinite().all()
+
+
+def test_random_weights_keep_the_architecture_and_are_the_same_each_time(folder: Path) -> None:
+    state = torch.get_rng_state()
+    trained, one, two = load(str(folder)), load(str(folder), init="random"), load(str(folder), init="random")
+    assert torch.equal(torch.get_rng_state(), state)
+    assert one.weights_hash == two.weights_hash != trained.weights_hash
+    assert one.model.config.to_dict() == trained.model.config.to_dict()
+    assert one.tokenizer.get_vocab() == trained.tokenizer.get_vocab()
+
+
+def test_random_weights_of_an_embedded_model_follow_its_seed(tiny: LanguageModel) -> None:
+    one = load(tiny.name, init="random")
+    other = load(tiny.name + ",seed=1", init="random")
+    assert one.weights_hash not in (tiny.weights_hash, other.weights_hash)
+
+
+def test_names_of_nothing() -> None:
+    assert "'nobody/nothing'" in refusal("nobody/nothing")
+    assert "embedded/symbols is needed" in refusal("nobody/nothing")
+    assert "did you mean 'embedded/symbols'" in refusal("embedded/symbls")
+
+
+@pytest.mark.parametrize("damage", ["half", "junk", "empty"])
+def test_corrupt_weights(folder: Path, damage: str) -> None:
+    weights = folder / "model.safetensors"
+    whole = weights.read_bytes()
+    weights.write_bytes({"half": whole[: len(whole) // 2], "junk": b"hello" * 100, "empty": b""}[damage])
+    assert "weights are corrupt" in refusal(folder)
+
+
+def test_missing_weights_are_not_made_up(folder: Path) -> None:
+    weights = load_file(folder / "model.safetensors")
+    del weights["transformer.h.1.attn.c_attn.weight"]
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    assert "lack transformer.h.1.attn.c_attn.weight" in refusal(folder)
+
+
+def test_a_missing_tokenizer_is_not_made_up(folder: Path) -> None:
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        (folder / name).unlink()
+    assert "no tokenizer" in refusal(folder)
+    assert "no tokenizer" in refusal(folder, init="random")
+
+
+@pytest.mark.parametrize("name", ["config.json", "tokenizer.json"])
+def test_broken_descriptions(folder: Path, name: str) -> None:
+    (folder / name).write_text("{")
+    assert str(folder) in refusal(folder)
+
+
+def test_pickled_weights_are_refused(folder: Path) -> None:
+    torch.save(load_file(folder / "model.safetensors"), folder / "pytorch_model.bin")
+    (folder / "model.safetensors").unlink()
+    assert "safetensors" in refusal(folder)
+
+
+def test_a_folder_without_a_model(tmp_path: Path) -> None:
+    assert str(tmp_path) in refusal(tmp_path)
