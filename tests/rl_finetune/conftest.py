@@ -1,0 +1,62 @@
+"""A small language model with fresh weights that knows the symbols, the reports and the answer words."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from transformers import GPT2Config, GPT2LMHeadModel
+
+from models import LanguageModel
+from models.corpus import Corpus
+from models.embedded import tokenizer_of
+from models.language_model import weights_hash
+from tasks import Task, get_task
+
+
+def fresh(width: int = 32, scale: float = 1.0, **options: Any) -> LanguageModel:
+    tokenizer = tokenizer_of(Corpus())
+    config = GPT2Config(
+        vocab_size=len(tokenizer),
+        n_positions=32,
+        n_embd=width,
+        n_layer=1,
+        n_head=2,
+        bos_token_id=1,
+        eos_token_id=1,
+        pad_token_id=0,
+        **options,
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = GPT2LMHeadModel(config)
+        with torch.no_grad():
+            for parameter in model.parameters():
+                if parameter.dim() > 1:
+                    parameter.mul_(scale)
+    model.eval()
+    return LanguageModel(model, tokenizer, "fresh", None, "random", weights_hash(model))
+
+
+@pytest.fixture
+def lm() -> LanguageModel:
+    return fresh()
+
+
+@pytest.fixture
+def peaked() -> LanguageModel:
+    """Its distributions are far from uniform."""
+    return fresh(scale=8.0)
+
+
+@pytest.fixture
+def forgetful() -> LanguageModel:
+    """It has dropout, and is ready to use it."""
+    return fresh(resid_pdrop=0.3, embd_pdrop=0.3, attn_pdrop=0.3)
+
+
+@pytest.fixture(scope="session")
+def task() -> Task:
+    """The first symbol's class beside a fair coin: learnt in a few dozen steps."""
+    return get_task("symbolic/first-class-vs-coin")
