@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import types
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import MISSING, fields
 from typing import Any, Literal, NoReturn, Union, get_args, get_origin, get_type_hints
 
@@ -51,13 +51,15 @@ class Parser(argparse.ArgumentParser):
         raise UserError(f"{message} (see {self.prog} --help)")
 
 
-def add_fields(parser: argparse._ActionsContainer, kind: type) -> None:
+def add_fields(parser: argparse._ActionsContainer, kind: type, only: Collection[str] = ()) -> None:
     """An option for each field of a dataclass: its name, type, default and `metadata["help"]`.
 
-    Options that are not given are absent from the namespace.
+    Options that are not given are absent from the namespace. `only` names the fields that get one; all by default.
     """
     hints = get_type_hints(kind)
     for field in fields(kind):
+        if only and field.name not in only:
+            continue
         default = None if field.default is MISSING else field.default
         about = f"{field.metadata.get('help', '')} (default: {default})".replace("%", "%%").strip()
         flag = "--" + field.name.replace("_", "-")

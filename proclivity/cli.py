@@ -146,7 +146,11 @@ def _single(commands: Any) -> None:
     finetune.add_argument("--control", choices=("random_reward", "shuffled_labels"), default="")
     _seed_and_out(finetune)
     use = _command(
-        commands, "use", "commands_single:use", "which feature does this model, tuned anywhere, use?"
+        commands,
+        "use",
+        "commands_single:use",
+        "which feature does this model, tuned anywhere, use?",
+        late=_measuring,
     )
     _model_and_task(use)
     _seed_and_out(use)
@@ -167,6 +171,13 @@ def _settings(command: Parser) -> None:
     from proclivity.composition import jobs
 
     add_fields(command.add_argument_group("settings"), jobs().SETTINGS)
+
+
+def _measuring(command: Parser) -> None:
+    from proclivity.composition import jobs
+
+    only = ("answers", "eval_n", "counterfactual_n")
+    add_fields(command.add_argument_group("settings"), jobs().SETTINGS, only)
 
 
 def _studies(commands: Any) -> None:

@@ -155,16 +155,16 @@ def test_analyze_figures_and_compact_from_the_same_records(folder: Path, tmp_pat
 
 def test_a_policy_is_kept_and_measured_again(tmp_path: Path) -> None:
     task = ("--task", "symbolic/contains-1-vs-first-class", "--seed", "3")
-    settings: list[str] = []
-    for name, value in SETTINGS.items():
-        settings += [f"--{name.replace('_', '-')}", str(value)]
+    settings = {name: [f"--{name.replace('_', '-')}", str(value)] for name, value in SETTINGS.items()}
+    tuning = [word for option in settings.values() for word in option]
+    measuring = [*settings["eval_n"], *settings["counterfactual_n"]]
     out = str(tmp_path / "one")
     tuned = proclivity(
-        "finetune", "--model", MODEL, "--method", "rloo", *task, *settings, "--out", out, "--json"
+        "finetune", "--model", MODEL, "--method", "rloo", *task, *tuning, "--out", out, "--json"
     )
     (record,) = json.loads(tuned.stdout)
     policy = next(Path(out).glob("runs/*/policy"))
-    used = proclivity("use", "--model", str(policy), *task, *settings, "--json")
+    used = proclivity("use", "--model", str(policy), *task, *measuring, "--json")
     (measured,) = json.loads(used.stdout)
     same = ["U", "D", "B", "label", "ones", *(name for name in record if name.startswith("errors_"))]
     assert {name: measured[name] for name in same} == {name: record[name] for name in same}
