@@ -54,7 +54,7 @@ class Parser(argparse.ArgumentParser):
 def add_fields(parser: argparse._ActionsContainer, kind: type, only: Collection[str] = ()) -> None:
     """An option for each field of a dataclass: its name, type, default and `metadata["help"]`.
 
-    Options that are not given are absent from the namespace. `only` names the fields that get one; all by default.
+    Options that are not given are absent from the namespace. `only`: the fields that get one, by default all.
     """
     hints = get_type_hints(kind)
     for field in fields(kind):

@@ -15,29 +15,34 @@ from tasks.feature import Feature, Rows, Truth
 
 
 def _digit(x: Rows, power: int) -> Truth:
-    return x // power % 2 == 1
+    digit: Truth = x // power % 2 == 1
+    return digit
 
 
 def _any_run(same: Rows, run: int) -> Truth:
     """Whether `run` neighbouring entries of a boolean matrix are all true."""
     windows = np.lib.stride_tricks.sliding_window_view(same, run, axis=1)
-    return windows.all(axis=2).any(axis=1)
+    found: Truth = np.any(np.all(windows, axis=2), axis=1)
+    return found
 
 
 def _distinct(x: Rows) -> Rows:
     ordered = np.sort(x, axis=1)
-    return 1 + (ordered[:, 1:] != ordered[:, :-1]).sum(axis=1)
+    number: Rows = 1 + (ordered[:, 1:] != ordered[:, :-1]).sum(axis=1)
+    return number
 
 
 def _balanced(x: Rows, opening: int, closing: int) -> Truth:
     """The opening and closing symbols, read as brackets, are balanced and occur at all."""
     depth = np.cumsum((x == opening).astype(np.int16) - (x == closing), axis=1)
-    return (depth[:, -1] == 0) & (depth.min(axis=1) >= 0) & (x == opening).any(axis=1)
+    balanced: Truth = (depth[:, -1] == 0) & (depth.min(axis=1) >= 0) & (x == opening).any(axis=1)
+    return balanced
 
 
 def _in_order(x: Rows, first: int, then: int) -> Truth:
     """Some `first` stands before some `then`."""
-    return (np.maximum.accumulate(x == first, axis=1) & (x == then)).any(axis=1)
+    found: Truth = (np.maximum.accumulate(x == first, axis=1) & (x == then)).any(axis=1)
+    return found
 
 
 def _same(i: int, j: int) -> tuple[Callable[[Rows], Truth], Callable[[Rows], Rows]]:
