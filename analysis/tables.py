@@ -49,7 +49,7 @@ def n_of(row: ClaimRow) -> str:
 
 
 def headline(row: ClaimRow) -> bool:
-    """Whether a claim stands in the short table: the main arm's, and of each other arm what is set beside it."""
+    """Whether a claim stands in the short table: the main arm's, and of the others what is set beside it."""
     if row.primary or row.claim == "control":
         return True
     if row.arm != "main":

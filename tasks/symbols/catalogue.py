@@ -1,7 +1,7 @@
 """The symbolic features: predicates on sequences of symbols 0 .. vocabulary-1, from trivial to never learnt.
 
 Symbols have three *classes*, the binary digits 1, 2 and 4 of their number. Features take their class from
-different digits, and the duplicates keep out of each other's places, so that few follow from a pair of others.
+different digits, and duplicates keep out of each other's places, so that few follow from a pair of others.
 """
 
 from __future__ import annotations
