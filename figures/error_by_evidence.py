@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from figures.style import (
     INK,
     LINES,
     SPURIOUS,
+    counted,
     diverging,
     message,
     nothing_ran,
@@ -31,7 +33,9 @@ from figures.style import (
 QUADRANTS = ("spurious_only", "target_only", "both", "neither")
 SHOWN = ("main", "one_sided")
 ROW = ["arm", "method", "evidence_kind"]
-UNKNOWN = "#BBBBBB"
+Look = Callable[[float], dict[str, Any]]
+UNKNOWN: dict[str, Any] = {"color": "#777777", "ls": (0, (3, 1.5))}
+"""How a pair without relative extractability is drawn: no colour, and dashed."""
 COLUMNS = [
     *ROW, "evidence", "quadrant", "line", *PAIR, "relative", "error", "low", "high", "n_runs", "n_ok",
     "n_learnt", "n_families", "n_pairs", "excluded", "primary",
@@ -80,7 +84,7 @@ def error_table(study: Study, pairs: DataFrame | None = None) -> DataFrame:
             rows.append(
                 dict(zip([*ROW, "evidence"], key, strict=True))
                 | {"line": "mean", "quadrant": quadrant, "error": found.value, "primary": True}
-                | {"low": max(0.0, found.low), "high": min(1.0, found.high)}
+                | {"low": float(np.clip(found.low, 0, 1)), "high": float(np.clip(found.high, 0, 1))}
                 | {"n_families": found.n_families, "n_pairs": found.n_pairs}
             )
     order = [*ROW, "quadrant", "line", "task", "evidence"]
@@ -89,7 +93,9 @@ def error_table(study: Study, pairs: DataFrame | None = None) -> DataFrame:
     return table.astype(dict.fromkeys(counts, "Int64"))
 
 
-def _lines(ax: Axes, rows: DataFrame, position: dict[float, float], colour: Any) -> None:
+def _lines(
+    ax: Axes, rows: DataFrame, position: dict[float, float], look_of: Callable[[float], dict[str, Any]]
+) -> None:
     """One thin line a pair; the levels at which it is in the primary set are drawn in full strength."""
     pairs = rows[rows["line"] == "pair"]
     single = len(position) == 1
@@ -98,7 +104,7 @@ def _lines(ax: Axes, rows: DataFrame, position: dict[float, float], colour: Any)
         shift = 0.5 * (order[task] - (len(order) + 1) / 2) / max(1, len(order)) if single else 0.0
         x = line["evidence"].map(position).to_numpy(float) + shift
         y = line["error"].to_numpy(float)
-        look: dict[str, Any] = {"color": colour(line["relative"].iloc[0]), "marker": "o", "ms": 1.3, "mew": 0}
+        look = look_of(float(line["relative"].iloc[0])) | {"marker": "o", "ms": 1.3, "mew": 0}
         (faint,) = ax.plot(x, y, lw=0.4, alpha=0.22, zorder=2, **look)
         faint.set_gid("pair")
         solid = np.where(line["primary"].to_numpy(bool), y, np.nan)
@@ -122,15 +128,19 @@ def _title(rows: DataFrame, key: tuple[str, str, str]) -> str:
     families = len({*kept["target_family"], *kept["spurious_family"]})
     arm, method, kind = key
     words = ARMS[arm] if kind.startswith("one_sided") or arm != "main" else f"{kind} evidence"
-    text = f"{method}, {words}: {kept['task'].nunique()} primary pairs of {families} families"
+    text = f"{method}, {words}: {counted(kept['task'].nunique(), 'primary pair')} of {families} families"
     others = pairs["task"].nunique() - kept["task"].nunique()
-    return text + (f", {others} other pairs faint" if others else "")
+    text += f", {counted(others, 'other pair')} faint" if others else ""
+    average = rows[rows["line"] == "mean"]
+    return text + ("; too few families for an interval" if average["low"].isna().any() else "")
 
 
-def _foot(foot: SubFigure, norm: Normalize, pairs: DataFrame, *, one_level: bool) -> None:
+def _foot(foot: SubFigure, norm: Normalize, pairs: DataFrame, *, beyond: bool) -> None:
     """Colour bar at the right, what the lines are at the left."""
     bar = foot.add_axes((0.58, 0.74, 0.4, 0.13))
-    colours = foot.colorbar(ScalarMappable(norm, LINES), cax=bar, orientation="horizontal")
+    colours = foot.colorbar(
+        ScalarMappable(norm, LINES), cax=bar, orientation="horizontal", extend="both" if beyond else "neither"
+    )
     colours.outline.set_visible(False)
     bar.set_xlabel("relative extractability (bits ratio, log2):\nabove 0 the spurious feature is easier")
     keys = [
@@ -152,7 +162,7 @@ def _foot(foot: SubFigure, norm: Normalize, pairs: DataFrame, *, one_level: bool
             )
         )
     if pairs["relative"].isna().any():
-        keys.append(Line2D([], [], color=UNKNOWN, lw=0.8, label="grey: relative extractability not known"))
+        keys.append(Line2D([], [], lw=0.6, label="relative extractability not known", **UNKNOWN))
     foot.legend(handles=keys, loc="upper left", labelspacing=0.3, borderaxespad=0.2)
 
 
@@ -173,13 +183,13 @@ def error_by_evidence(study: Study, pairs: DataFrame | None = None) -> Figure:
     for key, part in lines.groupby(ROW):
         if key[0] == "main" or part["evidence"].nunique() > 1:
             keys.append(key)
-    norm = diverging(lines["relative"])
+    norm, beyond = diverging(lines.drop_duplicates("task")["relative"])
     heights = [1.45] * (len(keys) - 1) + [1.6, 0.6]
     figure = Figure(figsize=(DOUBLE, sum(heights)), layout="constrained")
     *groups, foot = figure.subfigures(len(heights), 1, height_ratios=heights, squeeze=False)[:, 0]
 
-    def colour(relative: float) -> Any:
-        return UNKNOWN if math.isnan(relative) else LINES(norm(relative))
+    def look(relative: float) -> dict[str, Any]:
+        return UNKNOWN if math.isnan(relative) else {"color": LINES(norm(relative))}
 
     groups[-1].supxlabel("evidence: share of tuning rows in which the features disagree", fontsize=FONT)
     for key, group in zip(keys, groups, strict=True):
@@ -189,10 +199,10 @@ def error_by_evidence(study: Study, pairs: DataFrame | None = None) -> Figure:
         axes = group.subplots(1, len(QUADRANTS), sharey=True)
         group.suptitle(_title(rows, key), x=0.01, ha="left")
         for ax, quadrant in zip(axes, QUADRANTS, strict=True):
-            _lines(ax, rows[rows["quadrant"] == quadrant], position, colour)
+            _lines(ax, rows[rows["quadrant"] == quadrant], position, look)
             ax.set(ylim=(-0.02, 1.02), yticks=[0, 0.25, 0.5, 0.75, 1], xlim=(-0.35, len(levels) - 0.65))
             ax.set_xticks(range(len(levels)), [f"{level:g}" for level in levels])
             ax.set_title(quadrant, pad=3)
         axes[0].set_ylabel("error")
-    _foot(foot, norm, lines, one_level=lines["evidence"].nunique() == 1)
+    _foot(foot, norm, lines, beyond=beyond)
     return figure

@@ -22,6 +22,7 @@ from figures.style import (
     GREY,
     INK,
     PALE,
+    counted,
     message,
     nothing_ran,
     styled,
@@ -127,7 +128,7 @@ def _legend(figure: Figure, table: DataFrame, *, probed: bool) -> None:
         keys.append(Patch(fc=CELLS(0.5), ec=INK, hatch="//////", lw=0, label="left out by a rule"))
     if count.get(NO_USE, 0):
         keys.append(Patch(fc=NOTHING, label="run, but nothing learnt: no U"))
-    notes = "No probe: bits not known, families in alphabetical order."
+    notes = "No pair has an order (not probed, or both censored); families in alphabetical order."
     if probed:
         notes = (
             "Families from few bits to many: below the diagonal the spurious feature costs fewer bits. "
@@ -158,7 +159,7 @@ def _draw(table: DataFrame, pairs: DataFrame, method: str) -> Figure:
     bar = figure.colorbar(scale, ax=axes, location="bottom", shrink=0.5, aspect=30, pad=0.02)
     bar.set_label("use U: 0 = target rule, 1 = spurious rule")
     figure.suptitle(
-        f"{method}, U at evidence {table['evidence'].iloc[0]:g}: {table['n_pairs'].sum()} pairs, "
+        f"{method}, U at evidence {table['evidence'].iloc[0]:g}: {counted(table['n_pairs'].sum(), 'pair')}, "
         f"{table['n_primary'].sum()} in the primary set",
         x=0.01,
         ha="left",

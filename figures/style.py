@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, ParamSpec
 
 import matplotlib
-from matplotlib.colors import LinearSegmentedColormap, TwoSlopeNorm
+from matplotlib.colors import LinearSegmentedColormap, Normalize
 from matplotlib.figure import Figure
 from pandas import DataFrame
 
@@ -114,14 +114,24 @@ def nothing_ran(study: Study, arm: str = "main") -> str:
         controls = " (controls)" if set(study.runs["arm"]) <= set(CONTROLS) else ""
         return f"Nothing to draw: the study has no run in its {arm} arm, only in {others}{controls}."
     why = next((str(e) for e in runs["error"] if e), "no reason recorded")
-    return f"Nothing to draw: all {len(runs)} runs of the {arm} arm failed. The first one: {why}"
+    return (
+        f"Nothing to draw: {counted(len(runs), 'run')} of the {arm} arm, none finished. The first one: {why}"
+    )
 
 
-def diverging(values: DataFrame, floor: float = 1.0) -> TwoSlopeNorm:
-    """Colours symmetric around 0, as far as the largest value goes and at least to `floor`."""
-    most = float(values.abs().max()) if values.notna().any() else floor
-    most = max(floor, most)
-    return TwoSlopeNorm(0.0, -most, most)
+def diverging(values: DataFrame, floor: float = 1.0) -> tuple[Normalize, bool]:
+    """Colours symmetric around 0, at least to `floor`, and whether the largest values lie beyond them.
+
+    One pair far out would leave all others the colour of 0, so the scale ends at the 90 % quantile.
+    """
+    sizes = values.abs().dropna()
+    end = max(floor, float(sizes.quantile(0.9))) if len(sizes) else floor
+    return Normalize(-end, end), bool((sizes > end).any())
+
+
+def counted(count: int, noun: str) -> str:
+    """`1 pair`, `2 pairs`."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def number(value: float, digits: int = 2) -> str:
@@ -139,7 +149,8 @@ def p_value(p: float) -> str:
 
 def in_words(found: Estimate, symbol: str = "rho") -> tuple[str, str]:
     """An estimate as two lines: the value with interval and p, and the n it stands on."""
-    n = f"{found.n_families} families / {found.n_features} features / {found.n_pairs} pairs"
+    families = "1 family" if found.n_families == 1 else f"{found.n_families} families"
+    n = " / ".join([families, counted(found.n_features, "feature"), counted(found.n_pairs, "pair")])
     if math.isnan(found.value):
         return found.note or "no estimate", n
     value = f"{symbol} = {number(found.value)}"

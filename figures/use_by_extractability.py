@@ -21,6 +21,7 @@ from figures.style import (
     PALE,
     SMALL,
     TARGET,
+    counted,
     message,
     nothing_ran,
     styled,
@@ -31,9 +32,8 @@ from figures.use_table import BELOW, CORNER, NOWHERE, PANEL, SHOWN, SIDE, panel_
 MARKERS = {"": "o", "target": ">", "spurious": "<", "both": "s", "not probed": "D", "unlearnt": "x"}
 """A triangle points to where the true x lies: a censored feature costs more than was measured."""
 LEGEND = {
-    "": "both features' bits known",
-    "target": "target censored: true x further right",
-    "spurious": "spurious censored: true x further left",
+    "target": "target censored: true x is larger",
+    "spurious": "spurious censored: true x is smaller",
     "both": "both censored: no x",
     "not probed": "not probed: no x",
     "unlearnt": "no learnt run: U not defined",
@@ -64,7 +64,13 @@ def _points(ax: Axes, rows: DataFrame, x: Any, y: Any, size: float = 13) -> None
         if marker == "unlearnt":
             colour = {"color": INK}
         drawn = ax.scatter(
-            x[chosen], y[chosen], s=size, marker=MARKERS[str(marker)], linewidths=0.5, zorder=3, **colour
+            x[chosen],
+            y[chosen],
+            s=size * (1.6 if marker in ("target", "spurious") else 1),
+            marker=MARKERS[str(marker)],
+            linewidths=0.5,
+            zorder=3,
+            **colour,
         )
         drawn.set_gid("pairs")
         drawn.set_clip_on(False)
@@ -147,7 +153,7 @@ def _legend(figure: Figure, shown: DataFrame, notes: str) -> None:
     if ((shown["excluded"] != "") & (shown["marker"] != "unlearnt")).any():
         keys.append(key("", "left out by a rule", **hollow))
     for marker, text in LEGEND.items():
-        if marker and (shown["marker"] == marker).any():
+        if (shown["marker"] == marker).any():
             keys.append(key(marker, text, **(hollow if marker != "unlearnt" else {"mec": INK})))
     figure.legend(
         handles=keys, loc="outside lower left", ncols=2, title=notes, alignment="left", handletextpad=0.3,
@@ -160,7 +166,7 @@ def _notes(table: DataFrame, arms: list[str]) -> str:
     notes += "; pale: range over its runs." if (table["n_learnt"] > 1).any() else "."
     gone = int((table["place"] == NOWHERE).sum())
     if gone:
-        notes += f" Not drawn: {gone} pairs without a finished run."
+        notes += f" Not drawn: {counted(gone, 'pair')} without a finished run."
     if "random_init" not in arms:
         notes += " The study has no finished random-init arm."
     return notes
@@ -184,7 +190,8 @@ def use_by_extractability(study: Study, pairs: DataFrame | None = None) -> Figur
     if shown["relative"].isna().all() and not (shown["censored"] == "both").any():
         learnt = int(shown["U"].notna().sum())
         return message(
-            title, f"The study has no probe, so there is no x. U of {learnt} pairs is in the table."
+            title,
+            f"No probe, so there is no x. The table has the U of {counted(learnt, 'pair')}.",
         )
     return _draw(table, shown, panel_titles(study, pairs))
 
@@ -197,16 +204,17 @@ def _draw(table: DataFrame, shown: DataFrame, titles: dict[tuple[str, str], str]
     strips = bool(shown["place"].isin([BELOW, CORNER]).any()), bool(shown["place"].isin([SIDE, CORNER]).any())
     width = DOUBLE if len(methods) > 1 else COLUMN
     figure = Figure(figsize=(width, 0.85 + 2.3 * len(arms)), layout="constrained")
+    columns = int(17 * width / len(methods))
     grid = figure.add_gridspec(len(arms), len(methods), hspace=0.06, wspace=0.05)
     for (i, arm), (j, method) in itertools.product(enumerate(arms), enumerate(methods)):
         rows = shown[(shown["arm"] == arm) & (shown["method"] == method)]
         if not len(rows):
             continue
         ax, bottom = _panel(figure, grid[i, j], rows, limit, strips)
-        ax.set_title("\n".join(wrapped(titles[arm, method], int(17 * width / len(methods)))), loc="left")
+        ax.set_title("\n".join(wrapped(titles[arm, method], columns)), loc="left")
         if j == 0:
             ax.set_ylabel(f"use U at evidence {rows['evidence'].iloc[0]:g}\n0 target rule, 1 spurious rule")
         if i == len(arms) - 1:
-            bottom.set_xlabel(X_LABEL)
+            bottom.set_xlabel("\n".join(wrapped(X_LABEL, columns)))
     _legend(figure, shown, "\n".join(wrapped(_notes(table, arms), int(19 * width))))
     return figure

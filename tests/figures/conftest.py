@@ -14,9 +14,9 @@ NAMES = [
     "adjacent-duplicate", "alternating-prefix", "balanced", "class-count", "class-run", "contains",
     "contains-all", "contains-either", "contains-first-again", "few-distinct", "first-below-last",
     "first-below-second", "first-class", "first-last", "gap-duplicate", "in-order", "largest-first-half",
-    "last-class", "late-class", "majority-class", "middle-below-next", "middle-class", "more-of", "near-agree",
-    "parity", "prefix-duplicate", "second-class", "smallest-last", "sorted-prefix", "suffix-duplicate",
-    "sum-above",
+    "last-class", "late-class", "majority-class", "middle-below-next", "middle-class", "more-of",
+    "near-agree", "parity", "prefix-duplicate", "second-class", "smallest-last", "sorted-prefix",
+    "suffix-duplicate", "sum-above",
 ]  # fmt: skip
 """Families as long as they get."""
 
