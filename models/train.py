@@ -76,6 +76,7 @@ def train(
         spent += time.perf_counter() - start
         if observe:
             observe(step, float(value))
+    optimiser.zero_grad(set_to_none=True)
     if step < steps:
         raise ValueError(f"{steps} steps were asked for and batches end after {step}")
     return spent / steps

@@ -140,3 +140,9 @@ def test_observers_and_batches_are_no_part_of_the_time_but_the_loss_is() -> None
         observe=lambda step, value: time.sleep(0.3),
     )
     assert 0.02 <= seconds < 0.3
+
+
+def test_no_gradient_is_left_behind() -> None:
+    model = weight()
+    train(model, range(2), lambda _, step: model.weight.sum(), steps=2, optimisation=Optimisation())
+    assert model.weight.grad is None

@@ -41,13 +41,14 @@ def fresh(width: int = 32, scale: float = 1.0, **options: Any) -> LanguageModel:
 
 @pytest.fixture
 def lm() -> LanguageModel:
-    return fresh()
+    """It learns in a few dozen steps."""
+    return fresh(scale=3.0)
 
 
 @pytest.fixture
 def peaked() -> LanguageModel:
     """Its distributions are far from uniform."""
-    return fresh(scale=8.0)
+    return fresh(scale=16.0)
 
 
 @pytest.fixture
