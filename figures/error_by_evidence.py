@@ -105,11 +105,12 @@ def _lines(
         x = line["evidence"].map(position).to_numpy(float) + shift
         y = line["error"].to_numpy(float)
         look = look_of(float(line["relative"].iloc[0])) | {"marker": "o", "ms": 1.3, "mew": 0}
-        (faint,) = ax.plot(x, y, lw=0.4, alpha=0.22, zorder=2, **look)
-        faint.set_gid("pair")
-        solid = np.where(line["primary"].to_numpy(bool), y, np.nan)
-        if not np.isnan(solid).all():
-            ax.plot(x, solid, lw=0.6, alpha=0.85, zorder=3, **look)
+        kept = line["primary"].to_numpy(bool)
+        if not kept.all():
+            ax.plot(x, y, lw=0.4, alpha=0.22, zorder=2, gid="pair", **look)
+        if kept.any():
+            gid = "pair" if kept.all() else "primary levels"
+            ax.plot(x, np.where(kept, y, np.nan), lw=0.6, alpha=0.85, zorder=3, gid=gid, **look)
     average = rows[rows["line"] == "mean"]
     at = average["evidence"].map(position).to_numpy(float)
     low, high = (average[end].to_numpy(float) for end in ("low", "high"))

@@ -38,17 +38,15 @@ LEGEND = {
     "not probed": "not probed: no x",
     "unlearnt": "no learnt run: U not defined",
 }
-X_LABEL = (
-    "relative extractability, log2(bits target / bits spurious)\n"
-    "target easier  \N{LEFTWARDS ARROW}  0  \N{RIGHTWARDS ARROW}  spurious easier"
-)
+RELATIVE, FORMULA = "relative extractability", "log2(bits target / bits spurious)"
+DIRECTIONS = "target easier  \N{LEFTWARDS ARROW}  0  \N{RIGHTWARDS ARROW}  spurious easier"
 
 
 def _bars(ax: Axes, rows: DataFrame, x: str | float) -> None:
     """Per pair the interval of U, and paler the range over its runs."""
     at = rows[x] if isinstance(x, str) else DataFrame({"x": [x] * len(rows)})["x"]
     for low, high, width, colour in (
-        ("U_run_low", "U_run_high", 0.4, "#CFCFCF"),
+        ("U_run_low", "U_run_high", 0.4, "#BDBDBD"),
         ("U_low", "U_high", 0.7, GREY),
     ):
         ax.vlines(at.to_numpy(), rows[low].to_numpy(), rows[high].to_numpy(), colour, lw=width, zorder=2)
@@ -215,6 +213,8 @@ def _draw(table: DataFrame, shown: DataFrame, titles: dict[tuple[str, str], str]
         if j == 0:
             ax.set_ylabel(f"use U at evidence {rows['evidence'].iloc[0]:g}\n0 target rule, 1 spurious rule")
         if i == len(arms) - 1:
-            bottom.set_xlabel("\n".join(wrapped(X_LABEL, columns)))
+            bottom.set_xlabel(
+                ("\n" if len(methods) > 2 else ", ").join([RELATIVE, FORMULA]) + "\n" + DIRECTIONS
+            )
     _legend(figure, shown, "\n".join(wrapped(_notes(table, arms), int(19 * width))))
     return figure

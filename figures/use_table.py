@@ -19,8 +19,8 @@ PANEL, BELOW, SIDE, CORNER, NOWHERE = "panel", "below", "side", "corner", "not d
 """Where a pair is drawn: by x and U; no learnt run, so no U; no x; neither; no finished run at all."""
 COLUMNS = [
     "arm", "method", "evidence_kind", "evidence", *PAIR, "x_target", "x_spurious", "relative",
-    "U", "U_low", "U_high", "U_run_low", "U_run_high", "n_runs", "n_ok", "n_learnt", "censored", "excluded",
-    "place", "marker",
+    "U", "U_low", "U_high", "U_run_low", "U_run_high", "D", "label", "n_runs", "n_ok", "n_learnt", "censored",
+    "excluded", "place", "marker",
 ]  # fmt: skip
 
 
@@ -67,7 +67,8 @@ def use_table(study: Study, pairs: DataFrame | None = None) -> DataFrame:
     """One row per pair, arm and method at the lowest evidence: what the picture shows, and where.
 
     U_low, U_high: 95 % Wilson interval from the greedy answers of all learnt runs together; U_run_low and
-    U_run_high: the smallest and the largest U of a run. `place` and `marker` say how the pair is drawn.
+    U_run_high: the smallest and the largest U of a run. D and label tell a U of 0.5 that is a
+    rule of both features (AND, OR) from one that is none. `place` and `marker` say how the pair is drawn.
     `pairs`: the study's `pairs_table`, if at hand.
     """
     runs = study.runs[(study.runs["status"] == "ok") & study.runs["U"].notna()]

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from analysis import pairs_table
 from tests.analysis.simulated_study import simulate
 
 NAMES = [
@@ -52,18 +53,18 @@ def quick(**options):
     )
 
 
-def laptop():
+def laptop(levels=(0.0, 0.05, 0.5), seeds=(0,)):
+    """60 pairs of 31 families, two methods, two dials, all arms; thinned out in levels and seeds."""
     return realistic(
         simulate(
-            families=31, pairs=60, levels=(0.0, 0.01, 0.05, 0.2, 0.5), seeds=(0, 1), methods=("rloo", "sft"),
-            dials=("a", "b"), arms=("main", "random_init", "one_sided", "random_reward"),
-            unlearnt=0.15, failed=9,
+            families=31, pairs=60, levels=levels, seeds=seeds, methods=("rloo", "sft"), dials=("a", "b"),
+            arms=("main", "random_init", "one_sided", "random_reward"), unlearnt=0.15, failed=9,
         )
     )  # fmt: skip
 
 
 def poor():
-    whole = quick(pairs=30, families=12, unlearnt=0.1)
+    whole = quick(pairs=16, families=8, unlearnt=0.1)
     runs, probes = whole.runs, whole.probes
     zero = runs[runs.evidence_rate == 0]
     bare = runs[:1].assign(status="failed", task="", evidence_rate=np.nan, U=np.nan, key="bare")
@@ -89,7 +90,7 @@ def poor():
         "only controls": quick(pairs=3, arms=("random_reward",)),
         "no main arm": quick(pairs=5, arms=("random_init",)),
         "no definition": but(manifest={"name": "bare"}),
-        "three methods": quick(families=8, pairs=14, methods=("dpo", "rloo", "sft")),
+        "three methods": quick(families=4, pairs=5, levels=(0.0,), methods=("dpo", "rloo", "sft")),
         "no evidence 0": but(runs=runs[runs.evidence_rate > 0]),
     }
 
@@ -102,6 +103,11 @@ def quick_study():
 @pytest.fixture(scope="session")
 def laptop_study():
     return laptop()
+
+
+@pytest.fixture(scope="session")
+def laptop_pairs(laptop_study):
+    return pairs_table(laptop_study)
 
 
 @pytest.fixture(scope="session")

@@ -80,8 +80,8 @@ def test_the_caller_s_matplotlib_is_left_alone_and_has_no_say(quick_study):
     assert loud.axes[0].spines["left"].get_linewidth() == plain.axes[0].spines["left"].get_linewidth()
 
 
-def test_every_pair_of_the_table_is_one_point_at_its_x_and_U(laptop_study):
-    figure, table = use_by_extractability(laptop_study), use_table(laptop_study)
+def test_every_pair_of_the_table_is_one_point_at_its_x_and_U(laptop_study, laptop_pairs):
+    figure, table = use_by_extractability(laptop_study, laptop_pairs), use_table(laptop_study, laptop_pairs)
     shown = table[table.place != "not drawn"]
     assert len(offsets(figure)) == len(shown)
     plane = table[table.place == "panel"][["relative", "U"]].to_numpy()
@@ -99,27 +99,24 @@ def test_every_pair_of_the_table_is_one_point_at_its_x_and_U(laptop_study):
     assert {"below", "panel"} <= set(table.place) and {"target", "spurious"} <= set(table.marker)
 
 
-def test_U_of_the_table_is_that_of_the_analysis_and_its_intervals_hold_it(laptop_study):
-    table = use_table(laptop_study)
-    cells = lowest(pairs_table(laptop_study))
+def test_U_of_the_table_is_that_of_the_analysis_and_its_intervals_hold_it(laptop_study, laptop_pairs):
+    table = use_table(laptop_study, laptop_pairs)
+    cells = lowest(laptop_pairs)
     keys = ["arm", "method", "task"]
     expected = cells[cells.arm.isin(["main", "random_init"])].set_index(keys).U.sort_index()
     pd.testing.assert_series_equal(table.set_index(keys).U.sort_index(), expected)
     learnt = table[table.U.notna()]
     for low, high in (("U_low", "U_high"), ("U_run_low", "U_run_high")):
-        assert (learnt[low] <= learnt.U + 1e-12).all() and (learnt.U <= learnt[high] + 1e-12).all()
+        assert (learnt[low] <= learnt.U + 1e-12).all() and (learnt[high] + 1e-12 >= learnt.U).all()
         assert learnt[[low, high]].stack().between(0, 1).all()
-    # More answers tell more: the interval is as wide as that of all learnt runs' rows together.
-    width = (learnt.U_high - learnt.U_low).groupby(learnt.n_learnt).mean()
-    assert width.index.nunique() == 1 or width.iloc[-1] < width.iloc[0]
     unlearnt = table[table.U.isna()]
     assert len(unlearnt) and set(unlearnt.place) <= {"below", "corner", "not drawn"}
     assert unlearnt[["U_low", "U_high"]].isna().all(axis=None)
 
 
-def test_titles_say_the_estimate_of_the_analysis(laptop_study):
-    text = words(use_by_extractability(laptop_study))
-    cells = lowest(pairs_table(laptop_study))
+def test_titles_say_the_estimate_of_the_analysis(laptop_study, laptop_pairs):
+    text = words(use_by_extractability(laptop_study, laptop_pairs))
+    cells = lowest(laptop_pairs)
     for arm in ("main", "random_init"):
         for method in ("rloo", "sft"):
             part = cells[(cells.arm == arm) & (cells.method == method) & (cells.excluded == "")]
@@ -129,15 +126,15 @@ def test_titles_say_the_estimate_of_the_analysis(laptop_study):
             assert f"rho = {e.value:.2f} [{e.low:.2f}, {e.high:.2f}], {p} {n}" in text
 
 
-def test_lines_of_the_evidence_figure_are_the_rows_of_its_table(laptop_study):
-    figure, table = error_by_evidence(laptop_study), error_table(laptop_study)
+def test_lines_of_the_evidence_figure_are_the_rows_of_its_table(laptop_study, laptop_pairs):
+    figure, table = error_by_evidence(laptop_study, laptop_pairs), error_table(laptop_study, laptop_pairs)
     pairs = table[table.line == "pair"]
     lines = [line for line in figure.findobj(matplotlib.lines.Line2D) if line.get_gid() == "pair"]
     drawn = np.concatenate([line.get_ydata() for line in lines])
     np.testing.assert_allclose(np.sort(drawn), np.sort(pairs.error))
     assert table.error.between(0, 1).all()
     assert set(table.quadrant) == {"spurious_only", "target_only", "both", "neither"}
-    assert pairs.groupby(["arm", "method", "quadrant"]).evidence.nunique().eq(5).all()
+    assert pairs.groupby(["arm", "method", "quadrant"]).evidence.nunique().eq(3).all()
 
 
 def test_errors_of_the_conflict_quadrants_average_to_U(quick_study):
@@ -148,8 +145,8 @@ def test_errors_of_the_conflict_quadrants_average_to_U(quick_study):
     np.testing.assert_allclose((wide.spurious_only + wide.target_only) / 2, cells)
 
 
-def test_means_and_their_intervals_are_over_primary_pairs_and_families(laptop_study):
-    table = error_table(laptop_study)
+def test_means_and_their_intervals_are_over_primary_pairs_and_families(laptop_study, laptop_pairs):
+    table = error_table(laptop_study, laptop_pairs)
     keys = ["arm", "method", "quadrant", "evidence"]
     means = table[table.line == "mean"].set_index(keys)
     for key in means.index[::7]:
@@ -169,8 +166,11 @@ def test_too_few_families_have_no_band(poor_studies):
     assert "too few families for an interval" in words(error_by_evidence(study))
 
 
-def test_cells_of_the_heat_map_are_the_pairs_of_families(laptop_study):
-    figure, table = pairs_heatmap(laptop_study, "rloo"), heatmap_table(laptop_study, "rloo")
+def test_cells_of_the_heat_map_are_the_pairs_of_families(laptop_study, laptop_pairs):
+    figure, table = (
+        pairs_heatmap(laptop_study, "rloo", laptop_pairs),
+        heatmap_table(laptop_study, "rloo", laptop_pairs),
+    )
     cells = [p for p in figure.axes[0].patches if p.get_gid() == "cell"]
     assert len(cells) == len(table) and table.U.dropna().between(0, 1).all()
     runs = laptop_study.runs.query("arm == 'main' and method == 'rloo' and evidence_rate == 0")
@@ -186,7 +186,8 @@ def test_cells_of_the_heat_map_are_the_pairs_of_families(laptop_study):
     assert known == sorted(known), "cheapest families first"
 
 
-def test_each_method_has_its_own_heat_map(poor_studies, tmp_path):
+def test_each_method_has_its_own_heat_map(poor_studies, tmp_path, monkeypatch):
+    monkeypatch.setattr("figures.cruz2023.save", lambda figure, table, out, name: [out / f"{name}.png"])
     names = {path.name for path in draw_cruz2023(poor_studies["three methods"], tmp_path)}
     assert {"pairs_heatmap.png", "pairs_heatmap_dpo.png", "pairs_heatmap_sft.png"} <= names
     assert "pairs_heatmap_rloo.png" not in names, "the primary test's method is the plain one"
@@ -200,9 +201,9 @@ def test_a_poor_study_gets_words_not_a_crash(name, poor_studies):
         figure.draw_without_rendering()
     expected = {
         "no record": "no run yet",
-        "one run": "no estimate: 1 pairs of families",
+        "one run": "nothing to estimate",
         "one failed run": "NaN loss at step 12",
-        "only failed runs": "90 runs of the main arm, none finished",
+        "only failed runs": "48 runs of the main arm, none finished",
         "only a failed run that knows nothing": "none finished",
         "no probes": "No probe",
         "all censored": "no pair has both a U and an x",
