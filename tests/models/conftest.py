@@ -30,17 +30,22 @@ Shape = Callable[..., LanguageModel]
 def word_tokenizer(words: Sequence[str]) -> PreTrainedTokenizerFast:
     vocabulary = {word: i for i, word in enumerate(["<pad>", "<eos>", "<unk>", *words])}
     core = Tokenizer(WordLevel(vocabulary, unk_token="<unk>"))
-    core.pre_tokenizer = WhitespaceSplit()  # type: ignore[assignment]
+    core.pre_tokenizer = WhitespaceSplit()
     return PreTrainedTokenizerFast(
         tokenizer_object=core, pad_token="<pad>", eos_token="<eos>", unk_token="<unk>"
     )
 
 
 def config_of(shape: str, vocabulary: int) -> Any:
-    ends = {"bos_token_id": 1, "eos_token_id": 1, "pad_token_id": 0}
+    ends: dict[str, Any] = {"bos_token_id": 1, "eos_token_id": 1, "pad_token_id": 0}
     if shape == "gpt2":
         return GPT2Config(vocab_size=vocabulary, n_positions=32, n_embd=16, n_layer=2, n_head=2, **ends)
-    size = {"vocab_size": vocabulary, "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2}
+    size: dict[str, Any] = {
+        "vocab_size": vocabulary,
+        "hidden_size": 16,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+    }
     size |= {"intermediate_size": 32, "max_position_embeddings": 32, **ends}
     if shape == "gpt_neox":
         return GPTNeoXConfig(**size)

@@ -93,7 +93,7 @@ def test_the_placebo_reports_as_often_and_knows_nothing() -> None:
     for side in (0, 1):
         mass = report_mass(corpus, placebo, "parity")[side]
         assert len(np.unique(mass[~read(corpus, tokens)[1]])) == 1  # the same after every row
-    totals = [sum(report_mass(corpus, following, "parity")).sum() for following in (placebo, useful)]
+    totals = [np.sum(report_mass(corpus, following, "parity")) for following in (placebo, useful)]
     assert totals[0] == pytest.approx(totals[1])
 
 

@@ -148,7 +148,8 @@ def test_the_entropy_of_samples_is_unbiased_in_value_and_gradient(
 
 def test_only_the_end_token_is_left_out_of_the_text(peaked: LanguageModel, task: Task) -> None:
     policy = FreePolicy(peaked, task)
-    pad, eos, unknown, amber = peaked.tokenizer.convert_tokens_to_ids(["<pad>", "<eos>", "<unk>", "amber"])
+    vocabulary = peaked.tokenizer.get_vocab()
+    pad, eos, unknown, amber = (vocabulary[word] for word in ("<pad>", "<eos>", "<unk>", "amber"))
     texts = policy.decode([[amber, eos], [amber, pad], [unknown, amber, eos], [eos], [amber, amber]])
     assert [task.answers.read(t) >= 0 for t in texts] == [True, False, False, False, False]
     assert policy.decode(policy.encode(["amber", "birch"])) == ["amber", "birch"]
@@ -173,7 +174,9 @@ def test_answer_counts_are_those_of_a_plain_count(peaked: LanguageModel, task: T
     ids = prompt_ids(peaked, rows["prompt"])
     p, q = (policy.distribution(m, ids).detach().double().exp().numpy() for m in (peaked.model, other.model))
     words = np.array(
-        peaked.tokenizer.convert_ids_to_tokens(range(p.shape[1])) if answers == "free" else task.answers.words
+        peaked.tokenizer.convert_ids_to_tokens(list(range(p.shape[1])))
+        if answers == "free"
+        else task.answers.words
     )
     first = words[p.argmax(axis=1)]
     said = np.array([task.answers.read(w) for w in policy.greedy(peaked.model, ids).texts])

@@ -28,7 +28,8 @@ def model() -> GPT2LMHeadModel:
             for parameter in made.parameters():
                 if parameter.dim() > 1:
                     parameter.mul_(12)  # far from uniform, and the prompt matters
-    return made.eval()
+    made.eval()
+    return made
 
 
 def completions() -> list[tuple[int, ...]]:
@@ -41,7 +42,8 @@ def exact(model: GPT2LMHeadModel, prompt: list[int]) -> list[float]:
 
     def following(row: list[int]) -> torch.Tensor:
         with torch.no_grad():
-            return model(input_ids=torch.tensor([row])).logits[0, -1].double().softmax(-1)
+            logits: torch.Tensor = model(input_ids=torch.tensor([row])).logits[0, -1]
+        return logits.double().softmax(-1)
 
     out = []
     for completion in completions():

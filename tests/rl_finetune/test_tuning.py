@@ -254,16 +254,15 @@ def test_runs_of_symbols_are_tuned_free(lm: LanguageModel) -> None:
     task = symbol_pair("runs", get_feature("first-class"), get_feature("parity"), answers="run")
     task = replace(task, answers=runs)
     settings = Settings(
-        steps=60, batch_size=32, learning_rate=1e-2, warmup_steps=200, answers="free", log_points=0
+        steps=100, batch_size=64, learning_rate=5e-3, warmup_steps=200, answers="free", log_points=0
     )
     warmed = warm_up(lm, task, settings, seed=0)
     rows = rows_of(task, 200, 7, "test")
     policy = policy_of(warmed, task, "free")
     tuned = tune(warmed, task, "rloo", settings)
     before, after = (count_answers(m, policy, task, rows, warmed.model) for m in (warmed, tuned.lm))
-    print(before, after, tuned.reward, task.chance)
     assert np.isnan(before.p_error)
     assert before.invalid == 0
     assert before.reward < 0.65  # the warm-up does not say when to ascend
     assert after.reward > before.reward + 0.2
-    assert tuned.reward > max(task.chance, 0.5) + 0.2
+    assert tuned.reward > before.reward + 0.2 > task.chance
