@@ -51,7 +51,7 @@ class ClaimRow:
     arm: str
     method: str
     pairs: str
-    """Which pairs: one of `SETS`."""
+    """Which pairs: one of `SETS`, and of which dial setting where it is one of several."""
     statistic: str
     x: str
     """What relative extractability was read from: one of `X`; empty for a control."""
@@ -149,6 +149,16 @@ def _h1b(test: _Test, table: DataFrame) -> Iterator[ClaimRow]:
         yield test.row("H1b", difference, slope, about, y="y")
 
 
+def _h1a_by_dial(test: _Test, table: DataFrame) -> Iterator[ClaimRow]:
+    """H1a among models of one dial setting: a pair's mean over opposite settings blurs both of its sides."""
+    first = lowest(table)
+    about = f"U at evidence {first['evidence'].iloc[0]:g} against relative extractability, one dial setting"
+    for dial, part in first.groupby("dial"):
+        for pairs in ("primary", "all"):
+            row = test.row("H1a", part, spearman, about, pairs=pairs)
+            yield replace(row, pairs=f"{pairs}, dial {dial}")
+
+
 def _control(arm: str, method: str, table: DataFrame) -> ClaimRow:
     """A control has learnt nothing, so its U is read from all its finished runs."""
     rate = table["evidence"].iloc[0]
@@ -203,7 +213,8 @@ def claims(study: Study, *, permutations: int = 4999, seed: int = 0) -> list[Cla
             rows += (_h2 if cells["evidence"].nunique() > 1 else _one_level)(test, cells)
             if arm == "main":
                 dials = by_dial[(by_dial["arm"] == arm) & (by_dial["method"] == method)]
-                rows += _h1b(test, dials)
+                if dials["dial"].nunique() > 1:
+                    rows += [*_h1a_by_dial(test, dials), *_h1b(test, dials)]
     return _judged(rows, primary_claim(study))
 
 
