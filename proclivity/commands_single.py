@@ -145,7 +145,7 @@ def _run_text(record: Mapping[str, Any]) -> str:
             {
                 "quadrant": quadrant,
                 "errors": f"{errors} of {n}",
-                "rate": errors / n,
+                "rate": errors / n if n else None,
                 "95 %": f"{low:.3f}-{high:.3f}",
             }
         )
@@ -155,8 +155,8 @@ def _run_text(record: Mapping[str, Any]) -> str:
         "",
         table(rows),
         "",
-        f"U {U} (0 = target rule, 1 = spurious rule), D {record['D']:.3f} (+1 = OR, -1 = AND), "
-        f"B {record['B']:.3f} (learnt up to 0.1)",
+        f"U {U} (0 = target rule, 1 = spurious rule), D {_number(record['D'])} (+1 = OR, -1 = AND), "
+        f"B {_number(record['B'])} (learnt up to 0.1)",
         f"reliance on the target {_number(record['reliance_target'])}, on the spurious feature "
         f"{_number(record['reliance_spurious'])} ({record['reliance_n']} edits each, less placebo)",
     ]
@@ -180,7 +180,7 @@ def _probe_row(record: Mapping[str, Any]) -> dict[str, Any]:
         "input": record["input"] if record["input"] == "raw" else record["init"],
         "layer": "last" if record["layer"] == -1 else record["layer"],
         "bits/label": record["bits_per_label"],
-        "shuffled": f"{record['control_low']:.4g}-{record['control_high']:.4g}",
+        "shuffled": f"{_number(record['control_low'])}-{_number(record['control_high'])}",
         "censored": f"at n = {record['n']}" if record["censored"] else "",
         "accuracy": record["accuracy"],
         "selectivity": record["selectivity"],

@@ -6,6 +6,7 @@ import json
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 import time
 import traceback
@@ -116,8 +117,9 @@ def _environment() -> Iterator[None]:
 def _start_worker() -> None:
     # Ctrl-C goes to the whole process group; the parent alone decides what becomes of it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    # Standard output is for the command's answer; what libraries print goes to standard error.
+    # Standard output is for the command's answer; what libraries print goes to standard error, line by line.
     os.dup2(2, 1)
+    sys.stdout = sys.stderr
     threading.Thread(target=_die_with_parent, daemon=True).start()
 
 

@@ -74,8 +74,8 @@ class Probe:
     def __post_init__(self) -> None:
         if self.n < 8:
             raise UserError("n: must be 8 or more")
-        if self.shuffles < 0:
-            raise UserError("shuffles: must be 0 or more")
+        if self.shuffles < 1:
+            raise UserError("shuffles: must be 1 or more")
         if self.seed < 0:
             raise UserError("seed: must be 0 or more")
 

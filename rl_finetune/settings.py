@@ -53,6 +53,7 @@ class Settings:
 def settings_from(values: dict[str, Any], where: str = "settings") -> Settings:
     """Settings from plain values, checked by name and type."""
     known = {f.name: f for f in fields(Settings)}
+    checked = {}
     for key, value in values.items():
         if key not in known:
             raise unknown(f"key in {where}", key, known)
@@ -60,4 +61,5 @@ def settings_from(values: dict[str, Any], where: str = "settings") -> Settings:
         whole_as_float = wanted is float and type(value) is int
         if type(value) is not wanted and not whole_as_float:
             raise UserError(f"{where}: {key} should be of type {wanted.__name__}, not {value!r}")
-    return Settings(**values)
+        checked[key] = wanted(value)
+    return Settings(**checked)
