@@ -61,5 +61,5 @@ def settings_from(values: dict[str, Any], where: str = "settings") -> Settings:
         whole_as_float = wanted is float and type(value) is int
         if type(value) is not wanted and not whole_as_float:
             raise UserError(f"{where}: {key} should be of type {wanted.__name__}, not {value!r}")
-        checked[key] = wanted(value)
+        checked[key] = float(value) if whole_as_float else value
     return Settings(**checked)
