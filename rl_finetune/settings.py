@@ -53,7 +53,7 @@ class Settings:
 def settings_from(values: dict[str, Any], where: str = "settings") -> Settings:
     """Settings from plain values, checked by name and type."""
     known = {f.name: f for f in fields(Settings)}
-    checked = {}
+    checked: dict[str, Any] = {}
     for key, value in values.items():
         if key not in known:
             raise unknown(f"key in {where}", key, known)
