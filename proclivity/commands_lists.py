@@ -31,9 +31,10 @@ def tasks_show(arguments: Namespace) -> Answer:
         for quadrant in QUADRANTS
         for row in task.quadrant(quadrant, arguments.rows, rng)
     ]
-    about = {"task": task.name}
+    about = {"task": arguments.task}
     for role, feature in (("target", task.target), ("spurious", task.spurious)):
         about |= {role: feature.name, f"{role}_family": feature.family, f"{role}_means": feature.about}
+    about |= {"inputs": task.inputs.legend}
     text = "\n".join(f"{name:16} {value}" for name, value in about.items())
     return Answer({**about, "rows": rows}, f"{text}\n\n{table(rows)}")
 
@@ -63,10 +64,7 @@ def _learnability(names: list[str], arguments: Namespace) -> Answer:
     from proclivity.learnability import STUDY, THRESHOLD, learnability_rows, learnability_study
     from proclivity.plan import plan, run_plan, write_rows
 
-    tasks = [get_task(name) for name in names]
-    study, document = learnability_study({f.name for task in tasks for f in (task.target, task.spurious)})
-    if not study.pairs.list:
-        raise UserError("none of the features is in the catalogue that the learnability study covers")
+    study, document = learnability_study(names)
     folder = Path(arguments.out or Path("out") / STUDY)
     _, tally = run_plan(plan(study, document), folder)
     rows = learnability_rows(read_study(folder))

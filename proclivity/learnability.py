@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from proclivity.study import Study, load_study
+from tasks import get_task
 
 if TYPE_CHECKING:
     from analysis import Study as Records
@@ -16,12 +17,17 @@ THRESHOLD = 0.95
 STUDY = "learnability-symbols"
 
 
-def learnability_study(features: Iterable[str]) -> tuple[Study, Any]:
-    """The shipped learnability study, for these features alone, and its document."""
+def learnability_study(tasks: Iterable[str]) -> tuple[Study, Any]:
+    """The shipped learnability study on the features of these tasks alone, and its document."""
     study, document = load_study(STUDY)
-    wanted = {f"symbolic/{feature}-vs-coin" for feature in features}
-    pairs = tuple(name for name in study.pairs.list if name in wanted)
-    return replace(study, pairs=replace(study.pairs, list=pairs)), document
+    shipped = {name.removeprefix("symbolic/").removesuffix("-vs-coin"): name for name in study.pairs.list}
+    pairs: dict[str, str] = {}
+    for name in tasks:
+        task = get_task(name)
+        for role, feature in (("target", task.target), ("spurious", task.spurious)):
+            own = f"{name}{',' if ':' in name else ':'}alone={role}"
+            pairs.setdefault(feature.name, own if ":" in name else shipped.get(feature.name, own))
+    return replace(study, pairs=replace(study.pairs, list=tuple(pairs.values()))), document
 
 
 def learnability_rows(records: Records) -> list[dict[str, Any]]:

@@ -78,25 +78,37 @@ def _parameters(spec: str) -> tuple[str, dict[str, str]]:
 
 
 def get_task(name: str) -> Task:
-    """A task by name. Symbolic ones take parameters: `symbolic/A-vs-B:vocabulary=16,length=8,answers=run`."""
+    """A task by name.
+
+    Symbolic ones take parameters: `symbolic/A-vs-B:vocabulary=16,length=8,answers=run`. On any task
+    `alone=target` (or `spurious`) keeps that feature and puts a coin in the place of the other.
+    """
     base, parameters = _parameters(name)
+    role = parameters.pop("alone", None)
+    found = _built(name, base, parameters)
+    return found if role is None else pairs.alone(found, name, role)
+
+
+def _built(name: str, base: str, parameters: dict[str, str]) -> Task:
     if base in _registered():
+        _only(parameters, ["alone"], "parameter of this task")
         return _registered()[base]()
-    if base.startswith(_SYMBOLIC):
-        pair = base.removeprefix(_SYMBOLIC)
-        target, _, spurious = pair.partition("-vs-")
-        if not {target, spurious} <= {*catalogue(), pairs.COIN.name}:
-            raise unknown("task", base, list_tasks())
-        for key in parameters:
-            if key not in {"vocabulary", "length", "answers"}:
-                raise unknown("parameter of a symbolic task", key, ["vocabulary", "length", "answers"])
-        return pairs.get_pair(
-            pair,
-            vocabulary=_number(name, parameters.get("vocabulary", "16"), 16, 128),
-            length=_number(name, parameters.get("length", "8"), 6, 64),
-            answers=parameters.get("answers", "label"),
-        )
-    raise unknown("task", base, list_tasks())
+    target, _, spurious = base.removeprefix(_SYMBOLIC).partition("-vs-")
+    if not base.startswith(_SYMBOLIC) or not {target, spurious} <= {*catalogue(), pairs.COIN.name}:
+        raise unknown("task", base, list_tasks())
+    _only(parameters, ["vocabulary", "length", "answers", "alone"], "parameter of a symbolic task")
+    return pairs.get_pair(
+        f"{target}-vs-{spurious}",
+        vocabulary=_number(name, parameters.get("vocabulary", "16"), 16, 128),
+        length=_number(name, parameters.get("length", "8"), 6, 64),
+        answers=parameters.get("answers", "label"),
+    )
+
+
+def _only(parameters: dict[str, str], valid: list[str], kind: str) -> None:
+    for key in parameters:
+        if key not in valid:
+            raise unknown(kind, key, valid)
 
 
 def _number(spec: str, text: str, low: int, high: int) -> int:

@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 class Inputs(Protocol):
     """An input language: where rows come from and how they read."""
 
+    @property
+    def legend(self) -> str:
+        """How to read its prompts, in one line."""
+
     def draw(
         self, wanted: Sequence[tuple[Feature, bool]], n: int, rng: Generator, split: Split | None = None
     ) -> Rows: ...

@@ -58,6 +58,7 @@ class _Recorder:
 
     def __init__(self, inputs: Inputs) -> None:
         self.inputs = inputs
+        self.legend = inputs.legend
         self.rows: dict[str, Rows] = {}
         self.alike: list[str] = []
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
@@ -27,9 +27,9 @@ _LEAST_SHARE = 0.001
 
 @cache
 def symbol_words(vocabulary: int) -> tuple[str, ...]:
-    """Letters while they last, then s27, s28, ..."""
+    """The words of symbols 0, 1, 2, ...: letters while they last, then s26, s27, ..."""
     letters = "abcdefghijklmnopqrstuvwxyz"
-    return tuple(letters[k] if k < len(letters) else f"s{k + 1}" for k in range(vocabulary))
+    return tuple(letters[k] if k < len(letters) else f"s{k}" for k in range(vocabulary))
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,12 @@ class SymbolInputs:
 
     vocabulary: int = 16
     length: int = 8
+
+    @property
+    def legend(self) -> str:
+        """How symbols, which features know by number, are written."""
+        first, second, *_, last = symbol_words(self.vocabulary)
+        return f"symbol 0 is {first}, 1 is {second}, ... {self.vocabulary - 1} is {last}"
 
     def draw(
         self, wanted: Sequence[tuple[Feature, bool]], n: int, rng: Generator, split: Split | None = None
@@ -142,6 +148,14 @@ def get_pair(pair: str, *, vocabulary: int = 16, length: int = 8, answers: str =
             f"{name}: impossible pair, no row or fewer than one in a thousand is {' or '.join(missing)}"
         )
     return symbol_pair(name, target, spurious, vocabulary=vocabulary, length=length, answers=answers)
+
+
+def alone(task: Task, name: str, role: str) -> Task:
+    """The task on one of its features, the target or the spurious one, with a coin for the other."""
+    features = {"target": task.target, "spurious": task.spurious}
+    if role not in features:
+        raise unknown("role", role, features)
+    return replace(task, name=name, target=features[role], spurious=COIN)
 
 
 def third_feature(task: Task, n: int = 2000) -> tuple[str, float] | None:

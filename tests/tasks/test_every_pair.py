@@ -7,6 +7,7 @@ import datasets.arrow_dataset
 import pytest
 
 from tasks import QUADRANTS, get_feature, get_task, list_features, list_tasks, promises
+from tasks.errors import UserError
 from tasks.symbols import draw
 from tasks.symbols.pairs import COIN, list_pairs
 from tasks.validate import _draw, _mixtures, _Recorder, validate
@@ -69,6 +70,17 @@ def test_a_few_pairs_keep_every_promise_as_drawn_by_users():
 
 def test_a_feature_alone_keeps_every_promise(quick):
     assert broken(f"symbolic/{name}-vs-{COIN.name}" for name in list_features()[::6]) == {}
+    names = [f"{name}:alone={role}" for name in list_tasks()[::400] for role in ("target", "spurious")]
+    assert broken(names) == {}
+
+
+def test_a_task_alone_is_its_feature_and_a_coin():
+    pair = get_task("symbolic/first-last-vs-contains-2:length=10")
+    for role, feature in (("target", pair.target), ("spurious", pair.spurious)):
+        task = get_task(f"{pair.name}:length=10,alone={role}")
+        assert (task.target.name, task.spurious, task.inputs) == (feature.name, COIN, pair.inputs)
+    with pytest.raises(UserError, match="unknown role 'targt'; did you mean 'target'"):
+        get_task("symbolic/first-last-vs-contains-2:alone=targt")
 
 
 @pytest.mark.parametrize("answers", ["label", "run"])
