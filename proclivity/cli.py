@@ -163,7 +163,12 @@ def _model_and_task(command: Parser) -> None:
 
 
 def _seed_and_out(command: Parser) -> None:
-    command.add_argument("--seed", type=int, default=0, help="default: 0")
+    command.add_argument(
+        "--seed",
+        type=int,
+        default=0,
+        help="of rows, tuning, and which answer word means which label (default: 0)",
+    )
     command.add_argument("--out", metavar="D", help="keep the record in this folder, which `analyze` reads")
 
 

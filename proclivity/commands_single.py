@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from argparse import Namespace
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from proclivity import composition
 from proclivity.answer import Answer, plain, table
+from proclivity.job import PROBE
 from proclivity.manifest import describe, make_folder, write_manifest
 from proclivity.plan import keyed, note, open_store
 from proclivity.pool import one_line
@@ -30,32 +31,38 @@ SINGLE = {
 
 
 def probe(arguments: Namespace) -> Answer:
-    return _do(
-        arguments,
-        {
-            "job": "probe",
-            "study": "single",
-            "model": arguments.model,
-            "init": arguments.init,
-            "task": arguments.task,
-            "input": arguments.input,
-            "layers": arguments.layers,
-            "n": arguments.n,
-            "probe": arguments.probe,
-            "shuffles": arguments.shuffles,
-            "seed_probe": arguments.seed,
-            "seed_data": arguments.seed,
-        },
-    )
+    asked = {name: getattr(arguments, name) for name in ("input", "layers", "n", "probe", "shuffles")}
+    return _shown(_do(arguments, _probe(arguments, asked)))
 
 
 def finetune(arguments: Namespace) -> Answer:
     Evidence(kind=arguments.evidence_kind, rate=arguments.evidence)
-    return _do(arguments, {**_run(arguments), "method": arguments.method})
+    return _tuned(arguments, {**_run(arguments), "method": arguments.method})
 
 
 def use(arguments: Namespace) -> Answer:
-    return _do(arguments, {**_run(arguments), "job": "use", "method": ""})
+    return _tuned(arguments, {**_run(arguments), "job": "use", "method": ""})
+
+
+def _tuned(arguments: Namespace, config: dict[str, Any]) -> Answer:
+    """A run, and, where a format warm-up made another reference, the bits before it beside those after."""
+    done = _do(arguments, config)
+    if not any(record["kind"] == "probe" for record in done[0]):
+        return _shown(done)
+    return _shown(done, before=_do(arguments, _probe(arguments, PROBE))[0])
+
+
+def _probe(arguments: Namespace, asked: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "job": "probe",
+        "study": "single",
+        "model": arguments.model,
+        "init": arguments.init,
+        "task": arguments.task,
+        "seed_probe": arguments.seed,
+        "seed_data": arguments.seed,
+        **asked,
+    }
 
 
 def _run(arguments: Namespace) -> dict[str, Any]:
@@ -79,13 +86,13 @@ def _run(arguments: Namespace) -> dict[str, Any]:
     }
 
 
-def _do(arguments: Namespace, config: dict[str, Any]) -> Answer:
+def _do(arguments: Namespace, config: dict[str, Any]) -> tuple[list[dict[str, Any]], Path | None]:
     """Do one job here and now. With --out record and policy are kept, and not made again if they exist."""
     get_task(arguments.task)
     (job,) = keyed([config])
     if not arguments.out:
         result = _execute(config)
-        return _shown([stamp(record, job) for record in plain(result.records)])
+        return [stamp(record, job) for record in plain(result.records)], None
     store = open_store(Path(arguments.out))
     make_folder(store.folder)
     with store.claims.alone():
@@ -102,7 +109,7 @@ def _do(arguments: Namespace, config: dict[str, Any]) -> Answer:
         records = [stamp(record, job) for record in plain(result.records)]
         store.publish(job.key, records, plain(result.log), beside=lambda folder: _save_policy(result, folder))
     store.claims.close()
-    return _shown(records, store.runs / job.key)
+    return records, store.runs / job.key
 
 
 def _execute(config: dict[str, Any]) -> composition.JobResult:
@@ -122,15 +129,18 @@ def _save_policy(result: composition.JobResult, folder: Path) -> None:
         result.policy.tokenizer.save_pretrained(folder / "policy")
 
 
-def _shown(records: list[dict[str, Any]], folder: Path | None = None) -> Answer:
-    runs = [record for record in records if record["kind"] == "run"]
-    probes = [record for record in records if record["kind"] == "probe"]
-    parts = [_run_text(record) for record in runs]
+def _shown(done: tuple[list[dict[str, Any]], Path | None], before: Sequence[dict[str, Any]] = ()) -> Answer:
+    records, folder = done
+    parts = [_run_text(record) for record in records if record["kind"] == "run"]
+    probes = [_probe_row(record) for record in records if record["kind"] == "probe"]
+    if before:
+        earlier = [{**_probe_row(record), "format warm-up": "before"} for record in before]
+        probes = [*earlier, *({**row, "format warm-up": "after"} for row in probes)]
     if probes:
-        parts.append(table([_probe_row(record) for record in probes]))
+        parts.append(table(probes))
     if folder:
         parts.append(f"kept in {folder}")
-    return Answer(records, "\n\n".join(parts))
+    return Answer([*before, *records], "\n\n".join(parts))
 
 
 def _run_text(record: Mapping[str, Any]) -> str:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 Config = Mapping[str, Any]
 """One expanded cell of a study: plain values."""
+PROBE = {"input": "model", "layers": "last", "n": 2000, "probe": "linear", "shuffles": 5, "seed_probe": 0}
+"""How the reference is probed before and after a format warm-up."""
 
 
 @dataclass(frozen=True)

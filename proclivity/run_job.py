@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from proclivity.job import Config, JobResult, identity, load_model, plain_row, recipe
+from proclivity.job import PROBE, Config, JobResult, identity, load_model, plain_row, recipe
 from proclivity.probe_job import probed
 from rl_finetune.settings import settings_from
 from tasks import QUADRANTS, Evidence, Task, get_task, third_feature
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from models import LanguageModel
     from rl_finetune import AnswerCounts, Policy
 
-_PROBE = {"input": "model", "layers": "last", "n": 2000, "probe": "linear", "shuffles": 5, "seed_probe": 0}
-"""How a warmed-up reference is probed."""
 _SEEN = 256
 """Most counter-examples of the tuning rows that are asked again afterwards."""
 
@@ -47,10 +45,10 @@ def run_tuning(config: Config) -> JobResult:
     third, third_accuracy = _third(config["task"])
     embedded = recipe(config["model"])
     warmed, bits = lm, []
-    if settings.answers == "free":
+    if settings.answers == "free" and config["job"] == "run":
         # The warmed-up model is the reference, so it is probed; a job of its own probes the model before.
         warmed = warm_up(lm, task, settings, config["seed_warmup"])
-        bits = probed({**config, **_PROBE}, task, warmed)
+        bits = probed({**config, **PROBE}, task, warmed)
     policy = policy_of(warmed, task, settings.answers)
     values: dict[str, Any] = {}
     tuned, log = warmed, None

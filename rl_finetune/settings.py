@@ -28,7 +28,7 @@ class Settings:
     answers: str = _knob(
         "constrained", "constrained (renormalised over the answers) or free (full vocabulary)"
     )
-    warmup_steps: int = _knob(400, "most steps of the format warm-up of free answers")
+    warmup_steps: int = _knob(1000, "most steps of the format warm-up of free answers")
     eval_n: int = _knob(500, "test rows a quadrant at the end")
     log_n: int = _knob(64, "validation rows a quadrant at each log point")
     log_points: int = _knob(8, "times that answers are counted while training")

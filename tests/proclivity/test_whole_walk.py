@@ -153,16 +153,22 @@ def test_analyze_figures_and_compact_from_the_same_records(folder: Path, tmp_pat
     assert all(Path(path).stat().st_size > 0 for path in drawn["figures"])
 
 
-def test_a_policy_is_kept_and_measured_again(tmp_path: Path) -> None:
-    task = ("--task", "symbolic/contains-1-vs-first-class", "--seed", "3")
+@pytest.mark.parametrize("answers", ["constrained", "free"])
+def test_a_policy_is_kept_and_measured_again(answers: str, tmp_path: Path) -> None:
+    task = ("--task", "symbolic/contains-1-vs-first-class", "--seed", "3", "--answers", answers)
     settings = {name: [f"--{name.replace('_', '-')}", str(value)] for name, value in SETTINGS.items()}
     tuning = [word for option in settings.values() for word in option]
     measuring = [*settings["eval_n"], *settings["counterfactual_n"]]
     out = str(tmp_path / "one")
+    if answers == "free":
+        tuning += ["--learning-rate", "0.01"]
     tuned = proclivity(
         "finetune", "--model", MODEL, "--method", "rloo", *task, *tuning, "--out", out, "--json"
     )
-    (record,) = json.loads(tuned.stdout)
+    records = json.loads(tuned.stdout)
+    (record,) = (record for record in records if record["kind"] == "run")
+    probed = [record["weights_hash"] for record in records if record["kind"] == "probe"]
+    assert len(probed) == 4 * (answers == "free") and len(set(probed)) == len(probed) / 2
     policy = next(Path(out).glob("runs/*/policy"))
     used = proclivity("use", "--model", str(policy), *task, *measuring, "--json")
     (measured,) = json.loads(used.stdout)
