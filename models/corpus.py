@@ -20,12 +20,12 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from tasks.answers import ANSWER_WORDS
+from tasks.answers import ANSWER_WORDS, QUERY
 from tasks.errors import UserError, unknown
 from tasks.feature import Feature
 from tasks.symbols.catalogue import catalogue
 from tasks.symbols.draw import draw
-from tasks.symbols.pairs import QUERY, symbol_words
+from tasks.symbols.pairs import symbol_words
 
 SPECIAL = ("<pad>", "<eos>", "<unk>")
 REPORTS = (":", ";")

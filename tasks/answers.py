@@ -10,6 +10,8 @@ from typing import Protocol
 import numpy as np
 from numpy.random import Generator
 
+QUERY = "?"
+"""The last word of every prompt: after it the answer begins."""
 ANSWER_WORDS = ("amber", "birch", "coral", "delta", "ember", "flint", "grove", "haven")
 """The pool from which each tuning seed draws its two label words."""
 

@@ -134,6 +134,6 @@ def task_sources(name: str) -> list[Path]:
     """The files that say what a task's rows and rewards are."""
     here = Path(__file__).parent
     symbols = sorted((here / "symbols").glob("*.py"))
-    shared = [here / "task.py", here / "answers.py", here / "evidence.py", *symbols]
+    shared = [here / "task.py", here / "answers.py", here / "evidence.py", here / "splits.py", *symbols]
     own = _registered().get(_parameters(name)[0])
     return [*shared, Path(own.__code__.co_filename)] if own else shared

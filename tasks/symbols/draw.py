@@ -9,19 +9,10 @@ from numpy.random import Generator
 
 from tasks.errors import UserError
 from tasks.feature import Feature, Rows, Split, Truth
+from tasks.splits import TENTHS, split_of
 
-_TENTHS: dict[str, tuple[int, int]] = {"train": (0, 6), "validation": (6, 8), "test": (8, 10)}
 _CHUNK = 1 << 14
 _MOST_DRAWS = 1 << 26
-
-
-def split_of(rows: Rows, parts: int = 10) -> Rows:
-    """A number below `parts` by a row's content alone: splits share no row, whatever the seed."""
-    code = np.full(len(rows), 0x9E3779B97F4A7C15, dtype=np.uint64)
-    for column in rows.T:
-        code = (code ^ column.astype(np.uint64)) * np.uint64(0xBF58476D1CE4E5B9)
-        code ^= code >> np.uint64(29)
-    return (code >> np.uint64(20)) % np.uint64(parts)
 
 
 def draw(
@@ -49,7 +40,7 @@ def draw(
             rows = plant(rows)
         good = matches(rows, wanted)
         if split:
-            low, high = _TENTHS[split]
+            low, high = TENTHS[split]
             tenth = split_of(rows)
             good &= (tenth >= low) & (tenth < high)
         kept.append(rows[good])

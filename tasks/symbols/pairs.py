@@ -9,17 +9,16 @@ from functools import cache
 import numpy as np
 from numpy.random import Generator
 
-from tasks.answers import Answers, LabelAnswers, RunAnswers
+from tasks.answers import QUERY, Answers, LabelAnswers, RunAnswers
 from tasks.errors import UserError, unknown
 from tasks.evidence import QUADRANTS
 from tasks.feature import Feature, Rows, Split, Truth
+from tasks.splits import split_of
 from tasks.symbols.catalogue import catalogue
-from tasks.symbols.draw import draw, split_of
+from tasks.symbols.draw import draw
 from tasks.symbols.edits import counterfactual
 from tasks.task import Task
 
-QUERY = "?"
-"""The last word of every prompt."""
 _SAMPLE = 1 << 15
 _LEAST_SHARE = 0.001
 """A quadrant exists when at least this share of the base distribution lies in it."""

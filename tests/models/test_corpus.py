@@ -10,10 +10,10 @@ from scipy.stats import binom, chi2_contingency
 
 from models.corpus import REPORTS, SPECIAL, Corpus
 from tasks import QUADRANTS, get_task, list_tasks
-from tasks.answers import ANSWER_WORDS
+from tasks.answers import ANSWER_WORDS, QUERY
 from tasks.errors import UserError
 from tasks.symbols.catalogue import catalogue
-from tasks.symbols.pairs import QUERY, symbol_words
+from tasks.symbols.pairs import symbol_words
 
 NAMES = list(catalogue())
 DIALS: list[dict[str, Any]] = [

@@ -11,9 +11,10 @@ from scipy.stats import binomtest, chi2_contingency, chisquare
 from sklearn.linear_model import LogisticRegression
 
 from tasks import Feature, UserError
+from tasks.splits import split_of
 from tasks.symbols import draw as draw_module
 from tasks.symbols.catalogue import catalogue
-from tasks.symbols.draw import draw, matches, split_of
+from tasks.symbols.draw import draw, matches
 from tasks.symbols.pairs import COIN
 
 SMALL = {"vocabulary": 4, "length": 5}
