@@ -10,13 +10,14 @@ from typing import Any
 
 from proclivity import composition
 from proclivity.answer import Answer, plain, table
-from proclivity.job import PROBE
+from proclivity.expand import reference_probe
 from proclivity.manifest import describe, make_folder, write_manifest
 from proclivity.plan import keyed, note, open_store
 from proclivity.pool import one_line
 from proclivity.progress import step_bar
 from proclivity.runner import stamp
 from proclivity.store import CorruptRecord
+from proclivity.study import Probe
 from tasks import QUADRANTS, Evidence, get_task
 from tasks.errors import UserError
 
@@ -49,7 +50,7 @@ def _tuned(arguments: Namespace, config: dict[str, Any]) -> Answer:
     done = _do(arguments, config)
     if not any(record["kind"] == "probe" for record in done[0]):
         return _shown(done)
-    return _shown(done, before=_do(arguments, _probe(arguments, PROBE))[0])
+    return _shown(done, before=_do(arguments, _probe(arguments, config["reference_probe"]))[0])
 
 
 def _probe(arguments: Namespace, asked: Mapping[str, Any]) -> dict[str, Any]:
@@ -69,7 +70,9 @@ def _run(arguments: Namespace) -> dict[str, Any]:
     jobs = composition.jobs()
     names = {field.name for field in fields(jobs.SETTINGS)}
     given = {name: value for name, value in vars(arguments).items() if name in names}
+    settings = jobs.validate_settings(given, "settings")
     return {
+        **reference_probe(settings, Probe()),
         "job": "run",
         "study": "single",
         "arm": "main",
@@ -82,7 +85,7 @@ def _run(arguments: Namespace) -> dict[str, Any]:
         "seed_data": arguments.seed,
         "seed_tune": arguments.seed,
         "seed_warmup": arguments.seed,
-        "settings": jobs.validate_settings(given, "settings"),
+        "settings": settings,
     }
 
 

@@ -18,16 +18,16 @@ Inputs = Literal["model", "untrained", "raw"]
 class Primary:
     """The one test that the study stands on, written down before it runs."""
 
-    claim: str
-    """Which claim: `H1a`, `H1b` or `H2`."""
+    claim: Literal["H1a", "H1b", "H2", "learnability", "development"]
+    """Which claim."""
     arm: str
     """The arm whose runs are tested."""
     method: str
     """The method whose runs are tested."""
-    statistic: str
-    """What is computed, such as `spearman`."""
-    test: str
-    """How it is judged, such as `family_permutation`."""
+    statistic: Literal["spearman", "partial_spearman", "auc", "slope", "accuracy", "reward"]
+    """What is computed."""
+    test: Literal["family_permutation", "threshold", "none"]
+    """How it is judged: by a permutation of families (with its interval), by reaching a threshold, or not."""
     pairs: str
     """Which pairs enter, such as `learnable`."""
 

@@ -17,7 +17,7 @@ from models.train import Optimisation, train
 from rl_finetune import objectives
 from rl_finetune.measure import count_answers
 from rl_finetune.methods import Method
-from rl_finetune.policy import Policy, Sampled, policy_of
+from rl_finetune.policy import Sampled, policy_of
 from rl_finetune.settings import Settings
 from tasks.errors import UserError, unknown
 from tasks.evidence import QUADRANTS
@@ -83,12 +83,18 @@ def finetune(
             sampled = policy.demonstrate(tuned.model, ids, said)
             value = objectives.likelihood(sampled.log_probs)
         else:
-            assert method.advantage
+            assert method.advantage and method.centre
             sampled = policy.sample(tuned.model, ids, settings.samples_per_prompt, generator)
             rewards = _rewards(task, data, batch, sampled, control, rng)
             rewards_seen.append(float(rewards.mean()))
-            rewards = _penalised(rewards, sampled, policy, lm.model, ids, settings.beta)
-            value = objectives.policy_gradient(sampled.log_probs, method.advantage(rewards))
+            advantages = method.advantage(rewards)
+            if settings.beta:
+                with torch.inference_mode():
+                    reference = policy.log_probs(lm.model, ids, sampled.again)
+                advantages = objectives.regularised(
+                    advantages, sampled.log_probs, reference, method.centre, settings.beta
+                )
+            value = objectives.policy_gradient(sampled.log_probs, advantages)
         bonus = settings.entropy_bonus * (1 - (step - 1) / settings.steps)
         return value - bonus * sampled.entropy.mean() if bonus else value
 
@@ -147,13 +153,3 @@ def _rewards(
     labels = [data.labels[i] for i in batch for _ in range(samples)]
     flat = task.reward(prompts, [text for row in sampled.texts for text in row], label=labels)
     return torch.tensor(flat, device=sampled.log_probs.device).view(-1, samples)
-
-
-def _penalised(
-    rewards: Tensor, sampled: Sampled, policy: Policy, reference: Any, ids: list[list[int]], beta: float
-) -> Tensor:
-    if not beta:
-        return rewards
-    with torch.inference_mode():
-        under_reference = policy.log_probs(reference, ids, sampled.again)
-    return objectives.penalised(rewards, sampled.log_probs, under_reference, beta)
