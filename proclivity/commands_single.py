@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from argparse import Namespace
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
@@ -21,6 +22,8 @@ from proclivity.study import Probe
 from tasks import QUADRANTS, Evidence, get_task
 from tasks.errors import UserError
 
+TUNED = "proclivity.json"
+"""Beside a kept policy: the task, way of answering and seed that it was tuned with."""
 SINGLE = {
     "name": "single",
     "paper": "",
@@ -42,6 +45,18 @@ def finetune(arguments: Namespace) -> Answer:
 
 
 def use(arguments: Namespace) -> Answer:
+    """Measure a model. A policy that `finetune` kept says itself how it answers and with which words."""
+    try:
+        told = json.loads((Path(arguments.model) / TUNED).read_text())
+    except (OSError, ValueError):
+        told = {}
+    if "answers" not in vars(arguments):
+        arguments.answers = told.get("answers", "constrained")
+    seed = told.get("seed_tune", 0)
+    if arguments.seed is None:
+        arguments.seed = seed
+    elif told and arguments.seed != seed:
+        note(f"{arguments.model} was tuned with --seed {seed}: under another, words may mean other labels")
     return _tuned(arguments, {**_run(arguments), "job": "use", "method": ""})
 
 
@@ -128,6 +143,10 @@ def _execute(config: dict[str, Any]) -> composition.JobResult:
 def _save_policy(result: composition.JobResult, folder: Path) -> None:
     """Save the tuned model as any library reads it: `use --model` and `probe --model` take the folder."""
     if result.policy is not None:
+        run = result.records[0]
+        told = {name: run[name] for name in ("task", "answers", "seed_tune")}
+        (folder / "policy").mkdir()
+        (folder / "policy" / TUNED).write_text(json.dumps(told, indent=1))
         result.policy.model.save_pretrained(folder / "policy")
         result.policy.tokenizer.save_pretrained(folder / "policy")
 
