@@ -13,6 +13,7 @@ from pandas import DataFrame
 from analysis.association import NO_ASSOCIATION, Statistic, auc, mean, partial_spearman, slope, spearman
 from analysis.contrasts import dial_contrasts, needed_table
 from analysis.decisions import UNKNOWN, equivalence, holm, status
+from analysis.dyadic import PERMUTATIONS
 from analysis.estimate import Estimate, estimate
 from analysis.evidence_needed import FAIR
 from analysis.pairs import CONTROLS, exclusions, learnt_share, lowest, pairs_table
@@ -109,7 +110,7 @@ class _Test:
         run = partial(estimate, permutations=self.permutations, seed=self.seed)
         found = run(subset(table, pairs), statistic, y=y, x=X[x], covariates=COVARIATES[given])
         smallest, null = SMALLEST[statistic], NO_ASSOCIATION.get(statistic, 0.0)
-        word = status(found.low, found.high, smallest=smallest, null=null)
+        word = status(found.low, found.high, found.p, smallest=smallest, null=null)
         name = statistic.__name__.replace("_", " ")
         return ClaimRow(claim, self.arm, self.method, pairs, name, x, given, about, found, word)
 
@@ -159,14 +160,23 @@ def _h1a_by_dial(test: _Test, table: DataFrame) -> Iterator[ClaimRow]:
             yield replace(row, pairs=f"{pairs}, dial {dial}")
 
 
-def _control(arm: str, method: str, table: DataFrame) -> ClaimRow:
-    """A control has learnt nothing, so its U is read from all its finished runs."""
-    rate = table["evidence"].iloc[0]
-    found = estimate(table, mean, y="U_any", x=None, confidence=0.9)
-    about = f"mean U of all finished runs at evidence {rate:g}, 90 % interval within {FAIR} +/- 0.1"
-    return ClaimRow(
-        "control", arm, method, "all", "mean", "", "", about, found, equivalence(found.low, found.high)
-    )
+def _control(arm: str, method: str, table: DataFrame) -> Iterator[ClaimRow]:
+    """A control has learnt nothing, so its U is read from all its finished runs.
+
+    A policy that gives one answer to everything has U 0.5 by arithmetic: how many do is said, and
+    probabilities, which go on differing where greedy answers do not, have a row of their own.
+    """
+    constant, finished = int(table["n_constant"].sum()), int(table["n_ok"].sum())
+    told = f"{constant} of {finished} give one answer to everything"
+    for read, y in (("greedy answers", "U_any"), ("probabilities", "U_any_probability")):
+        found = estimate(table, mean, y=y, x=None, confidence=0.9)
+        about = (
+            f"mean U by {read} of all finished runs at evidence {table['evidence'].iloc[0]:g} ({told}), "
+            f"90 % interval within {FAIR} +/- 0.1"
+        )
+        name = "mean" if y == "U_any" else "mean, probabilities"
+        word = equivalence(found.low, found.high)
+        yield ClaimRow("control", arm, method, "all", name, "", "", about, found, word)
 
 
 def _one_level(test: _Test, table: DataFrame) -> Iterator[ClaimRow]:
@@ -192,11 +202,18 @@ def primary_claim(study: Study) -> dict[str, str]:
     return {"claim": "H1a", "arm": "main", "method": usual} | named
 
 
-def claims(study: Study, *, permutations: int = 4999, seed: int = 0) -> list[ClaimRow]:
+def _repeats(table: DataFrame, main: DataFrame | None) -> bool:
+    """Whether an arm begins where the main arm does: at no evidence all kinds of it are one."""
+    if main is None or set(table["evidence_kind"]) & set(main["evidence_kind"]):
+        return False
+    return bool(table["evidence"].min() == main["evidence"].min() == 0)
+
+
+def claims(study: Study, *, permutations: int = PERMUTATIONS, seed: int = 0) -> list[ClaimRow]:
     """All claims of a study, the primary test first.
 
-    Per arm and method: H1a at the lowest level of evidence, H2 over its levels, and H1b in the main arm where
-    models differ in a dial; a control's arm has its equivalence test alone.
+    Per arm and method: H1a at the lowest level of evidence (once, where two arms share it), H2 over its
+    levels, and H1b in the main arm where models differ in a dial; a control's arm has its equivalence tests.
     """
     table, by_dial = pairs_table(study), pairs_table(study, "dial")
     rows: list[ClaimRow] = []
@@ -206,10 +223,11 @@ def claims(study: Study, *, permutations: int = 4999, seed: int = 0) -> list[Cla
         for arm, method in sorted(groups, key=lambda k: (order.index(k[0]) if k[0] in order else 9, k)):
             cells = groups[arm, method]
             if arm in CONTROLS:
-                rows += [_control(arm, method, part) for _, part in cells.groupby("evidence")]
+                rows += [row for _, part in cells.groupby("evidence") for row in _control(arm, method, part)]
                 continue
             test = _Test(arm, method, permutations, seed)
-            rows += _h1a(test, cells)
+            if not _repeats(cells, groups.get(("main", method))):
+                rows += _h1a(test, cells)
             rows += (_h2 if cells["evidence"].nunique() > 1 else _one_level)(test, cells)
             if arm == "main":
                 dials = by_dial[(by_dial["arm"] == arm) & (by_dial["method"] == method)]

@@ -8,20 +8,24 @@ from collections.abc import Sequence
 import numpy as np
 
 SAME, OPPOSITE, SMALL, UNKNOWN = "same direction", "opposite", "too small to matter", "cannot be told"
+ALPHA = 0.05
 MARGIN = 0.1
 """A control is at chance when the 90 % interval of its U lies within 0.5 +/- this."""
 
 
-def status(low: float, high: float, *, smallest: float, null: float = 0.0) -> str:
-    """What an interval says about a claim that the value lies above `null`.
+def status(low: float, high: float, p: float, *, smallest: float, null: float = 0.0) -> str:
+    """What a 95 % interval and a p-value say about a claim that the value lies above `null`.
 
-    "too small to matter" when all of it lies within `smallest` of the null, whether or not it holds the
-    null itself; else the side on which all of it lies; else, and without an interval, "cannot be told".
+    A direction needs both: an interval wholly on one side and p below 0.05. "too small to matter" when all
+    of the interval lies within `smallest` of the null, whether or not it holds the null itself. All else,
+    also where the two disagree, is "cannot be told".
     """
     if math.isnan(low) or math.isnan(high):
         return UNKNOWN
     if null - smallest <= low and high <= null + smallest:
         return SMALL
+    if not p < ALPHA:
+        return UNKNOWN
     return SAME if low > null else OPPOSITE if high < null else UNKNOWN
 
 

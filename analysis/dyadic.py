@@ -21,6 +21,8 @@ from analysis.association import Array, Statistic
 if TYPE_CHECKING:
     from pandas import DataFrame
 
+PERMUTATIONS = 49_999
+"""So many that Holm's correction over a hundred tests can still say 0.004."""
 FEWEST_FAMILIES = 5
 """Fewer families than this give no p-value and no interval."""
 FEWEST_PAIRS = 5
@@ -107,7 +109,7 @@ def _permutations(families: int, most: int, rng: np.random.Generator) -> tuple[N
 
 
 def dyadic_permutation(
-    data: Dyads, statistic: Statistic, *, permutations: int = 4999, seed: int = 0
+    data: Dyads, statistic: Statistic, *, permutations: int = PERMUTATIONS, seed: int = 0
 ) -> float:
     """Two-sided p-value of "which family has which x has nothing to do with y".
 

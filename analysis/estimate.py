@@ -11,7 +11,7 @@ import numpy as np
 from scipy.stats import t as student
 
 from analysis.association import Array, Statistic, auc, mean, partial_spearman, spearman
-from analysis.dyadic import FEWEST_FAMILIES, FEWEST_PAIRS, Dyads, dyadic_permutation, dyads
+from analysis.dyadic import FEWEST_FAMILIES, FEWEST_PAIRS, PERMUTATIONS, Dyads, dyadic_permutation, dyads
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -147,7 +147,7 @@ def estimate(
     x: tuple[str, str] | None = ("x_target", "x_spurious"),
     covariates: Sequence[str | tuple[str, str]] = (),
     confidence: float = 0.95,
-    permutations: int = 4999,
+    permutations: int = PERMUTATIONS,
     seed: int = 0,
 ) -> Estimate:
     """A statistic over a table of pairs, with everything said about it.

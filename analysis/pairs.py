@@ -13,8 +13,9 @@ from analysis.records import Study
 from analysis.use import wilson
 
 UNFINISHED, UNLEARNT, UNLEARNABLE = "no finished run", "cell unlearnt", "feature not learnable"
-THIRD, CENSORED, UNPROBED = "third feature above 0.65", "both features censored", "not probed"
-RULES = (UNFINISHED, UNLEARNT, UNLEARNABLE, THIRD, CENSORED, UNPROBED)
+UNTRIED, THIRD = "learnability of a feature not tried", "third feature above 0.65"
+CENSORED, UNPROBED = "both features censored", "no probe that converged"
+RULES = (UNFINISHED, UNLEARNT, UNLEARNABLE, UNTRIED, THIRD, CENSORED, UNPROBED)
 """Why a pair is not in the primary set; the first rule that applies is named."""
 THIRD_LIMIT = 0.65
 CONTROLS = ("random_reward", "shuffled_labels")
@@ -49,8 +50,11 @@ def primary_probe(study: Study) -> PrimaryProbe | None:
 
 
 def learnable(study: Study) -> dict[str, bool]:
-    """Feature -> whether it can be learnt alone, in every recipe and dial it was tried on."""
+    """Feature -> whether it can be learnt alone, in every recipe and dial of the study's models."""
     table = study.learnability
+    models = {(model.partition(":")[0], dial) for model, dial in study.runs[["model", "dial"]].to_numpy()}
+    ours = [key in models for key in table[["recipe", "dial"]].itertuples(index=False, name=None)]
+    table = table[np.array(ours, dtype=bool)]
     if not len(table):
         return {}
     shares = table.groupby(["feature", "recipe", "dial"])["learnable"].mean()
@@ -61,7 +65,7 @@ def learnable(study: Study) -> dict[str, bool]:
 def _bits(study: Study) -> DataFrame:
     """log2 bits and censoring per (input, init, task, role) at every level of detail about the model."""
     spec = primary_probe(study)
-    table = study.probes[study.probes["status"] == "ok"]
+    table = study.probes[(study.probes["status"] == "ok") & study.probes["converged"].astype(bool)]
     if spec is not None:
         for name in ("n", "probe", "layer", "site"):
             # Raw inputs have no layers, so no layer is asked of them.
@@ -78,14 +82,17 @@ def _lookup(probes: DataFrame, keys: list[str], column: str) -> dict[tuple[str, 
 
 
 def _with_bits(runs: DataFrame, study: Study) -> DataFrame:
-    """Each run beside log2 bits of its pair's features, of the model it started from where that is known."""
+    """Each run beside log2 bits of its pair's features: a pre-trained policy's of the very weights it had.
+
+    A random-init policy, the untrained baseline and raw inputs go by the model's name where they must.
+    """
     probes = _bits(study)
     runs = runs.copy()
     for suffix, (input_, init) in INPUTS.items():
         part = probes[probes["input"] == input_]
         if init:
             part = part[part["init"] == init]
-        # The very weights, else the model by name; raw inputs are the same for all models.
+        own = (runs["init"] == "pretrained") & (suffix == "")
         ways = [["weights_hash", "task"], ["model", "dial", "task"], ["model", "task"]]
         ways = [*ways, ["task"]] if input_ == "raw" else ways
         for role in ("target", "spurious"):
@@ -95,7 +102,8 @@ def _with_bits(runs: DataFrame, study: Study) -> DataFrame:
                 for keys in ways:
                     known = _lookup(rows, keys, column)
                     found = [known.get(key, np.nan) for key in zip(*(runs[k] for k in keys), strict=True)]
-                    values = values.fillna(Series(found, index=runs.index, dtype=float))
+                    named = Series(found, index=runs.index, dtype=float)
+                    values = values.fillna(named if keys == ways[0] else named.mask(own))
                 runs[f"{name}_{role}{suffix}"] = values
     return runs
 
@@ -105,7 +113,11 @@ def _cells(runs: DataFrame, keys: list[str], known: Mapping[str, bool]) -> DataF
     groups = runs.groupby(keys, sort=True, dropna=False)
     runs = runs.assign(cell=groups.ngroup())
     ok = runs["status"] == "ok"
-    both = (runs["censored_target"] > 0.5) & (runs["censored_spurious"] > 0.5)
+    censored = {
+        suffix: (runs[f"censored_target{suffix}"] > 0.5) & (runs[f"censored_spurious{suffix}"] > 0.5)
+        for suffix in INPUTS
+    }
+    both = censored[""]
 
     def any_in_cell(flag: Series) -> Series:
         return flag.groupby(runs["cell"]).transform("any")
@@ -119,10 +131,12 @@ def _cells(runs: DataFrame, keys: list[str], known: Mapping[str, bool]) -> DataF
     conflict = [runs[f"errors_{q}"] / runs[f"n_{q}"].where(runs[f"n_{q}"] > 0) for q in CONFLICTS]
     values = DataFrame({name: runs[name].where(learnt) for name in ("U", "U_probability", "D")})
     values["U_any"] = ((conflict[0] + conflict[1]) / 2).where(ok)
+    p_error = runs[[f"p_error_{q}" for q in CONFLICTS]]
+    values["U_any_probability"] = p_error.mean(axis=1, skipna=False).where(ok)
     for suffix in INPUTS:
         for role in ("target", "spurious"):
             x = runs[f"log2_{role}{suffix}"].where(counted)
-            values[f"x_{role}{suffix}"] = x if suffix else x.where(ordered)
+            values[f"x_{role}{suffix}"] = x.mask(censored[suffix]) if suffix else x.where(ordered)
     for role in ("target", "spurious"):
         values[f"censored_{role}"] = runs[f"censored_{role}"].where(counted)
     values["third_accuracy"] = runs["third_accuracy"]
@@ -132,7 +146,9 @@ def _cells(runs: DataFrame, keys: list[str], known: Mapping[str, bool]) -> DataF
     table.insert(len(keys), "label", runs[learnt].groupby("cell")["label"].agg(lambda s: s.mode().iloc[0]))
     table["label"] = table["label"].fillna("")
     learnt_any = ok & runs["U"].notna()
-    for name, flag in (("n_runs", ok | True), ("n_ok", ok), ("n_learnt", learnt_any)):
+    constant = ok & (runs["label"] == "constant")
+    flags_of = {"n_runs": ok | True, "n_ok": ok, "n_learnt": learnt_any, "n_constant": constant}
+    for name, flag in flags_of.items():
         table[name] = flag.groupby(by_cell).sum()
     for suffix in INPUTS:
         table[f"relative{suffix}"] = table[f"x_target{suffix}"] - table[f"x_spurious{suffix}"]
@@ -142,6 +158,8 @@ def _cells(runs: DataFrame, keys: list[str], known: Mapping[str, bool]) -> DataF
     ]
     for role in ("target", "spurious"):
         table[f"{role}_learnable"] = [known.get(feature, not known) for feature in table[role]]
+    both_known = table["target"].isin(set(known)) & table["spurious"].isin(set(known))
+    table["learnability_tried"] = both_known | (not known)
     about = {
         "models": runs["model"] + " " + runs["dial"] + " " + runs["weights_hash"],
         "seeds": runs["seed_tune"],
@@ -159,7 +177,7 @@ def _rule(row: Mapping[str, Any], learnt_first: bool) -> str:
     if not learnt_first:
         return UNLEARNT
     if not (row["target_learnable"] and row["spurious_learnable"]):
-        return UNLEARNABLE
+        return UNLEARNABLE if row["learnability_tried"] else UNTRIED
     if row["third_accuracy"] > THIRD_LIMIT:
         return THIRD
     if row["censored"] == "both":
@@ -177,13 +195,15 @@ def pairs_table(study: Study, by: By = "pair") -> DataFrame:
 
     Columns:
         U, U_probability, D: means over learnt runs, NaN without any; U_any: mean over all finished runs,
-            learnt or not, which is what controls are judged by; label: the most common one.
-        n_runs, n_ok, n_learnt: runs, finished runs, learnt runs.
+            learnt or not, which is what controls are judged by, and U_any_probability the same from mean
+            probabilities of wrong answers; label: the most common one.
+        n_runs, n_ok, n_learnt, n_constant: runs; finished, learnt, and one-answer runs among them.
         x_target, x_spurious: log2 bits per label at the study's primary probe, means over the models of the
             learnt runs; relative = x_target - x_spurious, above 0 when the spurious feature is easier, NaN
             when both are censored. The same with _untrained and _raw.
         censored: "", "target", "spurious" or "both".
-        target_learnable, spurious_learnable: from the learnability list; True when there is no list.
+        target_learnable, spurious_learnable: from the learnability list; True when there is no list for the
+            study's models, False for a feature that the list does not know (learnability_tried is False).
         models, seeds: tuples of what is behind the row.
         excluded: the first of `RULES` that keeps the row out of the primary set, or "". Whether a cell
             is learnt is asked at the lowest level of evidence.

@@ -102,7 +102,7 @@ class RunRecord(Identity):
     U_probability: float | None = number("use from mean probabilities of wrong answers; learnt runs only")
     reliance_target: float | None = number("signed answer change per flip of the target, minus placebo")
     reliance_spurious: float | None = number("the same for the spurious feature")
-    reliance_n: int = count("counterfactuals behind each reliance")
+    reliance_n: int = count("counterfactuals behind each reliance; the fewer of the two")
     reward_train: float | None = number("mean reward over the last tenth of the tuning")
     reward_both_neither: float | None = number("mean reward on test rows of both and neither")
     kl_forward: float | None = number("KL(reference || policy), nats per answer")

@@ -92,6 +92,6 @@ def panel_titles(study: Study, pairs: DataFrame | None = None) -> dict[tuple[str
         found = estimate(part[part["excluded"] == ""], spearman, y="U")
         is_primary = (named["claim"], named["arm"], named["method"]) == ("H1a", arm, method)
         about = ", ".join(filter(None, [method, ARMS[arm], "the primary test" if is_primary else ""]))
-        word = status(found.low, found.high, smallest=SMALLEST[spearman])
+        word = status(found.low, found.high, found.p, smallest=SMALLEST[spearman])
         titles[str(arm), str(method)] = "\n".join([f"{about}: {word}", *in_words(found)])
     return titles

@@ -2,10 +2,11 @@
 
 from models.answers import answer_ids, answer_log_probs, prompt_ids, score_answers
 from models.embedded import Recipe, cache_dir, list_recipes, pretrained_folder, recipe_of
-from models.language_model import LanguageModel, load
+from models.language_model import FILES, LanguageModel, load, model_folder
 from models.train import Diverged, Optimisation, train
 
 __all__ = [
+    "FILES",
     "Diverged",
     "LanguageModel",
     "Optimisation",
@@ -15,6 +16,7 @@ __all__ = [
     "cache_dir",
     "list_recipes",
     "load",
+    "model_folder",
     "pretrained_folder",
     "prompt_ids",
     "recipe_of",

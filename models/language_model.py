@@ -66,15 +66,35 @@ def load(
                     AutoConfig.from_pretrained(source, **options), dtype=dtype
                 )
     except (OSError, ValueError) as e:
-        first_line = str(e).strip().splitlines()[0]
-        hint = "" if Path(name).exists() else "; a name of a hub, a folder, or embedded/symbols is needed"
-        raise UserError(f"cannot load model {name!r}: {first_line}{hint}") from e
+        raise _cannot_load(name, e) from e
     except Exception as e:  # safetensors raises a type of its own for a corrupt file
         if type(e).__module__.startswith(("safetensors", "builtins")) and "afetensor" in f"{type(e)}{e}":
             raise UserError(f"cannot load model {name!r}: its weights are corrupt ({e})") from e
         raise
     model = model.to(device).eval()
     return LanguageModel(model, tokenizer, name, revision, init, weights_hash(model))
+
+
+FILES = ("*.safetensors", "*.json", "*.txt", "*.model")
+"""Weights, configuration and tokenizer."""
+
+
+def model_folder(name: str) -> Path:
+    """The folder of a model's files; a hub's are fetched first."""
+    from huggingface_hub import snapshot_download
+
+    if Path(name).is_dir():
+        return Path(name)
+    try:
+        return Path(snapshot_download(name, allow_patterns=list(FILES)))
+    except (OSError, ValueError) as e:
+        raise _cannot_load(name, e) from e
+
+
+def _cannot_load(name: str, e: Exception) -> UserError:
+    first_line = str(e).strip().splitlines()[0]
+    hint = "" if Path(name).exists() else "; a name of a hub, a folder, or embedded/symbols is needed"
+    return UserError(f"cannot load model {name!r}: {first_line}{hint}")
 
 
 def weights_hash(model: torch.nn.Module) -> str:

@@ -18,6 +18,7 @@ def claims_of(folder: Path, *, everything: bool = False) -> Answer:
     """The claim tables of a study folder, what was left out of them, and what could not be read."""
     from analysis import read_study
     from analysis.claims import claims, exclusions, learnt_share
+    from analysis.pairs import learnable
     from analysis.tables import claims_text, text_table
 
     study = read_study(folder)
@@ -35,6 +36,7 @@ def claims_of(folder: Path, *, everything: bool = False) -> Answer:
         claims_text(rows, everything=everything),
         "Left out at the lowest evidence, by rule\n" + text_table([row for row in left_out if row["runs"]]),
         "Learnt at the lowest evidence, of pairs with both features learnable\n" + text_table(learnt),
+        *([] if learnable(study) else ["No learnability list for these models: no pair is left out by it."]),
         *(f"not read: {problem}" for problem in study.problems),
     ]
     return Answer(data, "\n\n".join(parts))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from argparse import Namespace
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
@@ -10,16 +11,19 @@ from typing import Any
 
 from proclivity import composition
 from proclivity.answer import Answer, plain, table
-from proclivity.job import PROBE
+from proclivity.expand import reference_probe
 from proclivity.manifest import describe, make_folder, write_manifest
 from proclivity.plan import keyed, note, open_store
 from proclivity.pool import one_line
 from proclivity.progress import step_bar
 from proclivity.runner import stamp
 from proclivity.store import CorruptRecord
+from proclivity.study import Probe
 from tasks import QUADRANTS, Evidence, get_task
 from tasks.errors import UserError
 
+TUNED = "proclivity.json"
+"""Beside a kept policy: the task, way of answering and seed that it was tuned with."""
 SINGLE = {
     "name": "single",
     "paper": "",
@@ -41,6 +45,18 @@ def finetune(arguments: Namespace) -> Answer:
 
 
 def use(arguments: Namespace) -> Answer:
+    """Measure a model. A policy that `finetune` kept says itself how it answers and with which words."""
+    try:
+        told = json.loads((Path(arguments.model) / TUNED).read_text())
+    except (OSError, ValueError):
+        told = {}
+    if "answers" not in vars(arguments):
+        arguments.answers = told.get("answers", "constrained")
+    seed = told.get("seed_tune", 0)
+    if arguments.seed is None:
+        arguments.seed = seed
+    elif told and arguments.seed != seed:
+        note(f"{arguments.model} was tuned with --seed {seed}: under another, words may mean other labels")
     return _tuned(arguments, {**_run(arguments), "job": "use", "method": ""})
 
 
@@ -49,7 +65,7 @@ def _tuned(arguments: Namespace, config: dict[str, Any]) -> Answer:
     done = _do(arguments, config)
     if not any(record["kind"] == "probe" for record in done[0]):
         return _shown(done)
-    return _shown(done, before=_do(arguments, _probe(arguments, PROBE))[0])
+    return _shown(done, before=_do(arguments, _probe(arguments, config["reference_probe"]))[0])
 
 
 def _probe(arguments: Namespace, asked: Mapping[str, Any]) -> dict[str, Any]:
@@ -69,7 +85,9 @@ def _run(arguments: Namespace) -> dict[str, Any]:
     jobs = composition.jobs()
     names = {field.name for field in fields(jobs.SETTINGS)}
     given = {name: value for name, value in vars(arguments).items() if name in names}
+    settings = jobs.validate_settings(given, "settings")
     return {
+        **reference_probe(settings, Probe()),
         "job": "run",
         "study": "single",
         "arm": "main",
@@ -82,7 +100,7 @@ def _run(arguments: Namespace) -> dict[str, Any]:
         "seed_data": arguments.seed,
         "seed_tune": arguments.seed,
         "seed_warmup": arguments.seed,
-        "settings": jobs.validate_settings(given, "settings"),
+        "settings": settings,
     }
 
 
@@ -125,6 +143,10 @@ def _execute(config: dict[str, Any]) -> composition.JobResult:
 def _save_policy(result: composition.JobResult, folder: Path) -> None:
     """Save the tuned model as any library reads it: `use --model` and `probe --model` take the folder."""
     if result.policy is not None:
+        run = result.records[0]
+        told = {name: run[name] for name in ("task", "answers", "seed_tune")}
+        (folder / "policy").mkdir()
+        (folder / "policy" / TUNED).write_text(json.dumps(told, indent=1))
         result.policy.model.save_pretrained(folder / "policy")
         result.policy.tokenizer.save_pretrained(folder / "policy")
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from proclivity.study import Study
+from proclivity.study import Probe, Study
 from tasks import get_task, list_tasks
 from tasks.errors import UserError
 
@@ -53,6 +53,7 @@ def _runs(study: Study, name: str, pairs: list[str], validate: ValidateSettings 
         for seed in arm.seeds:
             for model in _models(study, i, seed):
                 for method in arm.methods:
+                    probing = reference_probe(settings[method], study.probe)
                     for rate in arm.evidence.rates:
                         yield {
                             "job": "run",
@@ -69,7 +70,26 @@ def _runs(study: Study, name: str, pairs: list[str], validate: ValidateSettings 
                             "seed_tune": seed,
                             "seed_warmup": seed,
                             "settings": settings[method],
+                            **probing,
                         }
+
+
+def reference_probe(settings: Mapping[str, Any], probe: Probe) -> dict[str, Any]:
+    """How a run probes the reference that its own format warm-up makes; nothing for one that has none."""
+    if settings.get("answers") != "free":
+        return {}
+    return {"reference_probe": {"input": "model", **probing(probe)}}
+
+
+def probing(probe: Probe) -> dict[str, Any]:
+    """How a model is probed, as a config says it."""
+    return {
+        "layers": probe.layers,
+        "n": probe.n,
+        "probe": probe.probe,
+        "shuffles": probe.shuffles,
+        "seed_probe": probe.seed,
+    }
 
 
 def _models(study: Study, pair: int, seed: int) -> list[str]:
@@ -104,11 +124,7 @@ def _probes(study: Study, run: Config, inputs: Mapping[tuple[str, str], str]) ->
         "init": run["init"],
         "task": run["task"],
         "input": "model",
-        "layers": probe.layers,
-        "n": probe.n,
-        "probe": probe.probe,
-        "shuffles": probe.shuffles,
-        "seed_probe": probe.seed,
+        **probing(probe),
         "seed_data": probe.seed,
     }
     if "model" in probe.inputs:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tasks import Task
+from tasks import get_task
 from tasks.errors import unknown
 
 if TYPE_CHECKING:
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
 Config = Mapping[str, Any]
 """One expanded cell of a study: plain values."""
-PROBE = {"input": "model", "layers": "last", "n": 2000, "probe": "linear", "shuffles": 5, "seed_probe": 0}
-"""How the reference is probed before and after a format warm-up."""
 
 
 @dataclass(frozen=True)
@@ -42,25 +40,33 @@ def load_model(model: str, init: str) -> LanguageModel:
     return load(model, init=init)  # type: ignore[arg-type]
 
 
-def identity(config: Config, task: Task, lm: LanguageModel, prompts: Sequence[str]) -> dict[str, Any]:
-    from importlib.metadata import version
-
-    embedded = recipe(config["model"])
-    libraries = ("proclivity", "torch", "transformers", "numpy")
+def names(config: Config) -> dict[str, Any]:
+    """What a config is about, in columns of a record, without doing the job."""
+    task, embedded = get_task(config["task"]), recipe(config["model"])
     return {
         "model": config["model"],
-        "revision": lm.revision or "",
         "init": config["init"],
         "dial": embedded.dial if embedded else "",
-        "weights_hash": lm.weights_hash,
-        "data_hash": hash_of("\n".join(prompts).encode()),
-        "config_hash": hash_of(repr(sorted(config.items())).encode()),
         "task": config["task"],
         "target": task.target.name,
         "spurious": task.spurious.name,
         "target_family": task.target.family,
         "spurious_family": task.spurious.family,
         "seed_data": config["seed_data"],
+    }
+
+
+def identity(config: Config, lm: LanguageModel, prompts: Sequence[str]) -> dict[str, Any]:
+    """What every record says of its model, its data and its pair."""
+    from importlib.metadata import version
+
+    libraries = ("proclivity", "torch", "transformers", "numpy")
+    return {
+        **names(config),
+        "revision": lm.revision or "",
+        "weights_hash": lm.weights_hash,
+        "data_hash": hash_of("\n".join(prompts).encode()),
+        "config_hash": hash_of(repr(sorted(config.items())).encode()),
         "versions": " ".join(
             [f"python {platform.python_version()}", *(f"{n} {version(n)}" for n in libraries)]
         ),

@@ -14,7 +14,8 @@ from typing import Any
 
 from proclivity.job import Config, JobResult, hash_of, recipe
 from rl_finetune.settings import Settings, settings_from
-from tasks import task_sources
+from tasks import Evidence, task_sources
+from tasks.errors import UserError
 
 SETTINGS = Settings
 Progress = Callable[[str, int, int], None]
@@ -68,6 +69,16 @@ def learnability(configs: Sequence[Config]) -> list[dict[str, Any]]:
 
 
 @cache
+def _files_hash(model: str) -> str:
+    """Hash of a model's weights, configuration and tokenizer; a Hub model is fetched first."""
+    from models import FILES, model_folder
+
+    folder = model_folder(model)
+    files = {path for pattern in FILES for path in folder.glob(pattern)}
+    return hash_of(*(part for p in sorted(files) for part in (p.name.encode(), p.read_bytes())))
+
+
+@cache
 def _fingerprint(model: str, task: str, method: str, kind: str) -> dict[str, str]:
     from models.embedded import recipe_hash
 
@@ -75,14 +86,33 @@ def _fingerprint(model: str, task: str, method: str, kind: str) -> dict[str, str
     if embedded:
         weights = recipe_hash(embedded)
     else:
-        weights = hash_of(*(p.read_bytes() for p in sorted(Path(model).glob("*.safetensors"))))
+        weights = _files_hash(model)
     source = hash_of(*(p.read_bytes() for p in task_sources(task)))
     return {"weights": weights, "task": source, "revision": str(_revision(method, kind))}
 
 
+def check(config: Config) -> None:
+    """Refuse a run whose method, settings, control and evidence do not go together."""
+    if config["job"] == "run":
+        from rl_finetune import check as check_tuning
+        from rl_finetune import get_method
+
+        settings = settings_from(dict(config["settings"]))
+        check_tuning(get_method(config["method"]), settings, config["control"])
+        evidence, n = Evidence(config["evidence_kind"], config["evidence_rate"]), settings.rows
+        if evidence.rate and not evidence.counts(n)["spurious_only"]:
+            raise UserError(f"evidence {evidence.rate:g} of {n} rows is no counter-example at all")
+
+
 def fingerprint(config: Config) -> dict[str, str]:
     """Hashes of what a config only names."""
-    return _fingerprint(config["model"], config["task"], config.get("method", ""), config["job"])
+    found = _fingerprint(config["model"], config["task"], config.get("method", ""), config["job"])
+    if "reference_probe" in config:
+        from probes import REVISION
+        from rl_finetune.warmup import REVISION as WARM_UP
+
+        found = {**found, "warm_up": str(WARM_UP), "probe": str(REVISION)}
+    return found
 
 
 def _revision(method: str, kind: str) -> int:

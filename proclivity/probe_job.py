@@ -36,7 +36,7 @@ def probed(config: Config, task: Task, lm: LanguageModel) -> list[dict[str, Any]
         inputs = {-1: raw_design(prompt_ids(lm, rows["prompt"]))}
     else:
         inputs = representations(lm.model, lm.tokenizer, list(rows["prompt"]), _layers(config["layers"]))
-    head = identity(config, task, lm, rows["prompt"])
+    head = identity(config, lm, rows["prompt"])
     roles = {"target": task.target, "spurious": task.spurious}
     records = []
     for layer, matrix in inputs.items():

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from proclivity.job import PROBE, Config, JobResult, identity, load_model, plain_row, recipe
+from proclivity.job import Config, JobResult, identity, load_model, plain_row, recipe
 from proclivity.probe_job import probed
 from rl_finetune.settings import settings_from
 from tasks import QUADRANTS, Evidence, Task, get_task, third_feature
@@ -48,7 +48,7 @@ def run_tuning(config: Config) -> JobResult:
     if settings.answers == "free" and config["job"] == "run":
         # The warmed-up model is the reference, so it is probed; a job of its own probes the model before.
         warmed = warm_up(lm, task, settings, config["seed_warmup"])
-        bits = probed({**config, **PROBE}, task, warmed)
+        bits = probed({**config, **config["reference_probe"]}, task, warmed)
     policy = policy_of(warmed, task, settings.answers)
     values: dict[str, Any] = {}
     tuned, log = warmed, None
@@ -82,7 +82,7 @@ def run_tuning(config: Config) -> JobResult:
     }
     conflicts = ["spurious_only"] if evidence.kind != "symmetric" else ["spurious_only", "target_only"]
     record = RunRecord(
-        **identity(config, task, warmed, rows["prompt"]),
+        **identity(config, warmed, rows["prompt"]),
         **_use(counts),
         **_reliance(config, task, tuned, policy, settings.counterfactual_n),
         **values,
@@ -186,5 +186,6 @@ def _reliance(config: Config, task: Task, tuned: LanguageModel, policy: Policy, 
             value = np.array(edits[feature])[rows]
             original, edited, placebo = (said[c][rows] for c in ("prompt", "edited", "placebo"))
             result = reliance(original, edited, placebo, 1 - 2 * value, np.array(edits[held])[rows])
-            out |= {f"reliance_{feature}": result.value, "reliance_n": result.n}
+            out[f"reliance_{feature}"] = result.value
+            out["reliance_n"] = min(result.n, out.get("reliance_n", result.n))
     return out

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from proclivity.expand import Config
+from proclivity.job import names
 from proclivity.manifest import versions
 from proclivity.pool import Attempt, Workers, one_line
 from proclivity.progress import Tick, job_bar
@@ -207,6 +208,7 @@ def failed_record(job: Job, reason: str, attempt: Attempt | None) -> dict[str, A
     times = {"started": attempt.started, "wall_s": attempt.wall_s} if attempt else {}
     return {
         **stamp(flat, job),
+        **names(job.config),
         **times,
         "kind": job.config["job"],
         "status": "failed",

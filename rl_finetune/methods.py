@@ -17,6 +17,8 @@ class Method:
     reward: Literal["none", "advantage"]
     """What the reward does."""
     advantage: objectives.Advantage | None
+    centre: objectives.Advantage | None
+    """What is taken off the KL penalty as a baseline: linear, so that beta keeps its weight."""
     negative_gradient: bool
     """Whether answers can be pushed down."""
     batch_coupled: bool
@@ -35,20 +37,31 @@ class Method:
         return 2 if self.name in ("rloo", "grpo") else 1
 
 
-_IN_REWARD = "in the reward, KL(policy || reference), k1"
+_KL = "in the advantage, KL(policy || reference), k1"
 
 
-def _on_policy(name: str, advantage: objectives.Advantage, batch_coupled: bool, paper: str) -> Method:
-    return Method(name, "policy", "advantage", advantage, True, batch_coupled, _IN_REWARD, 1, paper)
+def _on_policy(
+    name: str,
+    advantage: objectives.Advantage,
+    centre: objectives.Advantage,
+    batch_coupled: bool,
+    paper: str,
+    revision: int = 1,
+) -> Method:
+    return Method(
+        name, "policy", "advantage", advantage, centre, True, batch_coupled, _KL, 1, paper, revision
+    )
 
 
 METHODS = {
     m.name: m
     for m in (
-        Method("sft", "demonstrations", "none", None, False, False, "none", 1, "supervised"),
-        _on_policy("reinforce", objectives.batch_baseline, True, "Williams 1992"),
-        _on_policy("rloo", objectives.leave_one_out, False, "Ahmadian et al. 2024"),
-        _on_policy("grpo", objectives.group_standardised, False, "Shao et al. 2024"),
+        Method("sft", "demonstrations", "none", None, None, False, False, "none", 1, "supervised"),
+        _on_policy("reinforce", objectives.batch_baseline, objectives.batch_baseline, True, "Williams 1992"),
+        _on_policy("rloo", objectives.leave_one_out, objectives.leave_one_out, False, "Ahmadian et al. 2024"),
+        _on_policy(
+            "grpo", objectives.group_standardised, objectives.leave_one_out, False, "Shao et al. 2024", 2
+        ),
     )
 }
 
@@ -63,5 +76,5 @@ def method_table() -> list[dict[str, object]]:
     """One row a method, for printing."""
     rows = [asdict(m) for m in METHODS.values()]
     for row in rows:
-        row.pop("advantage")
+        del row["advantage"], row["centre"]
     return rows

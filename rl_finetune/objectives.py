@@ -52,9 +52,14 @@ def group_standardised(rewards: Tensor, epsilon: float = 1e-4) -> Tensor:
     return centred / (rewards.std(dim=1, keepdim=True) + epsilon)
 
 
-def penalised(rewards: Tensor, log_probs: Tensor, reference: Tensor, beta: float) -> Tensor:
-    """Rewards less beta times the k1 estimate of KL(policy || reference), unbiased in the reward."""
-    return rewards - beta * (log_probs.detach() - reference)
+def regularised(
+    advantages: Tensor, log_probs: Tensor, reference: Tensor, centre: Advantage, beta: float
+) -> Tensor:
+    """Advantages less beta times the k1 estimate of KL(policy || reference), itself less a baseline.
+
+    Its policy gradient is the KL's, without bias, whatever was done to the rewards.
+    """
+    return advantages - beta * centre(log_probs.detach() - reference)
 
 
 def entropy(log_probs: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ from models.train import Optimisation, train
 from rl_finetune import objectives
 from rl_finetune.measure import count_answers
 from rl_finetune.methods import Method
-from rl_finetune.policy import Policy, Sampled, policy_of
+from rl_finetune.policy import Sampled, policy_of
 from rl_finetune.settings import Settings
 from tasks.errors import UserError, unknown
 from tasks.evidence import QUADRANTS
@@ -41,6 +41,18 @@ class Tuned:
     """Seconds a step, logging left out."""
 
 
+def check(method: Method, settings: Settings, control: str) -> None:
+    """Refuse a method, settings and a control that do not go together."""
+    if control not in CONTROLS:
+        raise unknown("control", control, CONTROLS)
+    if control == "random_reward" and method.reward == "none":
+        raise UserError(
+            f"the control random_reward needs a method that uses the reward, and {method.name} does not"
+        )
+    if method.samples == "policy" and settings.samples_per_prompt < method.least_samples:
+        raise UserError(f"{method.name} needs at least {method.least_samples} samples_per_prompt")
+
+
 def finetune(
     lm: LanguageModel,
     task: Task,
@@ -58,14 +70,7 @@ def finetune(
     `control`: `random_reward` gives a fair coin for any answer, `shuffled_labels` permutes the labels.
     `log_rows` holds labelled rows per quadrant on which answers are counted at the settings' log points.
     """
-    if control not in CONTROLS:
-        raise unknown("control", control, CONTROLS)
-    if control == "random_reward" and method.reward == "none":
-        raise UserError(
-            f"the control random_reward needs a method that uses the reward, and {method.name} does not"
-        )
-    if method.samples == "policy" and settings.samples_per_prompt < method.least_samples:
-        raise UserError(f"{method.name} needs at least {method.least_samples} samples_per_prompt")
+    check(method, settings, control)
     policy = policy_of(lm, task, settings.answers)
     tuned = replace(lm, model=copy.deepcopy(lm.model))
     rng = np.random.default_rng([seed, 7])
@@ -83,12 +88,18 @@ def finetune(
             sampled = policy.demonstrate(tuned.model, ids, said)
             value = objectives.likelihood(sampled.log_probs)
         else:
-            assert method.advantage
+            assert method.advantage and method.centre
             sampled = policy.sample(tuned.model, ids, settings.samples_per_prompt, generator)
             rewards = _rewards(task, data, batch, sampled, control, rng)
             rewards_seen.append(float(rewards.mean()))
-            rewards = _penalised(rewards, sampled, policy, lm.model, ids, settings.beta)
-            value = objectives.policy_gradient(sampled.log_probs, method.advantage(rewards))
+            advantages = method.advantage(rewards)
+            if settings.beta:
+                with torch.inference_mode():
+                    reference = policy.log_probs(lm.model, ids, sampled.again)
+                advantages = objectives.regularised(
+                    advantages, sampled.log_probs, reference, method.centre, settings.beta
+                )
+            value = objectives.policy_gradient(sampled.log_probs, advantages)
         bonus = settings.entropy_bonus * (1 - (step - 1) / settings.steps)
         return value - bonus * sampled.entropy.mean() if bonus else value
 
@@ -147,13 +158,3 @@ def _rewards(
     labels = [data.labels[i] for i in batch for _ in range(samples)]
     flat = task.reward(prompts, [text for row in sampled.texts for text in row], label=labels)
     return torch.tensor(flat, device=sampled.log_probs.device).view(-1, samples)
-
-
-def _penalised(
-    rewards: Tensor, sampled: Sampled, policy: Policy, reference: Any, ids: list[list[int]], beta: float
-) -> Tensor:
-    if not beta:
-        return rewards
-    with torch.inference_mode():
-        under_reference = policy.log_probs(reference, ids, sampled.again)
-    return objectives.penalised(rewards, sampled.log_probs, under_reference, beta)

@@ -18,6 +18,8 @@ from rl_finetune.settings import Settings
 from tasks.errors import UserError
 from tasks.task import Task
 
+REVISION = 1
+"""Raised by hand when a change of the code changes what the warm-up does."""
 MASS = 0.99
 """The warm-up ends when complete answers hold this share of the probability."""
 _BLOCK = 20

@@ -22,6 +22,7 @@ def run_record(rng, U, *, learnt=True, n=50, **fields):
     use = (errors["target_only"] + errors["spurious_only"]) / (2 * n) if B <= 0.1 else None
     label = "unlearnt" if use is None else "spurious" if use > 0.75 else "target" if use < 0.25 else "mixed"
     counts = {f"n_{q}": n for q in errors} | {f"errors_{q}": k for q, k in errors.items()}
+    counts |= {f"p_error_{q}": k / n for q, k in errors.items()}
     return RunRecord(**counts, B=B, U=use, U_probability=use, label=label, **fields)
 
 
@@ -63,7 +64,8 @@ def simulate(
                 control = arm in ("random_reward", "shuffled_labels")
                 # A policy that starts from nothing owes nothing to what pre-training made easy.
                 pull = 0.0 if control or arm == "random_init" else effect * relative + role[0, t] + role[1, s]
-                start = {"init": "random", "weights_hash": "r"} if arm == "random_init" else {}
+                start = {"init": "random" if arm == "random_init" else "pretrained"}
+                start |= {"weights_hash": "r"} if arm == "random_init" else {}
                 for method in methods:
                     for level in levels:
                         for tune in seeds:
@@ -81,8 +83,9 @@ def simulate(
         for i, r in enumerate(runs)
     ]
     tried = [
-        {"feature": f"f{f}-{c}", "family": f"f{f}", "recipe": "symbols", "method": "sft", "episodes": 1000,
-         "seed": k, "dial": d, "accuracy": 0.99, "threshold": 0.95, "learnable": f != 1 or k == 0}
+        {"feature": f"f{f}-{c}", "family": f"f{f}", "recipe": "embedded/symbols", "method": "sft",
+         "episodes": 1000, "seed": k, "dial": d, "accuracy": 0.99, "threshold": 0.95,
+         "learnable": f != 1 or k == 0}
         for f in range(families) for c in range(copies) for k in range(3) for d in dials
     ]  # fmt: skip
 

@@ -191,3 +191,60 @@ def test_text_tables_line_up():
     text = text_table([{"a": 1.23456, "b": "x"}, {"a": math.nan, "b": "long"}, {"a": 0.0001, "b": None}])
     assert text.splitlines() == ["    a  b", "-----  ----", "1.235  x", "    -  long", "<.001  -"]
     assert text_table([]) == "(no rows)"
+
+
+def test_a_feature_learnable_in_the_study_s_models_is_learnable():
+    """What another dial's models cannot learn is nothing to this study; what nobody tried is said so."""
+    study = simulate(dials=("a",))
+    other = study.learnability.assign(dial="b", learnable=False)
+    both = dataclasses.replace(study, learnability=pd.concat([study.learnability, other]))
+    assert pairs_table(both).excluded.tolist() == pairs_table(study).excluded.tolist()
+    listed = study.learnability[study.learnability.family != "f2"]
+    excluded = pairs_table(dataclasses.replace(study, learnability=listed)).set_index("task").excluded
+    tasks = study.runs.drop_duplicates("task").set_index("task")
+    untried = tasks.index[(tasks.target_family == "f2") | (tasks.spurious_family == "f2")]
+    assert len(untried) and set(excluded[untried]) == {"learnability of a feature not tried"}
+
+
+def test_a_probe_that_did_not_converge_gives_no_x():
+    study = simulate(pairs=20)
+    lost = study.probes.task == study.probes.task.iloc[0]
+    probes = study.probes.assign(converged=study.probes.converged & ~lost)
+    table = pairs_table(dataclasses.replace(study, probes=probes)).set_index("task")
+    assert table.relative[study.probes.task.iloc[0]].isna().all()
+    assert (
+        table.relative.notna().sum() == (len(table.index.unique()) - 1) * study.runs.evidence_rate.nunique()
+    )
+
+
+def test_bits_of_other_weights_are_not_a_pretrained_policy_s():
+    study = simulate(pairs=10)
+    warmed = study.runs.assign(weights_hash="warmed")
+    assert pairs_table(dataclasses.replace(study, runs=warmed)).relative.isna().all()
+    assert pairs_table(dataclasses.replace(study, runs=warmed)).relative_untrained.notna().all()
+
+
+def test_two_censored_features_have_no_order_on_any_input():
+    study = simulate(pairs=10)
+    for suffix, chosen in {
+        "_raw": study.probes.input == "raw",
+        "_untrained": (study.probes.input == "model") & (study.probes.init == "random"),
+    }.items():
+        table = pairs_table(dataclasses.replace(study, probes=study.probes.assign(censored=chosen)))
+        assert table[f"relative{suffix}"].isna().all() and table.relative.notna().all()
+
+
+def test_a_control_of_constant_answers_says_so():
+    study = simulate(arms=("random_reward",), pairs=12)
+    constant = study.runs.assign(label="constant")
+    rows = claims(dataclasses.replace(study, runs=constant), permutations=9)
+    first = [r for r in rows if r.claim == "control" and "evidence 0 " in r.about]
+    assert [r.statistic for r in first] == ["mean", "mean, probabilities"]
+    assert all("24 of 24 give one answer" in r.about for r in first)
+
+
+def test_an_arm_that_begins_where_main_does_has_no_H1a_of_its_own():
+    study = simulate(pairs=12, arms=("main", "one_sided"))
+    kinds = study.runs.evidence_kind.mask(study.runs.arm == "one_sided", "one_sided")
+    rows = claims(dataclasses.replace(study, runs=study.runs.assign(evidence_kind=kinds)), permutations=9)
+    assert {r.claim for r in rows if r.arm == "one_sided"} == {"H2"}

@@ -64,19 +64,19 @@ def test_scores_are_ranks_where_intervals_do_not_overlap_and_silent_where_they_d
 intervals = st.tuples(st.floats(-1, 1), st.floats(0, 1)).map(lambda t: (t[0], t[0] + t[1]))
 
 
-@given(intervals, st.floats(0.01, 0.5))
-def test_status_mirrors_and_is_exclusive(interval, smallest):
+@given(intervals, st.floats(0, 1), st.floats(0.01, 0.5))
+def test_status_mirrors_and_is_exclusive(interval, p, smallest):
     low, high = interval
     mirror = {"same direction": "opposite", "opposite": "same direction"}
-    word = status(low, high, smallest=smallest)
-    assert status(-high, -low, smallest=smallest) == mirror.get(word, word)
+    word = status(low, high, p, smallest=smallest)
+    assert status(-high, -low, p, smallest=smallest) == mirror.get(word, word)
     assert (word == "too small to matter") == (-smallest <= low and high <= smallest)
-    if low <= 0 <= high:
+    if low <= 0 <= high or p >= 0.05:
         assert word in ("too small to matter", "cannot be told")
 
 
 def test_no_interval_no_verdict():
-    assert status(math.nan, math.nan, smallest=1.0) == "cannot be told"
+    assert status(math.nan, math.nan, 0.0, smallest=1.0) == "cannot be told"
     assert equivalence(math.nan, math.nan) == "cannot be told"
 
 

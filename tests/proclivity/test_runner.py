@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 
+from tasks import get_task
+
 Start = Callable[..., "subprocess.Popen[str]"]
 Call = Callable[..., tuple[int, str, str]]
 Write = Callable[..., str]
@@ -188,6 +190,9 @@ def test_failed_records_are_read_by_the_analysis(call: Call, write_study: Write,
     found = read_study(tmp_path / "out")
     assert found.problems == []
     assert Counter(found.runs.status) == {"ok": 2, "failed": 2}
+    failed = found.runs[found.runs.status == "failed"]
+    for task, run in zip(map(get_task, failed.task), failed.to_dict("records"), strict=True):
+        assert (run["target"], run["spurious_family"]) == (task.target.name, task.spurious.family)
     assert len(found.probes) == 2 * 3 * 2 and set(found.runs.arm) == {"main"}
     assert found.manifest["primary"]["claim"] == "H1a" and found.manifest["primary_hash"]
 
@@ -227,6 +232,11 @@ def test_a_folder_of_something_else_is_refused(call: Call, write_study: Write, t
     status, _, err = call("study", "run", other, "--out", out, "--workers", "0")
     assert status == 2 and err.count("\n") == 1
     assert "another study: arms.main.evidence.rates is [0.0, 0.2] there, [0.0] here" in err
+    compact = str(tmp_path / "compact")
+    call("study", "compact", out, "--out", compact)
+    for command in (("study", "run", write_study(), "--out"), ("study", "status")):
+        status, _, err = call(*command, compact)
+        assert status == 2 and "compact records" in err and err.count("\n") == 1
     for folder, says in ((tmp_path, "is no study folder"), (Path(write_study()), "is not a folder")):
         status, _, err = call("study", "run", write_study(), "--out", str(folder), "--workers", "0")
         assert status == 2 and says in err and err.count("\n") == 1
@@ -238,7 +248,13 @@ def test_a_folder_of_something_else_is_refused(call: Call, write_study: Write, t
 def test_names_that_do_not_exist_are_refused_before_anything_runs(
     call: Call, write_study: Write, tmp_path: Path
 ) -> None:
-    primary = {"claim": "H1a", "arm": "main", "statistic": "s", "test": "t", "pairs": "all"}
+    primary = {
+        "claim": "H1a",
+        "arm": "main",
+        "statistic": "spearman",
+        "test": "family_permutation",
+        "pairs": "all",
+    }
     cases = [
         ({"settings": {"stpes": 3}}, "settings.stpes: unknown setting 'stpes'; did you mean 'steps'"),
         ({"settings": {"steps": 0}}, "settings.steps: must be 1 or more"),

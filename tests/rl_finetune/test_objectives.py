@@ -20,8 +20,8 @@ from rl_finetune.objectives import (
     kl,
     leave_one_out,
     likelihood,
-    penalised,
     policy_gradient,
+    regularised,
 )
 from tasks.errors import UserError
 
@@ -50,9 +50,12 @@ def expected_gradient(
         log_policy = theta.log_softmax(-1)
         chosen = torch.tensor(arms).view(prompts, samples)
         log_probs, rewards = log_policy[chosen], REWARDS[chosen]
+        advantages = advantage(rewards)
         if reference is not None:
-            rewards = penalised(rewards, log_probs, reference[chosen], beta)
-        (gradient,) = torch.autograd.grad(policy_gradient(log_probs, advantage(rewards)), theta)
+            (centre,) = {m.centre for m in METHODS.values() if m.advantage is advantage}
+            assert centre
+            advantages = regularised(advantages, log_probs, reference[chosen], centre, beta)
+        (gradient,) = torch.autograd.grad(policy_gradient(log_probs, advantages), theta)
         total += gradient * log_probs.detach().sum().exp()
     return total
 
@@ -105,18 +108,20 @@ def test_the_grpo_gradient_of_a_bandit_points_the_same_way(samples: int) -> None
 
 
 @pytest.mark.parametrize("beta", [0.1, 2.0])
-@pytest.mark.parametrize("advantage", [batch_baseline, leave_one_out], ids=["reinforce", "rloo"])
-def test_the_kl_in_the_reward_gives_the_gradient_of_the_regularised_objective(
-    advantage: Callable[[Tensor], Tensor], beta: float
-) -> None:
+@pytest.mark.parametrize("name", ["reinforce", "rloo", "grpo"])
+def test_the_kl_adds_its_own_gradient_whatever_the_rewards(name: str, beta: float) -> None:
+    advantage = METHODS[name].advantage
+    assert advantage
     reference = torch.tensor([-0.3, 0.8], dtype=torch.float64).log_softmax(-1)
     found = expected_gradient(BANDIT, advantage, prompts=2, samples=2, beta=beta, reference=reference)
-    torch.testing.assert_close(found, exact_gradient(BANDIT, beta, reference))
+    found -= expected_gradient(BANDIT, advantage, prompts=2, samples=2)
+    torch.testing.assert_close(found, exact_gradient(BANDIT, beta, reference) - exact_gradient(BANDIT))
 
 
 def test_the_penalty_itself_has_no_gradient() -> None:
     log_probs = drawn(2, 3).requires_grad_()
-    assert not penalised(drawn(2, 3, seed=1), log_probs, drawn(2, 3, seed=2), 0.5).requires_grad
+    found = regularised(drawn(2, 3, seed=1), log_probs, drawn(2, 3, seed=2), leave_one_out, 0.5)
+    assert not found.requires_grad
 
 
 def test_leave_one_out_by_brute_force() -> None:
