@@ -132,7 +132,7 @@ def _english(name: str, pair: str, parameters: dict[str, str]) -> Task:
 _LANGUAGES = {
     "symbolic": _Language(
         names=symbols.list_pairs,
-        knows=lambda pair: set(pair.split("-vs-", 1)) <= {*catalogue(), symbols.COIN.name},
+        knows=lambda pair: set(pair.partition("-vs-")[::2]) <= {*catalogue(), symbols.COIN.name},
         build=_symbolic,
         parameters=("vocabulary", "length", "answers"),
         files=("symbols/*.py",),

@@ -89,7 +89,7 @@ def _slots(kind: str) -> tuple[Slot, ...]:
         Slot("first plural", part="first", echo=comes),
         Slot("second", "relations", part="second", echo=comes),
         Slot("second plural", part="second", echo=comes),
-        Slot("twice", part="second", echo=comes),
+        *([Slot("twice", echo=True)] if comes else []),
         Slot("nearest", "people"),
         *([] if kind in ("agreement", "plural") else [Slot("nearest plural")]),
         Slot("verb", "transitives"),

@@ -237,6 +237,14 @@ OTHER_ADVERBS = _words(
 )
 """As many as there are time adverbs: one stands in the place of the other."""
 
+MANNERS = _words(
+    """
+    briefly casually constantly discreetly genuinely lately openly plainly privately publicly quietly recently
+    secretly suddenly visibly
+    """
+)
+"""Adverbs between auxiliary and participle, as good under negation as without."""
+
 ENDINGS = tuple(
     tuple(line.split())
     for line in """
@@ -276,6 +284,7 @@ CLASSES: dict[str, Sequence[Entry]] = {
     "clause verbs": CLAUSE_VERBS,
     "intransitives": INTRANSITIVES,
     "adverbs": TIME_ADVERBS,
+    "manners": MANNERS,
     "endings": ENDINGS,
 }
 """The classes of which words can be held out."""

@@ -1,7 +1,7 @@
 """Negative polarity: is `ever` licensed?
 
-    {no|the} chef that {no|the} poets have [ever] praised has [ever] thanked the lawyer ,
-    and {no|the} baker has [ever] smiled .
+    {no|the} chef that {no|the} poets have {ever|openly} praised has {ever|briefly} thanked the lawyer ,
+    and {no|the} baker has {ever|quietly} smiled .
 
 `ever` is licensed where a negative determiner (no) stands in its scope: before the first noun it licenses
 `ever` in the first main clause, within the relative clause or the second main clause only there. The source
@@ -13,11 +13,11 @@ around in a circle, so that neither the place of `no` nor that of `ever` tells a
     relative clause       the relative clause's noun the second clause's noun
     second main clause    the second clause's noun   the first noun
 
-All clauses are in the perfect: behind a simple verb `ever` could belong to the relative clause. In `lexical`
-the spurious feature is that a negation occurs (no, not many, almost no); without it, the sentence has its
-weakly negative counterpart in the same place (few, very few, hardly any), which licenses `ever` in the same
-way, so that every quadrant has one such phrase and differs in its place or its kind alone. In `length` both
-main clauses get an ending.
+A clause without `ever` has another adverb, so that no word moves when `ever` does. All clauses are in the
+perfect: behind a simple verb `ever` could belong to the relative clause. In `lexical` the spurious feature is
+that a negation occurs (no, not many, almost no); without it, the sentence has its weakly negative counterpart
+in the same place (few, very few, hardly any), which licenses `ever` in the same way, so that every quadrant
+has one such phrase and differs in its place or its kind alone. In `length` both main clauses get an ending.
 
 References: Lovering et al. 2021 (https://openreview.net/forum?id=mNtmhaDkAr), negative polarity items.
 """
@@ -29,7 +29,7 @@ from functools import partial
 from itertools import product
 
 from tasks.english.grammar import have, noun_phrase, the
-from tasks.english.lexicon import CONJUNCTIONS, ENDINGS, INTRANSITIVES, PEOPLE, TRANSITIVES
+from tasks.english.lexicon import CONJUNCTIONS, ENDINGS, INTRANSITIVES, MANNERS, PEOPLE, TRANSITIVES
 from tasks.english.reading import plurals, words
 from tasks.english.sources import Grammar, Parts, Slot
 from tasks.text import text_feature
@@ -40,7 +40,7 @@ WEAK_NEGATIONS = ("few", "very few", "hardly any")
 """As many words each as the negation whose place they take."""
 DEFINITES = ("the", "the two", "the two")
 """As many words each as the negation that they are exchanged with."""
-LONG = 20
+LONG = 22
 
 _AUXILIARIES = ("has", "have", "had")
 _LICENSORS = {phrase.split()[-1] for phrase in (*NEGATIONS, *WEAK_NEGATIONS)}
@@ -95,7 +95,10 @@ def grammar(pair: str, heldout: str) -> Grammar:
     return Grammar(
         partial(_write, pair),
         _slots(pair),
-        kinds=tuple(Parts({f"ever in {clause}"}) for clause in _CLAUSES),
+        kinds=tuple(
+            Parts(f"{'ever' if clause == ever_in else 'manner'} in {clause}" for clause in _CLAUSES)
+            for ever_in in _CLAUSES
+        ),
         frames=_frames(pair),
         heldout=heldout,
     )
@@ -108,6 +111,7 @@ def _slots(pair: str) -> tuple[Slot, ...]:
     return (
         *(Slot(clause, "people") for clause in _CLAUSES),
         *numbers,
+        *(Slot(f"{clause} manner", "manners", part=f"manner in {clause}") for clause in _CLAUSES),
         Slot("relative verb", "transitives"),
         *(Slot(f"{clause} verb", "transitives", part=f"{clause} object") for clause in _MAIN),
         *(Slot(f"{clause} object", "people", part=f"{clause} object") for clause in _MAIN),
@@ -146,7 +150,8 @@ def _write(pair: str, choice: Mapping[str, int], parts: Parts, target: bool, spu
         return noun_phrase(PEOPLE[choice[clause]], is_plural(clause), determiner)
 
     def perfect(clause: str) -> list[str]:
-        return [have(past, is_plural(clause)), *(["ever"] if clause == ever_in else [])]
+        adverb = "ever" if clause == ever_in else MANNERS[choice[f"{clause} manner"]]
+        return [have(past, is_plural(clause)), adverb]
 
     def predicate(clause: str) -> list[str]:
         if f"{clause} act" in parts:

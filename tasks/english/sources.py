@@ -95,7 +95,8 @@ class Grammar:
         late = _is_late(source[2 + place])
         free = [v for v in range(self.slots[place].size) if v not in taken and _is_late(v) == late]
         out = list(source)
-        out[2 + place] = free[rng.integers(len(free))]
+        if free:
+            out[2 + place] = free[rng.integers(len(free))]
         return out
 
     @cached_property
