@@ -8,8 +8,8 @@
 The source fixes the object or its absence; the target feature exchanges `who` and `that`, one word. In an
 island the relative clause has its own gap: `that` is right and `who` wrong, though there is an object in
 `outer` and none here after the last verb. Half of the sources have a gap that `who` can reach, so that
-neither the word nor the gap tells anything alone. (Only counted from the end does the place of `who` tell
-more: a gap is two words less.) The last verb is one that has no reading without an object.
+neither the word nor the gap tells anything alone. (Counted from the end, the place of `who` tells more,
+most in `length`: a gap is two words less.) The last verb is one that has no reading without an object.
 
 `lexical`: the first subject is `i`, else another pronoun that takes the same verb form. `plural`: it is
 plural, else singular, its verb agreeing. `tense`: all verbs but the first are past, else present. `length`:

@@ -239,8 +239,8 @@ OTHER_ADVERBS = _words(
 
 MANNERS = _words(
     """
-    briefly casually constantly discreetly genuinely lately openly plainly privately publicly quietly recently
-    secretly suddenly visibly
+    boldly briefly casually constantly discreetly genuinely lately openly plainly quietly recently secretly
+    simply suddenly visibly
     """
 )
 """Adverbs between auxiliary and participle, as good under negation as without."""
