@@ -29,12 +29,15 @@ def tasks_show(arguments: Namespace) -> Answer:
     rows = [
         {"quadrant": quadrant, "prompt": row["prompt"], "label": row["label"]}
         for quadrant in QUADRANTS
+        if quadrant not in task.missing
         for row in task.quadrant(quadrant, arguments.rows, rng)
     ]
     about = {"task": arguments.task}
     for role, feature in (("target", task.target), ("spurious", task.spurious)):
         about |= {role: feature.name, f"{role}_family": feature.family, f"{role}_means": feature.about}
     about |= {"inputs": task.inputs.legend}
+    if task.missing:
+        about |= {"missing": ", ".join(task.missing)}
     text = "\n".join(f"{name:16} {value}" for name, value in about.items())
     return Answer({**about, "rows": rows}, f"{text}\n\n{table(rows)}")
 

@@ -16,12 +16,18 @@ ValidateSettings = Callable[[Mapping[str, Any], str], dict[str, Any]]
 
 
 def draw_pairs(study: Study, catalogue: Sequence[str] | None = None) -> list[str]:
-    """The study's tasks: its list, or a uniform draw without replacement from the sorted catalogue."""
+    """The study's tasks: its list, or a uniform draw without replacement from the sorted catalogue.
+
+    A study measures all four quadrants: tasks in which one is missing are left out, or refused by name.
+    """
     if study.pairs.list:
         for name in study.pairs.list:
-            get_task(name)
+            if missing := get_task(name).missing:
+                raise UserError(f"{name} has no {missing[0]} rows, and a study measures all four quadrants")
         return list(study.pairs.list)
-    names = sorted(list_tasks() if catalogue is None else catalogue)
+    if catalogue is None:
+        catalogue = [name for name in list_tasks() if not get_task(name).missing]
+    names = sorted(catalogue)
     pool = [name for name in names if name.startswith(study.pairs.from_ + "/")]
     if len(pool) < study.pairs.draw:
         raise UserError(

@@ -9,17 +9,31 @@ from collections.abc import Callable
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
+from typing import NamedTuple
 
+from tasks.english import pairs as english
 from tasks.errors import UserError, unknown
 from tasks.feature import Feature
-from tasks.symbols import pairs
+from tasks.symbols import pairs as symbols
 from tasks.symbols.catalogue import catalogue
 from tasks.task import Task
 
 INCLUDE = "PROCLIVITY_INCLUDE"
 """Environment variable with the paths of a user's task files, which worker processes inherit."""
 _OWN: dict[str, Callable[[], Task]] = {}
-_SYMBOLIC = "symbolic/"
+
+
+class _Language(NamedTuple):
+    """An input language that comes with the package: the tasks whose names begin with it and a slash."""
+
+    names: Callable[[], list[str]]
+    knows: Callable[[str], bool]
+    """Whether the part of a name behind the slash is a pair, possible or not."""
+    build: Callable[[str, str, dict[str, str]], Task]
+    """From the whole name, the part behind the slash, and the parameters."""
+    parameters: tuple[str, ...]
+    files: tuple[str, ...]
+    """What says how its rows are, beside the files that all tasks share."""
 
 
 def task(name: str) -> Callable[[Callable[[], Task]], Callable[[], Task]]:
@@ -80,32 +94,60 @@ def _parameters(spec: str) -> tuple[str, dict[str, str]]:
 def get_task(name: str) -> Task:
     """A task by name.
 
-    Symbolic ones take parameters: `symbolic/A-vs-B:vocabulary=16,length=8,answers=run`. On any task
-    `alone=target` (or `spurious`) keeps that feature and puts a coin in the place of the other.
+    Symbolic ones take parameters: `symbolic/A-vs-B:vocabulary=16,length=8,answers=run`. English ones can hold
+    words or templates out for the test rows: `english/PAIR:heldout=vocabulary`. On any task `alone=target`
+    (or `spurious`) keeps that feature and puts a coin in the place of the other.
     """
     base, parameters = _parameters(name)
     role = parameters.pop("alone", None)
     found = _built(name, base, parameters)
-    return found if role is None else pairs.alone(found, name, role)
+    return found if role is None else symbols.alone(found, name, role)
 
 
 def _built(name: str, base: str, parameters: dict[str, str]) -> Task:
     if base in _registered():
-        _only(parameters, ["alone"], "parameter of this task")
+        _only(parameters, ("alone",), "parameter of this task")
         return _registered()[base]()
-    target, _, spurious = base.removeprefix(_SYMBOLIC).partition("-vs-")
-    if not base.startswith(_SYMBOLIC) or not {target, spurious} <= {*catalogue(), pairs.COIN.name}:
+    prefix, _, pair = base.partition("/")
+    language = _LANGUAGES.get(prefix)
+    if not language or not language.knows(pair):
         raise unknown("task", base, list_tasks())
-    _only(parameters, ["vocabulary", "length", "answers", "alone"], "parameter of a symbolic task")
-    return pairs.get_pair(
-        f"{target}-vs-{spurious}",
+    _only(parameters, (*language.parameters, "alone"), f"parameter of a task in {prefix}/")
+    return language.build(name, pair, parameters)
+
+
+def _symbolic(name: str, pair: str, parameters: dict[str, str]) -> Task:
+    return symbols.get_pair(
+        pair,
         vocabulary=_number(name, parameters.get("vocabulary", "16"), 16, 128),
         length=_number(name, parameters.get("length", "8"), 6, 64),
         answers=parameters.get("answers", "label"),
     )
 
 
-def _only(parameters: dict[str, str], valid: list[str], kind: str) -> None:
+def _english(name: str, pair: str, parameters: dict[str, str]) -> Task:
+    return english.get_pair(pair, heldout=parameters.get("heldout", "none"))
+
+
+_LANGUAGES = {
+    "symbolic": _Language(
+        names=symbols.list_pairs,
+        knows=lambda pair: set(pair.partition("-vs-")[::2]) <= {*catalogue(), symbols.COIN.name},
+        build=_symbolic,
+        parameters=("vocabulary", "length", "answers"),
+        files=("symbols/*.py",),
+    ),
+    "english": _Language(
+        names=english.list_pairs,
+        knows=lambda pair: f"english/{pair}" in english.list_pairs(),
+        build=_english,
+        parameters=("heldout",),
+        files=("english/*.py", "text.py"),
+    ),
+}
+
+
+def _only(parameters: dict[str, str], valid: tuple[str, ...], kind: str) -> None:
     for key in parameters:
         if key not in valid:
             raise unknown(kind, key, valid)
@@ -119,11 +161,11 @@ def _number(spec: str, text: str, low: int, high: int) -> int:
 
 def list_tasks() -> list[str]:
     """Names of all tasks, sorted."""
-    return sorted([*_registered(), *pairs.list_pairs()])
+    return sorted([*_registered(), *(name for language in _LANGUAGES.values() for name in language.names())])
 
 
 def get_feature(name: str) -> Feature:
-    return pairs.get_symbol_feature(name)
+    return symbols.get_symbol_feature(name)
 
 
 def list_features() -> list[str]:
@@ -133,7 +175,15 @@ def list_features() -> list[str]:
 def task_sources(name: str) -> list[Path]:
     """The files that say what a task's rows and rewards are."""
     here = Path(__file__).parent
-    symbols = sorted((here / "symbols").glob("*.py"))
-    shared = [here / "task.py", here / "answers.py", here / "evidence.py", here / "splits.py", *symbols]
-    own = _registered().get(_parameters(name)[0])
-    return [*shared, Path(own.__code__.co_filename)] if own else shared
+    base, parameters = _parameters(name)
+    own = _registered().get(base)
+    # A user's own task may use any language; a feature that is alone stands beside the symbols' coin.
+    used = (
+        {*_LANGUAGES}
+        if own
+        else {base.partition("/")[0]} | ({"symbolic"} if "alone" in parameters else set())
+    )
+    patterns = [pattern for language in sorted(used) for pattern in _LANGUAGES[language].files]
+    shared = [here / "task.py", here / "answers.py", here / "evidence.py", here / "splits.py"]
+    files = [path for pattern in patterns for path in sorted(here.glob(pattern))]
+    return [*shared, *files, *([Path(own.__code__.co_filename)] if own else [])]

@@ -65,6 +65,8 @@ class Task:
     inputs: Inputs
     answers: Answers
     optimum: float = 1.0
+    missing: tuple[str, ...] = ()
+    """Quadrants that cannot exist, because of what the features mean; what needs one is refused."""
 
     @property
     def chance(self) -> float:
@@ -106,12 +108,15 @@ class Task:
         """Minimal edits of n test rows, a quarter of each quadrant.
 
         One row per edit: the columns of the original, `flips` (target or spurious), `edited`, a `placebo` of
-        the same size that flips neither, and `size` in symbols. Rows without a small edit are left out.
+        the same size that flips neither, and `size` in symbols or words. Rows without a small edit are left
+        out, as are missing quadrants.
         """
         from datasets import Dataset
 
         out: list[dict[str, Any]] = []
         for quadrant, stream in zip(QUADRANTS, rng.spawn(len(QUADRANTS)), strict=True):
+            if quadrant in self.missing:
+                continue
             rows = self._draw(quadrant, n // len(QUADRANTS), stream, "test")
             originals = self._dataset({quadrant: rows}, None)
             for row, original in zip(rows, originals, strict=True):
@@ -143,6 +148,8 @@ class Task:
         return rewards(self.answers, completions, columns["label"])
 
     def _draw(self, quadrant: str, n: int, rng: Generator, split: Split | None) -> Rows:
+        if quadrant in self.missing:
+            raise UserError(f"{self.name} has no {quadrant} rows: its features exclude that quadrant")
         wanted = [(self.target, bool(TARGET[quadrant])), (self.spurious, bool(SPURIOUS[quadrant]))]
         return self.inputs.draw(wanted, n, rng, split)
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from tasks.answers import QUERY
 from tasks.errors import UserError
+from tasks.evidence import SPURIOUS, TARGET
 from tasks.feature import Feature, Rows, Split, Truth
 from tasks.promises import changed_words
 from tasks.splits import TENTHS, split_of
@@ -59,6 +60,8 @@ class TextInputs:
     sentences: Sentences
     target: Feature
     spurious: Feature
+    missing: tuple[str, ...] = ()
+    """Quadrants in which no source can be read."""
 
     @property
     def legend(self) -> str:
@@ -82,9 +85,10 @@ class TextInputs:
             truth = rng.integers(2, size=(_CHUNK, 2)).astype(bool)
             for i, feature in enumerate(pair):
                 truth[:, i] = asked.get(feature.name, truth[:, i])
+            good = self._readable(truth)
             if split:
-                good = self._at_home(sources, truth, split)
-                sources, truth = sources[good], truth[good]
+                good &= self._at_home(sources, truth, split)
+            sources, truth = sources[good], truth[good]
             texts = [
                 self._text(s, *values) for s, values in zip(sources.tolist(), truth.tolist(), strict=True)
             ]
@@ -106,7 +110,10 @@ class TextInputs:
         """The same source with `flip` flipped; the placebo, of as many words, changes other words."""
         source = [int(choice) for choice in row[1].split()]
         target, spurious = (bool(feature.holds(row[None])[0]) for feature in (self.target, self.spurious))
-        edited = self._text(source, target ^ (flip == self.target), spurious ^ (flip == self.spurious))
+        truth = (target ^ (flip == self.target), spurious ^ (flip == self.spurious))
+        if not self._readable(np.array([truth]))[0]:
+            return None
+        edited = self._text(source, *truth)
         size = changed_words(row[0], edited)
         for _ in range(_TRIES):
             placebo = self._varied(source, (target, spurious), row[0], size, rng)
@@ -132,6 +139,12 @@ class TextInputs:
 
     def _text(self, source: Sequence[int], target: bool, spurious: bool) -> str:
         return f"{self.sentences.read(source, target, spurious)} {QUERY}"
+
+    def _readable(self, truth: Truth) -> Truth:
+        good: Truth = np.ones(len(truth), dtype=bool)
+        for quadrant in self.missing:
+            good &= (truth != (TARGET[quadrant], SPURIOUS[quadrant])).any(axis=1)
+        return good
 
     def _at_home(self, sources: Sources, truth: Truth, split: Split) -> Truth:
         home = split_of(sources, 40)

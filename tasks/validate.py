@@ -39,7 +39,7 @@ def validate(task: Task, *, n: int = 8, seed: int = 0) -> list[str]:
         "counts": lambda: promises.counts(data, n),
         "splits": lambda: promises.splits(data),
         "equal seeds": lambda: promises.equal_seeds(data, again),
-        "nested counter-examples": lambda: promises.nested(data),
+        "nested counter-examples": lambda: promises.nested(data, _kinds(task)),
         "counterfactuals": lambda: promises.counterfactuals(task, data["counterfactuals"], recorder.truth),
         "answers": lambda: promises.answers(task, data, seed),
         "round trip": lambda: _round_trip(task, n, seed),
@@ -94,11 +94,21 @@ def _mixtures(task: Task, n: int) -> dict[str, _Draw]:
     def mixture(kind: EvidenceKind, rate: float, split: Split) -> tuple[str, _Draw]:
         return f"mixture {kind} {rate} {split}", lambda rng: task.mixture(Evidence(kind, rate), n, rng, split)
 
+    kinds = _kinds(task)
     return dict(
-        [mixture(kind, rate, "train") for kind in get_args(EvidenceKind) for rate in RATES[1:]]
-        + [mixture("symmetric", RATES[-1], split) for split in get_args(Split)]
+        [mixture(kind, rate, "train") for kind in kinds for rate in RATES[1:]]
+        + [mixture(kind, RATES[-1], split) for kind in kinds[:1] for split in get_args(Split)]
         + [mixture("symmetric", RATES[0], "train")]
     )
+
+
+def _kinds(task: Task) -> list[EvidenceKind]:
+    """The kinds of evidence that need no missing quadrant."""
+
+    def needs(kind: EvidenceKind) -> set[str]:
+        return {q for rate in RATES for q, k in Evidence(kind, rate).counts(8).items() if k}
+
+    return [kind for kind in get_args(EvidenceKind) if needs(kind).isdisjoint(task.missing)]
 
 
 def _methods(task: Task, n: int) -> dict[str, _Draw]:
@@ -107,11 +117,12 @@ def _methods(task: Task, n: int) -> dict[str, _Draw]:
     def quadrant(name: str, split: Split) -> tuple[str, _Draw]:
         return f"quadrant {name} {split}", lambda rng: task.quadrant(name, n, rng, split)
 
-    evidence = Evidence("symmetric", RATES[1])
+    kinds = _kinds(task)
+    evidence = Evidence(kinds[0], RATES[1]) if kinds else Evidence()
     told = f"{evidence.kind} {evidence.rate} train"
     return {
-        **dict(quadrant(name, "test") for name in QUADRANTS),
-        "probe_rows": lambda rng: task.probe_rows(n, rng),
+        **dict(quadrant(name, "test") for name in QUADRANTS if name not in task.missing),
+        **({} if task.missing else {"probe_rows": lambda rng: task.probe_rows(n, rng)}),
         "counterfactuals": lambda rng: task.counterfactuals(n, rng),
         f"demonstrations {told}": lambda rng: task.demonstrations(evidence, n, rng),
         f"preferences {told}": lambda rng: task.preferences(evidence, n, rng),
@@ -138,7 +149,8 @@ def _round_trip(task: Task, n: int, seed: int) -> Iterator[str]:
     from datasets import Dataset
     from pyarrow import parquet
 
-    written = task.probe_rows(n, default_rng(seed))
+    rows = task.prompts if task.missing else task.probe_rows
+    written = rows(n, default_rng(seed))
     with TemporaryDirectory() as folder:
         path = Path(folder) / "rows.parquet"
         parquet.write_table(written.with_format("arrow")[:], path)

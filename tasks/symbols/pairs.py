@@ -154,7 +154,7 @@ def alone(task: Task, name: str, role: str) -> Task:
     features = {"target": task.target, "spurious": task.spurious}
     if role not in features:
         raise unknown("role", role, features)
-    return replace(task, name=name, target=features[role], spurious=COIN)
+    return replace(task, name=name, target=features[role], spurious=COIN, missing=())
 
 
 def third_feature(task: Task, n: int = 2000) -> tuple[str, float] | None:

@@ -9,11 +9,11 @@ import pytest
 from scipy.stats import binom, chi2_contingency
 
 from models.corpus import REPORTS, SPECIAL, Corpus
-from tasks import QUADRANTS, get_task, list_tasks
+from tasks import QUADRANTS, get_task
 from tasks.answers import ANSWER_WORDS, QUERY
 from tasks.errors import UserError
 from tasks.symbols.catalogue import catalogue
-from tasks.symbols.pairs import symbol_words
+from tasks.symbols.pairs import list_pairs, symbol_words
 
 NAMES = list(catalogue())
 DIALS: list[dict[str, Any]] = [
@@ -137,7 +137,7 @@ def test_words_of_reports_and_answers_and_prompts_are_apart() -> None:
     assert sorted(words) == sorted(word for group in groups for word in group)
     assert len(words) == len(set(words))
     seen: set[str] = set()
-    for name in list_tasks()[::60]:
+    for name in list_pairs()[::60]:
         task = get_task(name)
         for quadrant in QUADRANTS:
             for prompt in task.quadrant(quadrant, 20, np.random.default_rng(0))["prompt"]:

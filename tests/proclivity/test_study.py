@@ -224,3 +224,14 @@ def test_dry_run_says_what_would_run(call: Callable[..., Any], write_study: Call
     assert plan["seconds"] == pytest.approx(15 * 1.5)
     status, out, _ = call("study", "run", write_study(), "--dry-run")
     assert status == 0 and all(pair in out for pair in plan["pairs"]) and "family_permutation" in out
+
+
+def test_a_task_that_lacks_a_quadrant_is_never_drawn_and_refused_by_name() -> None:
+    """A study measures all four quadrants."""
+    lacking = "english/fillergap-hard-none"
+    assert len(draw_pairs(study(pairs={"draw": 19, "seed": 1, "from": "english"}))) == 19
+    assert lacking not in draw_pairs(study(pairs={"draw": 19, "seed": 1, "from": "english"}))
+    with pytest.raises(UserError, match="19 tasks begin with"):
+        draw_pairs(study(pairs={"draw": 20, "seed": 1, "from": "english"}))
+    with pytest.raises(UserError, match=f"{lacking} has no target_only rows"):
+        draw_pairs(study(pairs={"list": [lacking]}))

@@ -10,13 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import chisquare
 
-from tasks import QUADRANTS, SPURIOUS, TARGET, Evidence, UserError, get_task, list_tasks, third_feature
+from tasks import QUADRANTS, SPURIOUS, TARGET, Evidence, UserError, get_task, third_feature
 from tasks.symbols.catalogue import catalogue
 from tasks.symbols.edits import counterfactual
+from tasks.symbols.pairs import list_pairs
 from tasks.validate import validate
 
 TASK = get_task("symbolic/first-last-vs-contains-2")
-A_FEW = list_tasks()[:: len(list_tasks()) // 8]
+A_FEW = list_pairs()[:: len(list_pairs()) // 8]
 
 
 def rng(seed=0):

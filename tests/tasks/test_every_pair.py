@@ -7,6 +7,7 @@ import datasets.arrow_dataset
 import pytest
 
 from tasks import QUADRANTS, get_feature, get_task, list_features, list_tasks, promises
+from tasks.english.pairs import list_pairs as list_english
 from tasks.errors import UserError
 from tasks.symbols import draw
 from tasks.symbols.pairs import COIN, list_pairs
@@ -34,7 +35,7 @@ def mirror(name):
 
 @pytest.mark.parametrize("chunk", range(CHUNKS))
 def test_every_pair_keeps_every_promise(chunk, quick):
-    names = [name for name in list_tasks() if name < mirror(name)][chunk::CHUNKS]
+    names = [name for name in list_pairs() if name < mirror(name)][chunk::CHUNKS]
     assert len(names) >= 10
     assert broken(names) == {}
 
@@ -42,7 +43,7 @@ def test_every_pair_keeps_every_promise(chunk, quick):
 @pytest.mark.parametrize("chunk", range(CHUNKS))
 def test_every_pair_with_its_roles_swapped_is_the_same_task_and_keeps_the_promises_of_its_rows(chunk, quick):
     """Properties 1, 3, 4 and 5 once more; what swaps no role is shared with the pair tested in full above."""
-    names = [name for name in list_tasks() if name > mirror(name)][chunk::CHUNKS]
+    names = [name for name in list_pairs() if name > mirror(name)][chunk::CHUNKS]
     assert len(names) >= 10
     for name in names:
         task, other = get_task(name), get_task(mirror(name))
@@ -64,13 +65,21 @@ def test_every_pair_with_its_roles_swapped_is_the_same_task_and_keeps_the_promis
         assert problems == [], name
 
 
+@pytest.mark.parametrize("heldout", ["none", "vocabulary", "templates"])
+def test_every_other_pair_keeps_every_promise(heldout):
+    names = sorted(set(list_tasks()) - set(list_pairs()))
+    assert names == list_english()
+    assert broken(f"{name}:heldout={heldout}" for name in names) == {}
+
+
 def test_a_few_pairs_keep_every_promise_as_drawn_by_users():
     assert broken(list_tasks()[:: len(list_tasks()) // 5]) == {}
 
 
 def test_a_feature_alone_keeps_every_promise(quick):
     assert broken(f"symbolic/{name}-vs-{COIN.name}" for name in list_features()[::6]) == {}
-    names = [f"{name}:alone={role}" for name in list_tasks()[::400] for role in ("target", "spurious")]
+    listed = [*list_pairs()[::400], *list_english()[::5], "english/fillergap-hard-none"]
+    names = [f"{name}:alone={role}" for name in listed for role in ("target", "spurious")]
     assert broken(names) == {}
 
 
@@ -86,7 +95,7 @@ def test_a_task_alone_is_its_feature_and_a_coin():
 @pytest.mark.parametrize("answers", ["label", "run"])
 @pytest.mark.parametrize("size", ["vocabulary=24,length=10", "vocabulary=128,length=6"])
 def test_other_sizes_and_ways_to_answer_keep_every_promise(size, answers, quick):
-    names = list_tasks()[:: len(list_tasks()) // 12]
+    names = list_pairs()[:: len(list_pairs()) // 12]
     assert broken(f"{name}:{size},answers={answers}" for name in names if possible(name, size)) == {}
 
 
@@ -95,9 +104,9 @@ def possible(name, size):
     return name in list_pairs(**sizes)
 
 
-def test_twenty_families_and_two_hundred_pairs_each_with_all_quadrants():
+def test_twenty_symbolic_families_and_two_hundred_pairs_each_with_all_quadrants():
     families = {get_feature(name).family for name in list_features()}
-    pairs = [get_task(name) for name in list_tasks()]
+    pairs = [get_task(name) for name in list_pairs()]
     assert len(families) >= 20
     assert len(pairs) >= 200
     assert all(task.target.family != task.spurious.family for task in pairs)

@@ -57,7 +57,10 @@ def test_every_listed_name_is_a_task_of_that_name():
     assert names == sorted(set(names))
     for name in names:
         found = get_task(name)
-        assert found.name == name == f"symbolic/{found.target.name}-vs-{found.spurious.name}"
+        assert found.name == name
+        if name.startswith("symbolic/"):
+            assert name == f"symbolic/{found.target.name}-vs-{found.spurious.name}"
+    assert {name.partition("/")[0] for name in names} == {"english", "symbolic"}
 
 
 @pytest.mark.parametrize(
@@ -67,7 +70,9 @@ def test_every_listed_name_is_a_task_of_that_name():
         ("symbolic/frist-last-vs-parity", "'symbolic/first-last-vs-parity'"),
         ("symbolc/first-last-vs-parity", "'symbolic/first-last-vs-parity'"),
         ("symbolic/first-last", "-first-last'"),
-        ("nothing like it", "among them symbolic/"),
+        ("english/agreement-base-lexcal", "'english/agreement-base-lexical'"),
+        ("englsh/polarity-tense", "'english/polarity-tense'"),
+        ("nothing like it", "among them "),
     ],
 )
 def test_an_unknown_task_is_answered_with_the_nearest(name, nearest):
@@ -112,6 +117,31 @@ def test_a_bad_parameter_is_answered_in_one_line(parameters, told):
     assert told in refused(get_task, f"symbolic/first-last-vs-parity:{parameters}")
 
 
+@pytest.mark.parametrize(
+    ("parameters", "told"),
+    [
+        ("heldot=templates", "did you mean 'heldout'"),
+        ("heldout=vocablary", "unknown way to hold out 'vocablary'; did you mean 'vocabulary'"),
+        ("length=8", "unknown parameter of a task in english/ 'length'"),
+        ("alone=targt", "did you mean 'target'"),
+    ],
+)
+def test_a_bad_parameter_of_an_english_task_is_answered_in_one_line(parameters, told):
+    assert told in refused(get_task, f"english/polarity-tense:{parameters}")
+
+
+def test_the_sources_of_a_task_are_those_of_its_language():
+    def folders(name):
+        return {path.parent.name for path in task_sources(name)}
+
+    assert folders("symbolic/first-last-vs-parity") == {"tasks", "symbols"}
+    assert folders("english/polarity-tense:heldout=vocabulary") == {"tasks", "english"}
+    assert folders("english/polarity-tense:alone=target") == {"tasks", "english", "symbols"}
+    assert {"text.py", "lexicon.py", "polarity.py"} <= {
+        p.name for p in task_sources("english/polarity-tense")
+    }
+
+
 def test_parameters_reach_the_rows():
     found = get_task("symbolic/first-last-vs-parity:vocabulary=40,length=12,answers=run")
     prompts = found.prompts(100, np.random.default_rng(0))["prompt"]
@@ -154,7 +184,7 @@ def test_a_broken_file_is_one_line_with_its_name(tmp_path, text, told):
     message = refused(include, path)
     assert told in message
     assert str(path) in message
-    assert list_tasks() == [name for name in list_tasks() if name.startswith("symbolic/")]
+    assert {name.partition("/")[0] for name in list_tasks()} == {"english", "symbolic"}
 
 
 def test_a_file_that_is_not_there_is_said_to_be_missing(tmp_path):
