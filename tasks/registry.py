@@ -12,6 +12,8 @@ from pathlib import Path
 
 from tasks.errors import UserError, unknown
 from tasks.feature import Feature
+from tasks.given import PREFIX as FILE
+from tasks.given import file_task
 from tasks.symbols import pairs
 from tasks.symbols.catalogue import catalogue
 from tasks.task import Task
@@ -81,8 +83,11 @@ def get_task(name: str) -> Task:
     """A task by name.
 
     Symbolic ones take parameters: `symbolic/A-vs-B:vocabulary=16,length=8,answers=run`. On any task
-    `alone=target` (or `spurious`) keeps that feature and puts a coin in the place of the other.
+    `alone=target` (or `spurious`) keeps that feature and puts a coin in the place of the other. What follows
+    `tsv:` is a file's path, whatever letters are in it.
     """
+    if name.startswith(FILE):
+        return file_task(name)
     base, parameters = _parameters(name)
     role = parameters.pop("alone", None)
     found = _built(name, base, parameters)
@@ -135,5 +140,7 @@ def task_sources(name: str) -> list[Path]:
     here = Path(__file__).parent
     symbols = sorted((here / "symbols").glob("*.py"))
     shared = [here / "task.py", here / "answers.py", here / "evidence.py", here / "splits.py", *symbols]
+    if name.startswith(FILE):
+        return [*shared, here / "given.py", here / "tsv.py", Path(name.removeprefix(FILE))]
     own = _registered().get(_parameters(name)[0])
     return [*shared, Path(own.__code__.co_filename)] if own else shared

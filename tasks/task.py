@@ -108,7 +108,7 @@ class Task:
         One row per edit: the columns of the original, `flips` (target or spurious), `edited`, a `placebo` of
         the same size that flips neither, and `size` in symbols. Rows without a small edit are left out.
         """
-        from datasets import Dataset
+        from datasets import Dataset, Features, Value
 
         out: list[dict[str, Any]] = []
         for quadrant, stream in zip(QUADRANTS, rng.spawn(len(QUADRANTS)), strict=True):
@@ -124,7 +124,14 @@ class Task:
                         edited, placebo = self.inputs.text(np.stack(found[:2]))
                         edit = {"flips": flips, "edited": edited, "placebo": placebo, "size": found[2]}
                         out.append({**original, **edit})
-        return Dataset.from_list(out)
+        columns = Features(
+            {
+                **originals.features,
+                **dict.fromkeys(("flips", "edited", "placebo"), Value("string")),
+                "size": Value("int64"),
+            }
+        )
+        return Dataset.from_dict({name: [row[name] for row in out] for name in columns}, features=columns)
 
     def demonstrations(self, evidence: Evidence, n: int, rng: Generator) -> Dataset:
         """The mixture with a `completion` of full reward."""
