@@ -26,6 +26,8 @@ _CHUNK = 1 << 14
 _MOST_DRAWS = 1 << 22
 
 Tokens = list[str]
+_Sentence = tuple[list[str], list[int]]
+"""Words, and for each how many shared ones stand before it."""
 Reader = Callable[[Sequence[str]], Tokens]
 """What a classifier sees of a row, from its words."""
 
@@ -65,9 +67,9 @@ def surface(task: Task, seed: int = 0) -> tuple[list[str], int]:
     - each quadrant, and rows of the base distribution that happen to have the same two truths. For symbols
       the base is drawn anew, independent and uniform; for other inputs it is what they draw when nothing is
       asked of them;
-    - in sentences that have four readings: both and neither, against target_only and spurious_only. Words
-      that come with one of the features are as frequent in either, and positions are counted in the words
-      that the four readings share, so that only what depends on both features at once can tell.
+    - where sentences have four readings: a `both` and a `neither` row side by side, and a `target_only` and a
+      `spurious_only` row. What comes with one feature is in either; positions are counted in the words that
+      the four readings share. So only what depends on both features at once can tell.
 
     A cue that comes with one feature in every sentence is part of that feature, and is not told. Rows that
     are given have no base distribution and are not tested.
@@ -129,24 +131,26 @@ def _base(task: Task, wanted: Sequence[tuple[Feature, bool]], rng: Generator) ->
 
 def _interaction(task: Task, inputs: TextInputs, rng: Generator) -> Iterator[Told]:
     *streams, halves = rng.spawn(len(QUADRANTS) + 1)
-    samples: list[list[tuple[list[str], list[int]]]] = [[], []]
+    read: dict[str, list[_Sentence]] = {}
     for quadrant, stream in zip(QUADRANTS, streams, strict=True):
-        rows = task.quadrant(quadrant, ROWS // 2, stream, None)
-        agree = TARGET[quadrant] == SPURIOUS[quadrant]
-        samples[not agree] += [
-            (text.split(), _places(text, inputs.readings(source)))
-            for text, source in zip(rows["prompt"], rows["source"], strict=True)
-        ]
-    readers: dict[str, Callable[[list[str], list[int]], Tokens]] = {
-        "bag of words": lambda words, places: _bag(words),
-        "words by position": lambda words, places: [
-            f"{word!r} after {k} shared words" for word, k in zip(words, places, strict=True)
+        rows = task.quadrant(quadrant, ROWS, stream, None)
+        pairs = zip(rows["prompt"], rows["source"], strict=True)
+        read[quadrant] = [(text.split(), _places(text, inputs.readings(source))) for text, source in pairs]
+    samples = [
+        list(zip(read[one], read[other], strict=True))
+        for one, other in (("both", "neither"), ("target_only", "spurious_only"))
+    ]
+    readers: dict[str, Callable[[Sequence[_Sentence]], Tokens]] = {
+        "bag of words": lambda two: _bag([word for words, _ in two for word in words]),
+        "words by position": lambda two: [
+            f"{word!r} after {k} shared words" for row in two for word, k in zip(*row, strict=True)
         ],
-        "length": lambda words, places: _length(words),
+        "length": lambda two: [f"{sum(len(words) for words, _ in two)} words in two"],
     }
     for name, reader in readers.items():
-        read = [[reader(*row) for row in sample] for sample in samples]
-        yield _told(f"{name} tells both and neither from target_only and spurious_only", read, halves)
+        tokens = [[reader(two) for two in sample] for sample in samples]
+        what = f"{name} tells both with neither from target_only with spurious_only"
+        yield _told(what, tokens, halves)
 
 
 def _places(text: str, readings: dict[str, str]) -> list[int]:
