@@ -19,6 +19,7 @@ from tasks.given import PREFIX as FILE
 from tasks.text import read_four_ways
 
 if TYPE_CHECKING:
+    from tasks.cues import Cue
     from tasks.validate import Check
 
 
@@ -65,30 +66,50 @@ def validate(arguments: Namespace) -> Answer:
     names = list_tasks() if arguments.all else arguments.task
     if arguments.learnability:
         return _learnability(names, arguments)
+    from tasks.cues import cues
     from tasks.symbols.pairs import SymbolInputs
     from tasks.validate import checks
 
     found: dict[str, Sequence[Check]] = {}
+    told: dict[str, list[Cue]] = {}
     with step_bar() as progress:
         for i, name in enumerate(names):
             task = get_task(name)
             # Symbolic pairs are many, and drawn by one function, which has tests of its own.
-            surface = not (arguments.all and isinstance(task.inputs, SymbolInputs))
-            found[name] = checks(task, surface=surface)
+            symbols = isinstance(task.inputs, SymbolInputs)
+            found[name] = checks(task, surface=not (arguments.all and symbols))
+            told[name] = [] if symbols or _problems(found[name]) else cues(task)
             progress("validating", i + 1, len(names))
-    problems = {name: [p for check in made for p in check.problems] for name, made in found.items()}
+    problems = {name: _problems(made) for name, made in found.items()}
     bad = [name for name in names if problems[name]]
     lines = [f"{name}: {problem}" for name in bad for problem in problems[name]]
     lines.append(f"{len(found) - len(bad)} of {len(found)} tasks keep every promise")
     if arguments.all:
         tables = [f"checked, all tasks together:\n{table(_summary(found))}"]
     else:
-        tables = [f"checked: {name}\n{table(_summary({name: made}))}" for name, made in found.items()]
+        tables = []
+        for name, made in found.items():
+            tables.append(f"checked: {name}\n{table(_summary({name: made}))}")
+            if told[name]:
+                heading = "what tells a feature by itself (no promise, but for you to judge):"
+                tables.append(f"{heading}\n{table(_cue_rows(told[name]))}")
     data = {
-        name: {"problems": problems[name], "checked": {check.name: check.n for check in made}}
+        name: {
+            "problems": problems[name],
+            "checked": {check.name: check.n for check in made},
+            "cues": told[name],
+        }
         for name, made in found.items()
     }
     return Answer(data, "\n\n".join([*tables, "\n".join(lines)]), status=1 if bad else 0)
+
+
+def _problems(made: Sequence[Check]) -> list[str]:
+    return [problem for check in made for problem in check.problems]
+
+
+def _cue_rows(told: Sequence[Cue]) -> list[dict[str, Any]]:
+    return [{"feature": c.role, "told by": c.rule, "accuracy": f"{c.accuracy:.2f}", "n": c.n} for c in told]
 
 
 def _summary(found: dict[str, Sequence[Check]]) -> list[dict[str, Any]]:
