@@ -15,7 +15,9 @@ from proclivity.progress import step_bar
 from proclivity.readings import shown_readings
 from tasks import QUADRANTS, TARGET, Task, get_task, list_features, list_tasks
 from tasks.errors import UserError
+from tasks.feature import Split
 from tasks.given import PREFIX as FILE
+from tasks.given import GivenInputs
 from tasks.text import read_four_ways
 
 if TYPE_CHECKING:
@@ -57,7 +59,10 @@ def _rows(task: Task, n: int) -> list[dict[str, Any]]:
             for quadrant, prompt in sentences.readings(source).items()
         ]
     columns = ("quadrant", "prompt", "label", "source")
-    return [{name: row[name] for name in columns} for q in QUADRANTS for row in task.quadrant(q, n, rng)]
+    # A file shows what it has, also where that is too little to be split.
+    split: Split | None = None if isinstance(task.inputs, GivenInputs) else "test"
+    drawn = (row for q in QUADRANTS for row in task.quadrant(q, n, rng, split))
+    return [{name: row[name] for name in columns} for row in drawn]
 
 
 def validate(arguments: Namespace) -> Answer:

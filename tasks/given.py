@@ -96,12 +96,17 @@ class GivenInputs:
 _ABOUT = {role: f"the file's {role} column" for role in ("target", "spurious")}
 
 
-def file_task(name: str) -> Task:
-    """The task of the rows in a file, by its name `tsv:FILE`."""
+def file_of(name: str) -> Path:
+    """The file of a task named `tsv:FILE`."""
     path = name.removeprefix(PREFIX)
     if not path:
         raise UserError("tsv: needs a file: tsv:FILE")
-    table = read_table(path)
+    return Path(path).expanduser()
+
+
+def file_task(name: str) -> Task:
+    """The task of the rows in a file, by its name `tsv:FILE`."""
+    table = read_table(file_of(name))
     rows = np.empty((len(table.rows), 2), dtype=object)
     rows[:] = [(f"{row.sentence} {QUERY}", row.source) for row in table.rows]
     inputs = GivenInputs(table, rows, split_of(rows[:, 1:]), _at_home(table))

@@ -13,7 +13,7 @@ from pathlib import Path
 from tasks.errors import UserError, unknown
 from tasks.feature import Feature
 from tasks.given import PREFIX as FILE
-from tasks.given import file_task
+from tasks.given import file_of, file_task
 from tasks.symbols import pairs
 from tasks.symbols.catalogue import catalogue
 from tasks.task import Task
@@ -141,6 +141,6 @@ def task_sources(name: str) -> list[Path]:
     symbols = sorted((here / "symbols").glob("*.py"))
     shared = [here / "task.py", here / "answers.py", here / "evidence.py", here / "splits.py", *symbols]
     if name.startswith(FILE):
-        return [*shared, here / "given.py", here / "tsv.py", Path(name.removeprefix(FILE))]
+        return [*shared, here / "given.py", here / "tsv.py", file_of(name)]
     own = _registered().get(_parameters(name)[0])
-    return [*shared, Path(own.__code__.co_filename)] if own else shared
+    return [*shared, here / "text.py", here / "slots.py", Path(own.__code__.co_filename)] if own else shared

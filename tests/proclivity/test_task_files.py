@@ -249,6 +249,16 @@ def test_the_run_key_changes_when_the_file_does(model: str, tmp_path: Path) -> N
     assert keys[0] == keys[1] != keys[2]
 
 
+def test_show_a_file_that_is_too_small_to_be_split(call: Call, tmp_path: Path) -> None:
+    name = f"tsv:{rows_file(tmp_path, 3)}"
+    shown = json.loads(call("tasks", "show", name, "--json")[1])["rows"]
+    assert Counter(row["quadrant"] for row in shown) == dict.fromkeys(QUADRANTS, 3)
+    status, out, err = call("tasks", "show", name, "--rows", "4")
+    assert (status, out) == (2, "") and "3 rows of both in all, not the 4 asked for" in err
+    status, out, _ = call("tasks", "validate", name)
+    assert status == 1 and "0 of 1 tasks keep every promise" in out and "cannot be drawn" in out
+
+
 def test_validate_tells_what_a_file_gets_wrong_in_one_line(call: Call, tmp_path: Path) -> None:
     path = rows_file(tmp_path)
     found = json.loads(call("tasks", "validate", f"tsv:{path}", "--json")[1])

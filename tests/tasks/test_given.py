@@ -169,6 +169,13 @@ def test_the_run_key_s_sources_hold_the_file(tmp_path):
     assert {"given.py", "tsv.py", "splits.py"} <= {path.name for path in task_sources(task.name)}
 
 
+def test_a_path_may_begin_at_home(tmp_path, monkeypatch):
+    task_of(tmp_path, rows_of(2))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert len(get_task("tsv:~/rows.tsv").inputs.rows) == 8
+    assert tmp_path / "rows.tsv" in task_sources("tsv:~/rows.tsv")
+
+
 def test_columns_that_nothing_reads_are_named(tmp_path):
     path = tmp_path / "rows.tsv"
     write_table(path, rows_of(2))
