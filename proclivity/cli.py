@@ -101,18 +101,26 @@ def _command(commands: Any, name: str, body: str, about: str, **options: Any) ->
 
 
 def _tasks(commands: Any) -> None:
-    ls = _command(commands, "ls", "commands_lists:tasks_ls", "list the tasks")
+    ls = _command(commands, "ls", "commands_tasks:ls", "list the tasks")
     ls.add_argument("--features", action="store_true", help="list the features instead")
-    show = _command(commands, "show", "commands_lists:tasks_show", "show a task and rows of its quadrants")
+    show = _command(commands, "show", "commands_tasks:show", "show a task and rows of its quadrants")
     show.add_argument("task", metavar="TASK")
     show.add_argument("--rows", type=int, default=3, metavar="N", help="rows a quadrant (default: 3)")
-    validate = _command(commands, "validate", "commands_lists:tasks_validate", "check what a task promises")
+    validate = _command(commands, "validate", "commands_tasks:validate", "check what a task promises")
     validate.add_argument("task", nargs="*", metavar="TASK")
     validate.add_argument("--all", action="store_true", help="every task")
     validate.add_argument(
         "--learnability", action="store_true", help="tune on each feature alone instead: can it be learnt?"
     )
     validate.add_argument("--out", metavar="D", help="folder of the learnability runs (default: out/NAME)")
+    export = _command(commands, "export", "commands_tasks:export", "write a task's rows as files")
+    export.add_argument("task", metavar="TASK")
+    export.add_argument("--out", metavar="D", required=True, help="a new or empty folder")
+    export.add_argument("--n", type=int, default=1000, help="rows a quadrant and split (default: 1000)")
+    export.add_argument("--seed", type=int, default=0, help="of the rows (default: 0)")
+    new = _command(commands, "new", "commands_tasks:new", "write a file with a task of your own, to change")
+    new.add_argument("name", metavar="NAME", help="such as mine/negated-vs-timed")
+    new.add_argument("--out", metavar="FILE", help="default: the last part of NAME, with .py")
 
 
 def _models(commands: Any) -> None:
@@ -159,7 +167,9 @@ def _single(commands: Any) -> None:
 def _model_and_task(command: Parser) -> None:
     command.add_argument("--model", required=True, help="a Hub name, a folder, or embedded/RECIPE")
     command.add_argument("--init", choices=("pretrained", "random"), default="pretrained", help="weights")
-    command.add_argument("--task", required=True, help="such as symbolic/first-last-vs-contains-2")
+    command.add_argument(
+        "--task", required=True, help="such as symbolic/first-last-vs-contains-2, or tsv:FILE"
+    )
 
 
 def _seed_and_out(command: Parser, seed: int | None = 0, default: str = "0") -> None:

@@ -1,4 +1,4 @@
-"""tasks, models, methods, cache: what there is."""
+"""models, methods, cache: what there is."""
 
 from __future__ import annotations
 
@@ -7,75 +7,9 @@ from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from proclivity.answer import Answer, plain, size, table
 from proclivity.composition import jobs
 from proclivity.progress import step_bar
-from tasks import QUADRANTS, get_task, list_features, list_tasks
-from tasks.errors import UserError
-
-
-def tasks_ls(arguments: Namespace) -> Answer:
-    names = list_features() if arguments.features else list_tasks()
-    return Answer(names, "\n".join(names))
-
-
-def tasks_show(arguments: Namespace) -> Answer:
-    if arguments.rows < 1:
-        raise UserError("--rows must be 1 or more")
-    task = get_task(arguments.task)
-    rng = np.random.default_rng(0)
-    rows = [
-        {"quadrant": quadrant, "prompt": row["prompt"], "label": row["label"]}
-        for quadrant in QUADRANTS
-        if quadrant not in task.missing
-        for row in task.quadrant(quadrant, arguments.rows, rng)
-    ]
-    about = {"task": arguments.task}
-    for role, feature in (("target", task.target), ("spurious", task.spurious)):
-        about |= {role: feature.name, f"{role}_family": feature.family, f"{role}_means": feature.about}
-    about |= {"inputs": task.inputs.legend}
-    if task.missing:
-        about |= {"missing": ", ".join(task.missing)}
-    text = "\n".join(f"{name:16} {value}" for name, value in about.items())
-    return Answer({**about, "rows": rows}, f"{text}\n\n{table(rows)}")
-
-
-def tasks_validate(arguments: Namespace) -> Answer:
-    if bool(arguments.task) == arguments.all:
-        raise UserError("give tasks to validate, or --all")
-    from tasks.validate import validate
-
-    names = list_tasks() if arguments.all else arguments.task
-    if arguments.learnability:
-        return _learnability(names, arguments)
-    problems: dict[str, list[str]] = {}
-    with step_bar() as progress:
-        for i, name in enumerate(names):
-            problems[name] = list(validate(get_task(name)))
-            progress("validating", i + 1, len(names))
-    bad = {name: found for name, found in problems.items() if found}
-    lines = [f"{name}: {problem}" for name, found in bad.items() for problem in found]
-    lines.append(f"{len(names) - len(bad)} of {len(names)} tasks keep every promise")
-    return Answer(problems, "\n".join(lines), status=1 if bad else 0)
-
-
-def _learnability(names: list[str], arguments: Namespace) -> Answer:
-    """SFT on each feature of the tasks alone; the accuracies, and the list when a folder is given."""
-    from analysis import read_study, text_table
-    from proclivity.learnability import STUDY, THRESHOLD, learnability_rows, learnability_study
-    from proclivity.plan import plan, run_plan, write_rows
-
-    study, document = learnability_study(names)
-    folder = Path(arguments.out or Path("out") / STUDY)
-    _, tally = run_plan(plan(study, document), folder)
-    rows = learnability_rows(read_study(folder))
-    write_rows(folder, rows)
-    told = "\n".join(sorted(set(tally.failed.values())))
-    where = folder / "learnability.csv"
-    text = f"{text_table(rows)}\n\nlearnable: accuracy at least {THRESHOLD}; the list is {where}"
-    return Answer(rows, f"{text}\n{told}".rstrip(), status=1 if tally.failed else 0)
 
 
 def models_ls(arguments: Namespace) -> Answer:

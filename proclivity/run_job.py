@@ -173,6 +173,8 @@ def _reliance(config: Config, task: Task, tuned: LanguageModel, policy: Policy, 
     if not n:
         return {}
     edits = task.counterfactuals(n, np.random.default_rng([config["seed_data"], 4])).to_dict()
+    if not edits["prompt"]:
+        return {}
     said = {
         column: np.array(
             [math.nan if a < 0 else a for a in answers_to(tuned, policy, task, edits[column])[0]]

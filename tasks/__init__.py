@@ -14,8 +14,10 @@ from tasks.registry import (
     task,
     task_sources,
 )
+from tasks.slots import text_pair
 from tasks.symbols.pairs import symbol_pair, symbol_words, third_feature
 from tasks.task import Problem, Task
+from tasks.text import text_feature
 
 __all__ = [
     "ANSWER_WORDS",
@@ -40,6 +42,8 @@ __all__ = [
     "symbol_words",
     "task",
     "task_sources",
+    "text_feature",
+    "text_pair",
     "third_feature",
     "unknown",
 ]

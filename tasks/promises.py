@@ -107,6 +107,12 @@ def nested(data: Data, kinds: Sequence[str] = get_args(EvidenceKind)) -> Iterato
             break
 
 
+def nested_n(data: Data, kinds: Sequence[str] = get_args(EvidenceKind)) -> int:
+    """Counter-examples at the lower rate, which are looked for among those at the higher one."""
+    lower = [row for kind in kinds for row in data[f"mixture {kind} {RATES[1]} train"]]
+    return sum(row["quadrant"] in _CONFLICTS for row in lower)
+
+
 def counterfactuals(task: Task, rows: list[Row], truth: Truth) -> Iterator[str]:
     """An edit flips the one feature and holds the other; its placebo holds both and is of the same size."""
     told: set[str] = set()

@@ -14,6 +14,8 @@ from typing import NamedTuple
 from tasks.english import pairs as english
 from tasks.errors import UserError, unknown
 from tasks.feature import Feature
+from tasks.given import PREFIX as FILE
+from tasks.given import file_of, file_task
 from tasks.symbols import pairs as symbols
 from tasks.symbols.catalogue import catalogue
 from tasks.task import Task
@@ -97,7 +99,10 @@ def get_task(name: str) -> Task:
     Symbolic ones take parameters: `symbolic/A-vs-B:vocabulary=16,length=8,answers=run`. English ones can hold
     words or templates out for the test rows: `english/PAIR:heldout=vocabulary`. On any task `alone=target`
     (or `spurious`) keeps that feature and puts a coin in the place of the other.
+    What follows `tsv:` is a file's path, whatever letters are in it.
     """
+    if name.startswith(FILE):
+        return file_task(name)
     base, parameters = _parameters(name)
     role = parameters.pop("alone", None)
     found = _built(name, base, parameters)
@@ -129,6 +134,8 @@ def _english(name: str, pair: str, parameters: dict[str, str]) -> Task:
     return english.get_pair(pair, heldout=parameters.get("heldout", "none"))
 
 
+SHARED = ("task.py", "answers.py", "evidence.py", "splits.py")
+"""Files that every task depends on."""
 _LANGUAGES = {
     "symbolic": _Language(
         names=symbols.list_pairs,
@@ -175,6 +182,8 @@ def list_features() -> list[str]:
 def task_sources(name: str) -> list[Path]:
     """The files that say what a task's rows and rewards are."""
     here = Path(__file__).parent
+    if name.startswith(FILE):
+        return [*(here / part for part in SHARED), here / "given.py", here / "tsv.py", file_of(name)]
     base, parameters = _parameters(name)
     own = _registered().get(base)
     # A user's own task may use any language; a feature that is alone stands beside the symbols' coin.
@@ -184,6 +193,7 @@ def task_sources(name: str) -> list[Path]:
         else {base.partition("/")[0]} | ({"symbolic"} if "alone" in parameters else set())
     )
     patterns = [pattern for language in sorted(used) for pattern in _LANGUAGES[language].files]
-    shared = [here / "task.py", here / "answers.py", here / "evidence.py", here / "splits.py"]
+    shared = [here / part for part in SHARED]
+    patterns += ["slots.py"] if own else []
     files = [path for pattern in patterns for path in sorted(here.glob(pattern))]
     return [*shared, *files, *([Path(own.__code__.co_filename)] if own else [])]

@@ -69,6 +69,11 @@ class Task:
     """Quadrants that cannot exist, because of what the features mean; what needs one is refused."""
 
     @property
+    def quadrants(self) -> tuple[str, ...]:
+        """The quadrants that exist."""
+        return tuple(q for q in QUADRANTS if q not in self.missing)
+
+    @property
     def chance(self) -> float:
         return self.answers.chance
 
@@ -111,7 +116,7 @@ class Task:
         the same size that flips neither, and `size` in symbols or words. Rows without a small edit are left
         out, as are missing quadrants.
         """
-        from datasets import Dataset
+        from datasets import Dataset, Features, Value
 
         out: list[dict[str, Any]] = []
         for quadrant, stream in zip(QUADRANTS, rng.spawn(len(QUADRANTS)), strict=True):
@@ -129,7 +134,14 @@ class Task:
                         edited, placebo = self.inputs.text(np.stack(found[:2]))
                         edit = {"flips": flips, "edited": edited, "placebo": placebo, "size": found[2]}
                         out.append({**original, **edit})
-        return Dataset.from_list(out)
+        columns = Features(
+            {
+                **originals.features,
+                **dict.fromkeys(("flips", "edited", "placebo"), Value("string")),
+                "size": Value("int64"),
+            }
+        )
+        return Dataset.from_dict({name: [row[name] for row in out] for name in columns}, features=columns)
 
     def demonstrations(self, evidence: Evidence, n: int, rng: Generator) -> Dataset:
         """The mixture with a `completion` of full reward."""

@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 
 from tasks.answers import QUERY
 from tasks.errors import UserError
-from tasks.evidence import SPURIOUS, TARGET
+from tasks.evidence import QUADRANTS, SPURIOUS, TARGET
 from tasks.feature import Feature, Rows, Split, Truth
 from tasks.promises import changed_words
 from tasks.splits import TENTHS, split_of
+from tasks.task import Task
 
 Sources = NDArray[np.int64]
 """Sources, one a row: the numbers of all that was chosen for a sentence but its two features."""
@@ -106,6 +107,12 @@ class TextInputs:
     def source(self, rows: Rows) -> list[str]:
         return list(rows[:, 1])
 
+    def readings(self, source: str) -> dict[str, str]:
+        """The prompts of one source, by quadrant."""
+        choices = [int(choice) for choice in source.split()]
+        there = [q for q in QUADRANTS if q not in self.missing]
+        return {q: self._text(choices, bool(TARGET[q]), bool(SPURIOUS[q])) for q in there}
+
     def edit(self, row: Rows, flip: Feature, hold: Feature, rng: Generator) -> tuple[Rows, Rows, int] | None:
         """The same source with `flip` flipped; the placebo, of as many words, changes other words."""
         source = [int(choice) for choice in row[1].split()]
@@ -152,6 +159,14 @@ class TextInputs:
         here = (home % 10 >= low) & (home % 10 < high)
         good: Truth = here & (home // 10 == 2 * truth[:, 0] + truth[:, 1])
         return good
+
+
+def read_four_ways(task: Task) -> TextInputs | None:
+    """The task's inputs where each of its sources has a reading in every quadrant."""
+    inputs = task.inputs
+    if isinstance(inputs, TextInputs) and (inputs.target, inputs.spurious) == (task.target, task.spurious):
+        return inputs
+    return None
 
 
 def _rows(pairs: Sequence[tuple[str, str]]) -> Rows:

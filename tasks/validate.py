@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, get_args
@@ -19,12 +19,28 @@ from tasks.promises import RATES, Data
 from tasks.task import Inputs, Task
 
 
+@dataclass(frozen=True)
+class Check:
+    """One promise, as it was found."""
+
+    name: str
+    n: int
+    """What was looked at: rows; data sets (counts), counter-examples (nested), edits (counterfactuals),
+    completions (answers) or held-out rows (surface cues)."""
+    problems: tuple[str, ...]
+    """How the promise is broken, each with an example; empty when it is kept."""
+
+
 def validate(task: Task, *, n: int = 8, seed: int = 0) -> list[str]:
     """The promises that a task breaks, a problem an entry, with an example; empty when it keeps them all.
 
-    `n` is the rows of each data set that is drawn. That a symbolic quadrant is the base distribution and
-    nothing but conditioned follows from how it is drawn, and is tested there.
+    `n` is the rows of each data set that is drawn.
     """
+    return [problem for check in checks(task, n=n, seed=seed) for problem in check.problems]
+
+
+def checks(task: Task, *, n: int = 8, seed: int = 0, surface: bool = False) -> list[Check]:
+    """Every promise of a task, with what was looked at. `surface`: also the cues beyond the features."""
     if n < 8 or n % 8:
         raise UserError(f"rows to validate on come in eights: {n} is not a multiple of 8")
     recorder = _Recorder(task.inputs)
@@ -32,25 +48,51 @@ def validate(task: Task, *, n: int = 8, seed: int = 0) -> list[str]:
     methods = _methods(watched, n)
     data, problems = _draw(_mixtures(watched, n) | methods, seed)
     if problems:
-        return problems
+        return [Check("drawing", len(data), tuple(problems))]
     again, problems = _draw(methods, seed)
-    checks: dict[str, Callable[[], Iterator[str]]] = {
-        "predicates": lambda: promises.predicates(task, data, recorder.truth),
-        "counts": lambda: promises.counts(data, n),
-        "splits": lambda: promises.splits(data),
-        "equal seeds": lambda: promises.equal_seeds(data, again),
-        "nested counter-examples": lambda: promises.nested(data, _kinds(task)),
-        "counterfactuals": lambda: promises.counterfactuals(task, data["counterfactuals"], recorder.truth),
-        "answers": lambda: promises.answers(task, data, seed),
-        "round trip": lambda: _round_trip(task, n, seed),
+    if problems:
+        return [Check("drawing", len(data) + len(again), tuple(problems))]
+    rows = sum(map(len, data.values()))
+    edits = data["counterfactuals"]
+    said = [data[name] for name in data if name.startswith(("demonstrations", "preferences"))]
+    todo: dict[str, tuple[int, Callable[[], Iterable[str]]]] = {
+        "different texts": (
+            len(recorder.rows),
+            lambda: [f"two different rows read alike: {text!r}" for text in recorder.alike[:1]],
+        ),
+        "predicates": (rows, lambda: promises.predicates(task, data, recorder.truth)),
+        "counts": (len(data), lambda: promises.counts(data, n)),
+        "splits": (rows, lambda: promises.splits(data)),
+        "equal seeds": (sum(map(len, again.values())), lambda: promises.equal_seeds(data, again)),
+        "nested counter-examples": (
+            promises.nested_n(data, _kinds(task)),
+            lambda: promises.nested(data, _kinds(task)),
+        ),
+        "counterfactuals": (len(edits), lambda: promises.counterfactuals(task, edits, recorder.truth)),
+        "answers": (sum(map(len, said)), lambda: promises.answers(task, data, seed)),
+        "round trip": (n, lambda: _round_trip(task, n, seed)),
     }
-    problems += [f"two different rows read alike: {text!r}" for text in recorder.alike[:1]]
-    for name, check in checks.items():
-        try:
-            problems += check()
-        except Exception as e:  # a private task may raise anything, and the other checks still tell
-            problems.append(f"{name}: cannot be checked: {_told(e)}")
-    return problems
+    found = [_checked(name, looked_at, check) for name, (looked_at, check) in todo.items()]
+    return [*found, _surface(task, seed)] if surface else found
+
+
+def _checked(name: str, n: int, check: Callable[[], Iterable[str]]) -> Check:
+    problems: list[str] = []
+    try:
+        problems += check()
+    except Exception as e:  # a private task may raise anything, and the other checks still tell
+        problems.append(f"{name}: cannot be checked: {_told(e)}")
+    return Check(name, n, tuple(problems))
+
+
+def _surface(task: Task, seed: int) -> Check:
+    from tasks.surface import surface
+
+    try:
+        problems, n = surface(task, seed)
+    except Exception as e:  # as above
+        problems, n = [f"surface cues: cannot be checked: {_told(e)}"], 0
+    return Check("surface cues", n, tuple(problems))
 
 
 class _Recorder:

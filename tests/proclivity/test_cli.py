@@ -173,7 +173,10 @@ def test_tasks_show_and_validate_a_shipped_pair(call: Call) -> None:
         assert (
             (symbols[0] == symbols[-1]) == (row["quadrant"] in ("both", "target_only")) == bool(row["label"])
         )
-    assert json.loads(call("tasks", "validate", name, "--json")[1]) == {name: []}
+    found = json.loads(call("tasks", "validate", name, "--json")[1])
+    assert list(found) == [name] and found[name]["problems"] == []
+    assert {"predicates", "splits", "surface cues"} <= found[name]["checked"].keys()
+    assert all(n > 0 for n in found[name]["checked"].values())
 
 
 def test_lists_are_rows_of_the_tables_below(call: Call) -> None:

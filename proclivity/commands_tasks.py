@@ -1,0 +1,168 @@
+"""tasks: what there is, how it reads, whether it keeps its promises, its rows, a file for a new one."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from proclivity.answer import Answer, table
+from proclivity.progress import step_bar
+from proclivity.readings import shown_readings
+from tasks import TARGET, Task, get_task, list_features, list_tasks
+from tasks.errors import UserError
+from tasks.feature import Split
+from tasks.given import PREFIX as FILE
+from tasks.given import GivenInputs
+from tasks.text import read_four_ways
+
+if TYPE_CHECKING:
+    from tasks.cues import Cue
+    from tasks.validate import Check
+
+
+def ls(arguments: Namespace) -> Answer:
+    names = list_features() if arguments.features else list_tasks()
+    return Answer(names, "\n".join(names))
+
+
+def show(arguments: Namespace) -> Answer:
+    if arguments.rows < 1:
+        raise UserError("--rows must be 1 or more")
+    task = get_task(arguments.task)
+    about = {"task": arguments.task}
+    for role, feature in (("target", task.target), ("spurious", task.spurious)):
+        about |= {role: feature.name, f"{role}_family": feature.family, f"{role}_means": feature.about}
+    about |= {"inputs": task.inputs.legend}
+    if task.missing:
+        about |= {"missing": ", ".join(task.missing)}
+    head = "\n".join(f"{name:16} {value}" for name, value in about.items())
+    rows = _rows(task, arguments.rows)
+    if read_four_ways(task):
+        text = shown_readings(rows)
+    else:
+        text = table([{name: row[name] for name in ("quadrant", "prompt", "label")} for row in rows])
+    return Answer({**about, "rows": rows}, f"{head}\n\n{text}")
+
+
+def _rows(task: Task, n: int) -> list[dict[str, Any]]:
+    """n rows a quadrant; where sources have four readings, all those of n sources."""
+    rng = np.random.default_rng(0)
+    sentences = read_four_ways(task)
+    if sentences:
+        sources = task.quadrant(task.quadrants[0], n, rng)["source"]
+        return [
+            {"quadrant": quadrant, "prompt": prompt, "label": TARGET[quadrant], "source": source}
+            for source in sources
+            for quadrant, prompt in sentences.readings(source).items()
+        ]
+    columns = ("quadrant", "prompt", "label", "source")
+    # A file shows what it has, also where that is too little to be split.
+    split: Split | None = None if isinstance(task.inputs, GivenInputs) else "test"
+    drawn = (row for q in task.quadrants for row in task.quadrant(q, n, rng, split))
+    return [{name: row[name] for name in columns} for row in drawn]
+
+
+def validate(arguments: Namespace) -> Answer:
+    if bool(arguments.task) == arguments.all:
+        raise UserError("give tasks to validate, or --all")
+    names = list_tasks() if arguments.all else arguments.task
+    if arguments.learnability:
+        return _learnability(names, arguments)
+    from tasks.cues import cues
+    from tasks.symbols.pairs import SymbolInputs
+    from tasks.validate import checks
+
+    found: dict[str, Sequence[Check]] = {}
+    told: dict[str, list[Cue]] = {}
+    with step_bar() as progress:
+        for i, name in enumerate(names):
+            task = get_task(name)
+            # Symbolic pairs are many, and drawn by one function, which has tests of its own.
+            symbols = isinstance(task.inputs, SymbolInputs)
+            found[name] = checks(task, surface=not (arguments.all and symbols))
+            told[name] = [] if symbols or _problems(found[name]) else cues(task)
+            progress("validating", i + 1, len(names))
+    problems = {name: _problems(made) for name, made in found.items()}
+    bad = [name for name in names if problems[name]]
+    lines = [f"{name}: {problem}" for name in bad for problem in problems[name]]
+    lines.append(f"{len(found) - len(bad)} of {len(found)} tasks keep every promise")
+    if arguments.all:
+        tables = [f"checked, all tasks together:\n{table(_summary(found))}"]
+    else:
+        tables = []
+        for name, made in found.items():
+            tables.append(f"checked: {name}\n{table(_summary({name: made}))}")
+            if told[name]:
+                heading = "what tells a feature by itself (no promise, but for you to judge):"
+                tables.append(f"{heading}\n{table(_cue_rows(told[name]))}")
+    data = {
+        name: {
+            "problems": problems[name],
+            "checked": {check.name: check.n for check in made},
+            "cues": told[name],
+        }
+        for name, made in found.items()
+    }
+    return Answer(data, "\n\n".join([*tables, "\n".join(lines)]), status=1 if bad else 0)
+
+
+def _problems(made: Sequence[Check]) -> list[str]:
+    return [problem for check in made for problem in check.problems]
+
+
+def _cue_rows(told: Sequence[Cue]) -> list[dict[str, Any]]:
+    return [{"feature": c.role, "told by": c.rule, "accuracy": f"{c.accuracy:.2f}", "n": c.n} for c in told]
+
+
+def _summary(found: dict[str, Sequence[Check]]) -> list[dict[str, Any]]:
+    n: Counter[str] = Counter()
+    problems: Counter[str] = Counter()
+    for made in found.values():
+        for check in made:
+            n[check.name] += check.n
+            problems[check.name] += len(check.problems)
+    return [{"promise": name, "n": n[name], "problems": problems[name] or ""} for name in n]
+
+
+def _learnability(names: list[str], arguments: Namespace) -> Answer:
+    """SFT on each feature of the tasks alone; the accuracies, and the list when a folder is given."""
+    given = [name for name in names if name.startswith(FILE)]
+    if given:
+        raise UserError(
+            f"{given[0]}: learnability needs fresh rows of each feature alone, and a file has none"
+        )
+    from analysis import read_study, text_table
+    from proclivity.learnability import STUDY, THRESHOLD, learnability_rows, learnability_study
+    from proclivity.plan import plan, run_plan, write_rows
+
+    study, document = learnability_study(names)
+    folder = Path(arguments.out or Path("out") / STUDY)
+    _, tally = run_plan(plan(study, document), folder)
+    rows = learnability_rows(read_study(folder))
+    write_rows(folder, rows)
+    told = "\n".join(sorted(set(tally.failed.values())))
+    where = folder / "learnability.csv"
+    text = f"{text_table(rows)}\n\nlearnable: accuracy at least {THRESHOLD}; the list is {where}"
+    return Answer(rows, f"{text}\n{told}".rstrip(), status=1 if tally.failed else 0)
+
+
+def export(arguments: Namespace) -> Answer:
+    from proclivity.export import export_task
+
+    with step_bar() as progress:
+        paths = export_task(arguments.task, Path(arguments.out), arguments.n, arguments.seed, progress)
+    return Answer({path.stem: path for path in paths}, "\n".join(map(str, paths)))
+
+
+def new(arguments: Namespace) -> Answer:
+    from proclivity.new_task import next_commands, write_new_task
+
+    path = write_new_task(arguments.name, arguments.out)
+    commands = next_commands(arguments.name, path)
+    text = "\n".join([f"wrote {path}; next:", *(f"    {command}" for command in commands)])
+    return Answer({"file": path, "next": commands}, text)

@@ -1,0 +1,195 @@
+"""Generators with the known defects of the field's original ones: each is found, and named."""
+
+import re
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from tasks import QUADRANTS, Task, get_task, list_tasks, text_feature, text_pair
+from tasks import surface as surface_module
+from tasks.surface import surface
+from tasks.symbols.pairs import SymbolInputs
+from tasks.validate import checks, validate
+
+GOOD = get_task("symbolic/first-last-vs-contains-2")
+WORDS = {
+    "who": "baker nurse pilot farmer singer lawyer poet judge miner guard",
+    "verb": "see hear find greet follow thank draw visit help call",
+    "whom": "dog cat horse child king queen thief friend girl boy",
+    "where": "gate lake market forest station harbour office school hall bridge",
+}
+NOT = text_feature("negated", "negation", lambda text: " not " in text)
+TODAY = text_feature("timed", "time", lambda text: "today" in text)
+
+
+def sentences(compose):
+    words = {slot: text.split() for slot, text in WORDS.items()}
+    return text_pair("own", NOT, TODAY, words, compose)
+
+
+def plain(words, target, spurious):
+    polarity, opening = "not" if target else "indeed", "today" if spurious else "surely"
+    return f"{opening} the {words['who']} did {polarity} {words['verb']} the {words['whom']}"
+
+
+def longer(words, target, spurious):
+    """Each feature adds words of its own; nothing depends on both."""
+    polarity, opening = " not" if target else "", "just today " if spurious else ""
+    return f"{opening}the {words['who']} did{polarity} {words['verb']} the {words['whom']}"
+
+
+@pytest.mark.parametrize("compose", [plain, longer])
+def test_sentences_whose_words_come_with_one_feature_are_good(compose):
+    found = checks(sentences(compose), surface=True)
+    assert [problem for check in found for problem in check.problems] == []
+    assert {check.name: check.n for check in found}["surface cues"] == 15 * 3000
+
+
+@pytest.mark.parametrize("name", list_tasks()[:: len(list_tasks()) // 5])
+def test_shipped_pairs_are_good(name):
+    assert surface(get_task(name)) == ([], 12 * 3000)
+
+
+class Original(SymbolInputs):
+    """Lovering et al.'s way to `both`: the 2 is put anywhere but where the duplicate is planted."""
+
+    def draw(self, wanted, n, rng, split=None):
+        rows = super().draw(wanted, 2 * n + 20, rng, split)
+        if len(wanted) == 2 and all(value for _, value in wanted):
+            rows = rows[rows[:, 0] != 2]
+        return rows[:n]
+
+
+def test_a_position_that_leaks_the_target():
+    """Seen by nothing else: the rows are right, only drawn from another distribution."""
+    task = replace(GOOD, inputs=Original())
+    assert validate(task) == []
+    problems, _ = surface(task)
+    assert any("words by position tells both from base rows" in problem for problem in problems)
+    assert all(re.search(r"tells both .* most telling: 'c'", problem) for problem in problems)
+
+
+def test_one_symbol_less_in_one_quadrant():
+    class Rarer(SymbolInputs):
+        def draw(self, wanted, n, rng, split=None):
+            rows = super().draw(wanted, 4 * n + 20, rng, split)
+            if [value for _, value in wanted] == [False, False]:
+                rows = rows[~(rows == 5).any(axis=1)]
+            return rows[:n]
+
+    problems, _ = surface(replace(GOOD, inputs=Rarer()))
+    assert any("bag of words tells neither" in problem and "'f'" in problem for problem in problems)
+    assert all("tells neither" in problem for problem in problems)
+
+
+def test_a_length_that_differs_by_quadrant():
+    """Their sentences: 17, 13 and 22 words on average in both, neither and spurious_only."""
+
+    def compose(words, target, spurious):
+        more = {(True, True): 1, (False, False): 0, (True, False): 1, (False, True): 3}[target, spurious]
+        return plain(words, target, spurious) + " and on" * more
+
+    problems, _ = surface(sentences(compose))
+    assert any(re.search(r"length tells both with neither from .*\d+ words", problem) for problem in problems)
+
+
+def test_a_conjunction_that_comes_with_a_quadrant():
+    def compose(words, target, spurious):
+        joint = "and" if spurious and not target else "while"
+        return f"{plain(words, target, spurious)} {joint} the {words['where']} was closed"
+
+    problems, _ = surface(sentences(compose))
+    assert any("bag of words tells both with neither" in p and "'and'" in p for p in problems)
+    assert not any("length" in problem for problem in problems)
+
+
+def test_a_place_that_leaks_the_target_in_sentences():
+    """The same words in all: only where the spurious one stands depends on the target."""
+
+    def compose(words, target, spurious):
+        polarity, time = "not" if target else "indeed", "today" if spurious else "surely"
+        middle = f"the {words['who']} did {polarity} {words['verb']} the {words['whom']}"
+        return f"{time} {middle}" if target else f"{middle} {time}"
+
+    problems, _ = surface(sentences(compose))
+    assert any("words by position tells both with neither" in problem for problem in problems)
+    assert not any("bag" in problem or "length" in problem for problem in problems)
+
+
+def test_rows_that_come_with_one_kind_of_source():
+    """A generator whose quadrants are made from different sentences."""
+
+    class Picks(type(sentences(plain).inputs)):
+        def draw(self, wanted, n, rng, split=None):
+            rows = super().draw(wanted, 3 * n + 20, rng, split)
+            if len(wanted) == 2 and wanted[0][1]:
+                rows = rows[[not text.split()[2].startswith("p") for text in rows[:, 0]]]
+            return rows[:n]
+
+    good = sentences(plain)
+    problems, _ = surface(replace(good, inputs=Picks(**good.inputs.__dict__)))
+    assert any("bag of words tells both from base rows" in problem for problem in problems)
+    assert any("bag of words tells target_only from base rows" in problem for problem in problems)
+    assert not any("tells neither from" in problem for problem in problems)
+
+
+def test_a_spurious_feature_that_is_present_in_neither():
+    class Present(SymbolInputs):
+        def draw(self, wanted, n, rng, split=None):
+            if [value for _, value in wanted] == [False, False]:
+                wanted = [wanted[0], (wanted[1][0], True)]
+            return super().draw(wanted, n, rng, split)
+
+    told = " | ".join(validate(replace(GOOD, inputs=Present())))
+    assert re.search(r"spurious feature contains-2 is 1 on '.*', which stands in neither", told)
+
+
+def test_a_prior_that_moves_with_the_evidence():
+    class Drifting(Task):
+        def mixture(self, evidence, n, rng, split="train"):
+            return super().mixture(replace(evidence, kind="one_sided"), n, rng, split)
+
+    found = {check.name: check.problems for check in checks(Drifting(**GOOD.__dict__))}
+    assert any("the label prior is" in problem for problem in found["counts"])
+
+
+@pytest.mark.parametrize("what", ["rows", "sources"])
+def test_rows_or_sources_that_train_and_test_share(what):
+    class Shared(SymbolInputs):
+        def draw(self, wanted, n, rng, split=None):
+            return super().draw(wanted, n, rng, None if what == "rows" else split)
+
+        def source(self, rows):
+            return super().source(rows) if what == "rows" else [row[:1].tobytes().hex() for row in rows]
+
+    found = {check.name: check.problems for check in checks(replace(GOOD, inputs=Shared()))}
+    kind = "prompt" if what == "rows" else "source"
+    assert any(re.search(rf"{kind} '.*' is in \w+ and in \w+", problem) for problem in found["splits"])
+    assert [name for name, problems in found.items() if problems] == ["splits"]
+
+
+def test_every_check_says_how_much_it_looked_at():
+    found = {check.name: check.n for check in checks(GOOD, n=16)}
+    assert all(n > 0 for n in found.values())
+    smaller = {check.name: check.n for check in checks(GOOD, n=8)}
+    assert found.keys() == smaller.keys()
+    assert {name for name in found if found[name] <= smaller[name]} == {"counts"}
+    # 6 mixtures with evidence, 2 more splits, none, 4 quadrants, probe, demonstrations and preferences.
+    assert found["counts"] == 6 + 2 + 1 + len(QUADRANTS) + 4
+    assert found["round trip"] == 16
+
+
+def test_a_rare_quadrant_is_said_to_be_too_rare_to_compare(monkeypatch):
+    monkeypatch.setattr(surface_module, "_MOST_DRAWS", 1 << 14)
+    found = {check.name: check.problems for check in checks(GOOD, surface=True)}
+    (told,) = found.pop("surface cues")
+    assert re.fullmatch(r"surface cues: cannot be checked: too rare to compare .* with first-last, .*", told)
+    assert set(found.values()) == {()}
+
+
+def test_rows_are_drawn_anew_with_another_seed():
+    task = replace(GOOD, inputs=Original())
+    told = [surface(task, seed)[0] for seed in (0, 0, 1)]
+    assert told[0] == told[1] != told[2]
+    assert np.all([told_ != [] for told_ in told])
