@@ -9,8 +9,6 @@ from difflib import SequenceMatcher
 from itertools import groupby
 from typing import Any
 
-from tasks import QUADRANTS
-
 _STYLE = "bold magenta"
 
 
@@ -23,7 +21,7 @@ def shown_readings(rows: Sequence[Mapping[str, Any]]) -> str:
     for source, block in groupby(rows, key=lambda row: row["source"]):
         readings = {row["quadrant"]: row["prompt"].split() for row in block}
         text.append(f"source {source}\n")
-        for quadrant in QUADRANTS:
+        for quadrant in readings:
             text.append(f"  {quadrant:15}")
             for word, differs in _marked(readings[quadrant], readings["both"]):
                 text.append(" ").append(word, style=_STYLE if differs else None)

@@ -33,7 +33,7 @@ def run_tuning(config: Config) -> JobResult:
     import torch
 
     from analysis import RunRecord
-    from rl_finetune import count_answers, finetune, get_method, policy_of, warm_up
+    from rl_finetune import NOTHING, count_answers, finetune, get_method, policy_of, warm_up
 
     start = time.perf_counter()
     settings = settings_from(dict(config["settings"]))
@@ -56,6 +56,7 @@ def run_tuning(config: Config) -> JobResult:
         log_rows = {
             q: task.quadrant(q, settings.log_n, np.random.default_rng([seed, 2, i]), "validation").to_dict()
             for i, q in enumerate(QUADRANTS)
+            if q in task.quadrants
         }
         outcome = finetune(
             warmed,
@@ -78,6 +79,8 @@ def run_tuning(config: Config) -> JobResult:
             task.quadrant(q, settings.eval_n, np.random.default_rng([seed, 3, i])),
             warmed.model,
         )
+        if q in task.quadrants
+        else NOTHING
         for i, q in enumerate(QUADRANTS)
     }
     conflicts = ["spurious_only"] if evidence.kind != "symmetric" else ["spurious_only", "target_only"]
@@ -128,7 +131,7 @@ def _use(counts: Mapping[str, AnswerCounts]) -> dict[str, Any]:
     total = sum(n.values())
 
     def mean(name: str) -> float:
-        return float(sum(getattr(c, name) * c.n for c in counts.values())) / total
+        return float(sum(getattr(c, name) * c.n for c in counts.values() if c.n)) / total
 
     return {
         **{f"n_{q}": k for q, k in n.items()},

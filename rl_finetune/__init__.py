@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from rl_finetune.measure import AnswerCounts, answers_to, count_answers
+    from rl_finetune.measure import NOTHING, AnswerCounts, answers_to, count_answers
     from rl_finetune.methods import METHODS, Method, get_method, method_table
     from rl_finetune.policy import Policy, policy_of
     from rl_finetune.settings import Settings, settings_from
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = [
     "CONTROLS",
     "METHODS",
+    "NOTHING",
     "AnswerCounts",
     "Method",
     "Policy",
@@ -34,7 +35,7 @@ __all__ = [
 ]
 
 _ROOMS = {
-    "measure": ["AnswerCounts", "answers_to", "count_answers"],
+    "measure": ["NOTHING", "AnswerCounts", "answers_to", "count_answers"],
     "methods": ["METHODS", "Method", "get_method", "method_table"],
     "policy": ["Policy", "policy_of"],
     "settings": ["Settings", "settings_from"],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -35,6 +36,10 @@ class AnswerCounts:
     """Mean KL(policy || reference) of the same distribution, in nats."""
     kl_forward: float
     """Mean KL(reference || policy), in nats."""
+
+
+NOTHING = AnswerCounts(0, 0, 0, 0, *[math.nan] * 5)
+"""Of a quadrant that does not exist."""
 
 
 @torch.inference_mode()

@@ -20,7 +20,6 @@ from rl_finetune.methods import Method
 from rl_finetune.policy import Sampled, policy_of
 from rl_finetune.settings import Settings
 from tasks.errors import UserError, unknown
-from tasks.evidence import QUADRANTS
 from tasks.task import Task
 
 CONTROLS = ("", "random_reward", "shuffled_labels")
@@ -114,8 +113,8 @@ def finetune(
                 "loss": value,
                 "reward_train": float(np.mean(recent)) if recent else float("nan"),
             }
-            for quadrant in QUADRANTS:
-                counts = count_answers(tuned, policy, task, log_rows[quadrant], lm.model)
+            for quadrant, asked in log_rows.items():
+                counts = count_answers(tuned, policy, task, asked, lm.model)
                 log.append({**head, "quadrant": quadrant, **asdict(counts)})
         if observe:
             observe(step, tuned)

@@ -111,7 +111,8 @@ def file_task(name: str) -> Task:
     rows[:] = [(f"{row.sentence} {QUERY}", row.source) for row in table.rows]
     inputs = GivenInputs(table, rows, split_of(rows[:, 1:]), _at_home(table))
     target, spurious = (_feature(table, role) for role in ("target", "spurious"))
-    return Task(name, target, spurious, inputs, LabelAnswers())
+    missing = tuple(q for q in QUADRANTS if q not in {row.quadrant for row in table.rows})
+    return Task(name, target, spurious, inputs, LabelAnswers(), missing=missing)
 
 
 def _at_home(table: Table) -> Truth:

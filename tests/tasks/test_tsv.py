@@ -141,8 +141,15 @@ def test_what_is_no_file_of_rows_is_told(tmp_path):
 
 
 @pytest.mark.parametrize("left_out", range(4))
-def test_a_quadrant_without_rows_is_told(tmp_path, left_out):
-    told = refused(write(tmp_path, HEADER, *(row for i, row in enumerate(ROWS) if i != left_out)))
-    assert (
-        told == "no row of " + ("both", "neither", "spurious_only (weak)", "target_only (strong)")[left_out]
-    )
+def test_a_quadrant_of_agreement_is_needed_and_one_of_conflict_may_be_missing(tmp_path, left_out):
+    path = write(tmp_path, HEADER, *(row for i, row in enumerate(ROWS) if i != left_out))
+    name = ("both", "neither", "spurious_only", "target_only")[left_out]
+    if left_out < 2:
+        assert refused(path) == f"no row of {name}"
+    else:
+        assert get_task(f"tsv:{path}").missing == (name,)
+
+
+def test_no_row_of_conflict_at_all_is_told(tmp_path):
+    told = refused(write(tmp_path, HEADER, *ROWS[:2]))
+    assert told == "no row of target_only (strong) or spurious_only (weak)"
