@@ -13,13 +13,12 @@ from proclivity.answer import Answer, plain, table
 from proclivity.expand import reference_probe
 from proclivity.manifest import describe, make_folder, write_manifest
 from proclivity.plan import keyed, note, open_store
-from proclivity.pool import one_line
 from proclivity.progress import step_bar
 from proclivity.runner import stamp
 from proclivity.store import CorruptRecord
 from proclivity.study import Probe
 from tasks import QUADRANTS, Evidence, get_task
-from tasks.errors import UserError
+from tasks.errors import UserError, one_line
 
 SINGLE = {
     "name": "single",
