@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from models.corpus import SPECIAL, Corpus
-from tasks.errors import UserError, unknown
+from tasks.errors import UserError, seed_or_error, unknown
 from tasks.symbols import catalogue as catalogue_source
 
 PREFIX = "embedded/"
@@ -50,8 +50,7 @@ class Recipe:
         for name in ("width", "layers", "heads", "steps", "batch_size"):
             if getattr(self, name) < 1:
                 raise UserError(f"recipe {self.name}: {name} must be at least 1, not {getattr(self, name)}")
-        if self.seed < 0:
-            raise UserError(f"recipe {self.name}: seed must be 0 or above, not {self.seed}")
+        seed_or_error(self.seed, f"recipe {self.name}: seed")
         if self.width % self.heads:
             raise UserError(f"recipe {self.name}: width {self.width} is not a multiple of heads {self.heads}")
 
@@ -76,7 +75,7 @@ def recipe_of(spec: str) -> Recipe:
     """`embedded/symbols:seed=1,dial=a,useful.first-last=0.5,frequency.contains-1=0.2` -> Recipe."""
     base, _, rest = spec.partition(":")
     name = base.removeprefix(PREFIX)
-    if name not in RECIPES:
+    if not base.startswith(PREFIX) or name not in RECIPES:
         raise unknown("embedded model", base, list_recipes())
     recipe = RECIPES[name]
     useful: dict[str, float] = {}
