@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import MISSING, fields
 from typing import Any, Literal, NoReturn, Union, get_args, get_origin, get_type_hints
 
-from tasks.errors import UserError, unknown
+from tasks.errors import UserError, seed_or_error, unknown
 
 
 class Parser(argparse.ArgumentParser):
@@ -49,6 +49,14 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Say what is wrong; `main` shows it and exits with 2."""
         raise UserError(f"{message} (see {self.prog} --help)")
+
+
+def seed(text: str) -> int:
+    """The type of an option that takes a seed."""
+    try:
+        return seed_or_error(int(text))
+    except UserError as e:
+        raise argparse.ArgumentTypeError(str(e).partition(": ")[2]) from e
 
 
 def add_fields(parser: argparse._ActionsContainer, kind: type, only: Collection[str] = ()) -> None:

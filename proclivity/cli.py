@@ -13,7 +13,7 @@ from types import FrameType
 from typing import Any, NoReturn
 
 from proclivity.answer import Answer, as_json
-from proclivity.arguments import Parser, add_fields
+from proclivity.arguments import Parser, add_fields, seed
 from tasks import INCLUDE
 from tasks.errors import UserError
 
@@ -165,7 +165,7 @@ def _model_and_task(command: Parser) -> None:
 def _seed_and_out(command: Parser) -> None:
     command.add_argument(
         "--seed",
-        type=int,
+        type=seed,
         default=0,
         help="of rows, tuning, and which answer word means which label (default: 0)",
     )

@@ -74,6 +74,14 @@ def test_starting_loads_nothing_heavy(environment: dict[str, str], arguments: li
         ("tasks validate", "give tasks to validate, or --all"),
         ("finetune --model m --task t --method rloo --stpes 3", "did you mean '--steps'"),
         ("finetune --model m --task t --method rloo --evidence 0.7", "0.7 is outside 0 to 0.5"),
+        (
+            "finetune --model m --task t --method rloo --seed -1",
+            "--seed: must be a whole number from 0 to 42949",
+        ),
+        ("probe --model m --task t --seed 99999999999999999999", "--seed: must be a whole number from 0"),
+        ("use --model m --task t --seed one", "--seed: invalid seed value: 'one'"),
+        ("models pretrain gpt2", "unknown embedded model 'gpt2'; valid: embedded/symbols"),
+        ("models pretrain symbols", "unknown embedded model 'symbols'; did you mean 'embedded/symbols'?"),
     ],
 )
 def test_a_mistake_is_one_line(call: Call, line: str, says: str) -> None:
