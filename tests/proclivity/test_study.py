@@ -81,6 +81,13 @@ def study(**changes: Any) -> Study:
         ("    seeds: [0]", "    pairs: half", 13, "must be 'all' or 'first N'"),
         ("scale: smoke", "scale: smoke\nname: again", 5, "'name' is given twice"),
         ("seeds: [0]", "seeds: [0", 14, "not YAML"),
+        ("name: small", "name: {{ name }}", 1, "a key must be plain text"),
+        ("question: Does it run?", "question: x\n? [a, b]\n: 1", 4, "a key must be plain text"),
+        ("seeds: [0]", "seeds: &a [*a]", 13, "it refers to a value that it is itself a part of"),
+        ("    seeds: [0]", "    settings: &a {steps: {x: *a}}", 13, "itself a part of"),
+        ("Does it run?", "Does it\x07run?", 3, "not YAML (special characters are not allowed)"),
+        ("Does it run?", "2020-13-45", 3, "not YAML (month must be in 1..12"),
+        ("name: small", "name: " + 2000 * "[", 1, "nested too deeply"),
     ],
 )
 def test_a_mistake_is_one_line_with_its_place(
