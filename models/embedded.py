@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from models.corpus import SPECIAL, Corpus
+from models.save import save
 from tasks.errors import UserError, seed_or_error, unknown
 from tasks.symbols import catalogue as catalogue_source
 
@@ -228,8 +229,7 @@ def pretrain(recipe: Recipe, folder: Path, progress: Progress | None = None) -> 
     finally:
         torch.set_num_threads(threads)
     logging.disable_progress_bar()
-    model.save_pretrained(folder)
-    tokenizer_of(corpus).save_pretrained(folder)
+    save(model, tokenizer_of(corpus), folder)
     tail = excess[-max(1, len(excess) // 20) :]
     summary = {**asdict(recipe), "excess_nats": sum(tail) / len(tail), "seconds": seconds * recipe.steps}
     (folder / "recipe.json").write_text(json.dumps(summary, indent=1))

@@ -111,9 +111,10 @@ def _check_tokenizer(model: Any, tokenizer: PreTrainedTokenizerBase) -> None:
 @torch.inference_mode()
 def _check_causal(model: Any) -> None:
     """What follows a token must not move its logits: an encoder loads as a causal model and is none."""
+    rows = torch.tensor([[0, 0, 0, 0], [0, 1, 1, 1]], device=model.device)
     one, other = (
-        model(input_ids=torch.tensor([[0, *[token] * 3]], device=model.device)).logits[0, 0].float()
-        for token in (0, 1)
+        model(input_ids=row[None], attention_mask=torch.ones_like(row[None])).logits[0, 0].float()
+        for row in rows
     )
     rounding = torch.finfo(model.dtype).eps ** 0.5 * float(one.abs().max())
     if float((one - other).abs().max()) > rounding:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 import types
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import MISSING, fields
@@ -45,6 +46,9 @@ class Parser(argparse.ArgumentParser):
         if action.choices is not None and value not in action.choices:
             kind = (action.metavar if isinstance(action.metavar, str) else action.dest).lower()
             self.error(str(unknown(kind, value, map(str, action.choices))))
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        (file or sys.stderr).write(message)  # argparse's own keeps silent about a full disk
 
     def error(self, message: str) -> NoReturn:
         """Say what is wrong; `main` shows it and exits with 2."""

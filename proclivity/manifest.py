@@ -17,6 +17,15 @@ from tasks.errors import UserError
 
 LIBRARIES = ("proclivity", "torch", "transformers", "datasets", "numpy", "scipy", "scikit-learn", "trl")
 
+SINGLE = {
+    "name": "single",
+    "paper": "",
+    "question": "runs and probes made one by one",
+    "scale": "",
+    "primary": {},
+}
+"""What the manifest of a folder of single records says it is a study of."""
+
 
 def versions() -> str:
     """Python and the installed libraries that can move a result, in one string."""
@@ -74,7 +83,7 @@ def make_folder(folder: Path) -> None:
     if folder.exists() and not folder.is_dir():
         raise UserError(f"{folder} is not a folder")
     if folder.is_dir() and not (folder / "study.json").exists():
-        others = [entry.name for entry in folder.iterdir() if not entry.name.startswith(".")]
+        others = [entry.name for entry in folder.iterdir() if not _own(entry.name)]
         if others:
             raise UserError(f"{folder} is no study folder (it holds {sorted(others)[0]}, and no study.json)")
     try:
@@ -83,6 +92,14 @@ def make_folder(folder: Path) -> None:
             (folder / ".claims").touch()
     except OSError as e:
         raise UserError(f"{folder}: cannot be written ({e.strerror})") from e
+
+
+_OWN = {"runs", "partial", "corrupt", "superseded", "figures", "learnability.csv"}
+
+
+def _own(name: str) -> bool:
+    """Whether a study folder holds such an entry, also one whose damaged study.json was moved away."""
+    return name in _OWN or name.startswith((".", "study.json", "claims"))
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:

@@ -33,6 +33,8 @@ def one_line(error: BaseException) -> str:
     text = " ".join(str(error).split())
     if isinstance(error, UserError):
         return text
+    if isinstance(error, OSError) and error.errno is not None:
+        return f"{error.filename}: " * (error.filename is not None) + os.strerror(error.errno)
     frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith("<")]
     told = not frames or isinstance(error, SyntaxError)  # which says itself where it is
     place = "" if told else f" ({os.path.basename(frames[-1].filename)} line {frames[-1].lineno})"
