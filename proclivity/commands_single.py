@@ -115,7 +115,7 @@ def _do(arguments: Namespace, config: dict[str, Any]) -> _Done:
         try:
             store.publish(job.key, records, plain(result.log), lambda folder: _save_policy(result, folder))
         except (UserError, OSError) as e:
-            lost = f"not kept: {one_line(e)}"
+            lost = f"not kept: {one_line(e.__cause__ or e)}"
     store.claims.close()
     return _Done(records, None if lost else store.runs / job.key, lost)
 

@@ -320,8 +320,12 @@ def test_a_run_that_cannot_be_kept_is_shown_before_that_is_said(
     task = ("--task", "symbolic/first-last-vs-contains-2", "--method", "rloo")
     status, text, err = call("finetune", "--model", "m", *task, "--out", str(out), *json_too)
     assert status == 2 and "symbolic/first-last-vs-contains-2" in text and "kept in" not in text
-    assert err.startswith(f"proclivity: error: not kept: {out}: no space left on device")
-    assert err.count("\n") == 1 and list((out / "runs").iterdir()) == []
+    assert err.startswith(f"proclivity: error: not kept: {out}/partial/")
+    assert (
+        err.endswith("/policy: No space left on device\n")
+        and err.count("\n") == 1
+        and list((out / "runs").iterdir()) == []
+    )
 
 
 def test_a_folder_of_the_users_own_named_tasks_is_not_ours(
