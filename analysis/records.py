@@ -96,12 +96,13 @@ def _records(root: Path, problems: list[str]) -> Iterator[dict[str, Any]]:
     """Every readable record below `runs/`; a record file holds one record or a list of them."""
     for folder in sorted((root / "runs").iterdir()):
         path = folder / "record.json"
+        if folder.name.startswith("."):
+            continue
         if not folder.is_dir():
             problems.append(f"{folder.relative_to(root)}: not a folder")
             continue
         if not path.exists():
-            if not folder.name.startswith("."):
-                problems.append(f"{path.relative_to(root)}: missing")
+            problems.append(f"{path.relative_to(root)}: missing")
             continue
         try:
             content = json.loads(path.read_text(encoding="utf-8"))

@@ -90,6 +90,7 @@ def test_an_empty_record_folder_is_named(tmp_path):
 def test_what_is_no_record_folder_is_named(tmp_path):
     root = write(tmp_path, {"good": RUN})
     (root / "runs" / "file").write_text("{}")
+    (root / "runs" / ".file").write_text("{}")
     (root / "runs" / "hollow" / "record.json").mkdir(parents=True)
     file, hollow = read_study(root).problems
     assert file == "runs/file: not a folder" and hollow.startswith("runs/hollow/record.json: ")
