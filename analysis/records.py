@@ -66,6 +66,13 @@ def _value(kind: str, value: object) -> Any:
     raise ValueError(f"is {value!r}, not {kind}")
 
 
+def _cell(name: str, kind: str, value: object) -> Any:
+    """A cell of a list, in which only a dial may be empty."""
+    if value is None and name != "dial":
+        raise ValueError(f"column {name} is empty")
+    return _value(kind, value)
+
+
 def check(record: object) -> dict[str, Any]:
     """One record as a complete row; a ValueError says in words what is wrong with it."""
     if not isinstance(record, dict):
@@ -131,7 +138,9 @@ def _table(path: Path, columns: dict[str, str], problems: list[str], *, records:
     import pandas as pd
 
     rows: list[dict[str, Any]] = []
-    if path.exists():
+    if not path.exists():
+        problems.append(f"{path.name}: missing")
+    else:
         try:
             table = pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path)
         except Exception as error:  # pyarrow and pandas raise many kinds for a damaged file
@@ -143,7 +152,7 @@ def _table(path: Path, columns: dict[str, str], problems: list[str], *, records:
                 if records:
                     rows.append(check(value))
                 else:
-                    rows.append({name: _value(type_, value[name]) for name, type_ in columns.items()})
+                    rows.append({name: _cell(name, type_, value[name]) for name, type_ in columns.items()})
             except KeyError as error:
                 problems.append(f"{path.name} row {number}: missing column {error.args[0]}")
             except ValueError as error:
@@ -173,14 +182,20 @@ def read_study(folder: Path | str) -> Study:
         raise UserError(f"{path} has schema {schema!r}; this version reads up to {SCHEMA}")
 
     problems: list[str] = []
-    if (root / "runs").is_dir():
+    stored, compact = (root / "runs").is_dir(), (root / "runs.parquet").exists()
+    if stored:
+        if compact:
+            problems.append("runs.parquet: not read, for there is a folder runs beside it")
         rows = list(_records(root, problems))
         runs = frame([row for row in rows if row["kind"] == "run"], COLUMNS["run"])
         probes = frame([row for row in rows if row["kind"] == "probe"], COLUMNS["probe"])
     else:
         runs = _table(root / "runs.parquet", COLUMNS["run"], problems, records=True)
         probes = _table(root / "probes.parquet", COLUMNS["probe"], problems, records=True)
-    learnability = _table(root / "learnability.csv", LEARNABILITY, problems, records=False)
+    listed = (root / "learnability.csv").exists() or not stored  # a store of unlisted models has none
+    learnability = frame([], LEARNABILITY)
+    if listed:
+        learnability = _table(root / "learnability.csv", LEARNABILITY, problems, records=False)
     return Study(str(manifest.get("name", root.name)), manifest, runs, probes, learnability, problems)
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import MISSING, fields
 from typing import Any, Literal, NoReturn, Union, get_args, get_origin, get_type_hints
 
-from tasks.errors import UserError, seed_or_error, unknown
+from tasks.errors import LARGEST_SEED, UserError, seed_or_error, unknown
 
 
 class Parser(argparse.ArgumentParser):
@@ -55,12 +55,13 @@ class Parser(argparse.ArgumentParser):
         raise UserError(f"{message} (see {self.prog} --help)")
 
 
-def seed(text: str) -> int:
+def a_seed(text: str) -> int:
     """The type of an option that takes a seed."""
     try:
         return seed_or_error(int(text))
-    except UserError as e:
-        raise argparse.ArgumentTypeError(str(e).partition(": ")[2]) from e
+    except (UserError, ValueError) as e:
+        told = f"must be a whole number from 0 to {LARGEST_SEED}, not {text}"
+        raise argparse.ArgumentTypeError(told) from e
 
 
 def add_fields(parser: argparse._ActionsContainer, kind: type, only: Collection[str] = ()) -> None:

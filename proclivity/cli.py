@@ -13,7 +13,7 @@ from types import FrameType
 from typing import Any, NoReturn
 
 from proclivity.answer import Answer, as_json
-from proclivity.arguments import Parser, add_fields, seed
+from proclivity.arguments import Parser, a_seed, add_fields
 from tasks import INCLUDE
 from tasks.errors import UserError, one_line
 
@@ -179,7 +179,7 @@ def _single(commands: Any) -> None:
         late=_measuring,
     )
     _model_and_task(use)
-    _seed_and_out(use)
+    _seed_and_out(use, None, "that of the policy, or 0")
 
 
 def _model_and_task(command: Parser) -> None:
@@ -188,13 +188,9 @@ def _model_and_task(command: Parser) -> None:
     command.add_argument("--task", required=True, help="such as symbolic/first-last-vs-contains-2")
 
 
-def _seed_and_out(command: Parser) -> None:
-    command.add_argument(
-        "--seed",
-        type=seed,
-        default=0,
-        help="of rows, tuning, and which answer word means which label (default: 0)",
-    )
+def _seed_and_out(command: Parser, seed: int | None = 0, default: str = "0") -> None:
+    about = f"of rows, tuning, and which answer word means which label (default: {default})"
+    command.add_argument("--seed", type=a_seed, default=seed, help=about)
     command.add_argument("--out", metavar="D", help="keep the record in this folder, which `analyze` reads")
 
 

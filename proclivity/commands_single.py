@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from argparse import Namespace
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -20,6 +21,9 @@ from proclivity.study import Probe
 from tasks import QUADRANTS, Evidence, get_task
 from tasks.errors import UserError, one_line
 
+TUNED = "proclivity.json"
+"""Beside a kept policy: the task, way of answering and seed that it was tuned with."""
+
 
 def probe(arguments: Namespace) -> Answer:
     asked = {name: getattr(arguments, name) for name in ("input", "layers", "n", "probe", "shuffles")}
@@ -32,6 +36,18 @@ def finetune(arguments: Namespace) -> Answer:
 
 
 def use(arguments: Namespace) -> Answer:
+    """Measure a model. A policy that `finetune` kept says itself how it answers and with which words."""
+    try:
+        told = json.loads((Path(arguments.model) / TUNED).read_text())
+    except (OSError, ValueError):
+        told = {}
+    if "answers" not in vars(arguments):
+        arguments.answers = told.get("answers", "constrained")
+    seed = told.get("seed_tune", 0)
+    if arguments.seed is None:
+        arguments.seed = seed
+    elif told and arguments.seed != seed:
+        note(f"{arguments.model} was tuned with --seed {seed}: under another, words may mean other labels")
     return _tuned(arguments, {**_run(arguments), "job": "use", "method": ""})
 
 
@@ -115,7 +131,9 @@ def _do(arguments: Namespace, config: dict[str, Any]) -> _Done:
         try:
             store.publish(job.key, records, plain(result.log), lambda folder: _save_policy(result, folder))
         except (UserError, OSError) as e:
-            lost = f"not kept: {one_line(e.__cause__ or e)}"
+            full = e.__cause__
+            named = isinstance(full, OSError) and full.filename is not None
+            lost = f"not kept: {one_line(full if full and named else e)}"
     store.claims.close()
     return _Done(records, None if lost else store.runs / job.key, lost)
 
@@ -135,6 +153,10 @@ def _save_policy(result: composition.JobResult, folder: Path) -> None:
     if result.policy is not None:
         from models import save
 
+        run = result.records[0]
+        told = {name: run[name] for name in ("task", "answers", "seed_tune")}
+        (folder / "policy").mkdir()
+        (folder / "policy" / TUNED).write_text(json.dumps(told, indent=1))
         save(result.policy.model, result.policy.tokenizer, folder / "policy")
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from proclivity import composition
 from proclivity.answer import Answer, duration, size, table
-from proclivity.manifest import SINGLE, read_manifest
+from proclivity.manifest import COMPACT, SINGLE, read_manifest
 from proclivity.plan import Plan, cores, open_store, plan, run_plan
 from proclivity.store import CorruptRecord
 from proclivity.strict import Plain
@@ -83,6 +83,10 @@ def _dry_run(todo: Plan, workers: int) -> Answer:
 
 def status(arguments: Namespace) -> Answer:
     folder = Path(arguments.folder)
+    if (folder / COMPACT).exists():
+        raise UserError(
+            f"{folder} holds a study's compact records, of runs done elsewhere; analyze reads them"
+        )
     definition = read_manifest(folder)["definition"]
     if definition == SINGLE:
         raise UserError(f"{folder} is a folder of single runs and probes: there is no study that they are of")

@@ -38,6 +38,9 @@ class Jobs(Protocol):
     def execute(self, config: Mapping[str, Any]) -> JobResult:
         """Do one job; `config["job"]` is "run", "probe" or "use". Called in a worker process."""
 
+    def check(self, config: Mapping[str, Any]) -> None:
+        """UserError for a job that is known to fail. Asked for every job, before any is done."""
+
     def fingerprint(self, config: Mapping[str, Any]) -> dict[str, str]:
         """Hashes of what a config only names: sources, weights, data. Asked for every job: cache it."""
 

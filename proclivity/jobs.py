@@ -14,7 +14,8 @@ from typing import Any
 
 from proclivity.job import Config, JobResult, hash_of, recipe
 from rl_finetune.settings import Settings, settings_from
-from tasks import task_sources
+from tasks import Evidence, task_sources
+from tasks.errors import UserError
 
 SETTINGS = Settings
 Progress = Callable[[str, int, int], None]
@@ -88,6 +89,19 @@ def _fingerprint(model: str, task: str, method: str, kind: str) -> dict[str, str
         weights = _files_hash(model)
     source = hash_of(*(p.read_bytes() for p in task_sources(task)))
     return {"weights": weights, "task": source, "revision": str(_revision(method, kind))}
+
+
+def check(config: Config) -> None:
+    """Refuse a run whose method, settings, control and evidence do not go together."""
+    if config["job"] == "run":
+        from rl_finetune import check as check_tuning
+        from rl_finetune import get_method
+
+        settings = settings_from(dict(config["settings"]))
+        check_tuning(get_method(config["method"]), settings, config["control"])
+        evidence, n = Evidence(config["evidence_kind"], config["evidence_rate"]), settings.rows
+        if evidence.rate and not evidence.counts(n)["spurious_only"]:
+            raise UserError(f"evidence {evidence.rate:g} of {n} rows is no counter-example at all")
 
 
 def fingerprint(config: Config) -> dict[str, str]:

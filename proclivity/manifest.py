@@ -25,6 +25,8 @@ SINGLE = {
     "primary": {},
 }
 """What the manifest of a folder of single records says it is a study of."""
+COMPACT = "runs.parquet"
+"""The file by which a folder of compact records is told from a store."""
 
 
 def versions() -> str:
@@ -82,6 +84,10 @@ def make_folder(folder: Path) -> None:
     """Create a study folder; one that holds other things is refused."""
     if folder.exists() and not folder.is_dir():
         raise UserError(f"{folder} is not a folder")
+    if (folder / COMPACT).exists():
+        raise UserError(
+            f"{folder} holds a study's compact records, which cannot be gone on with; choose another --out"
+        )
     if folder.is_dir() and not (folder / "study.json").exists():
         others = [entry.name for entry in folder.iterdir() if not _own(entry.name)]
         if others:

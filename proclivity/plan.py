@@ -59,8 +59,11 @@ def plan(study: Study, document: Document) -> Plan:
 
 
 def keyed(configs: Sequence[Config]) -> list[Job]:
-    """Configs with the keys of their records."""
-    fingerprint = composition.jobs().fingerprint
+    """Configs with the keys of their records; one that cannot be done is refused."""
+    jobs = composition.jobs()
+    for config in configs:
+        jobs.check(config)
+    fingerprint = jobs.fingerprint
     return [Job(job_key(config, fingerprint(config)), config) for config in configs]
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict, dataclass, field
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
 
 from proclivity.strict import Document, Plain, build
-from tasks import Evidence
+from tasks import QUADRANTS, Evidence
 from tasks.errors import UserError, seed_or_error, unknown
 
 Inputs = Literal["model", "untrained", "raw"]
@@ -28,8 +29,8 @@ class Primary:
     """What is computed."""
     test: Literal["family_permutation", "threshold", "none"]
     """How it is judged: by a permutation of families (with its interval), by reaching a threshold, or not."""
-    pairs: str
-    """Which pairs enter, such as `learnable`."""
+    pairs: Literal["learnable", "primary", "both-learnable", "target-learnable", "all"]
+    """Which pairs enter. `learnable` and `primary` are the same: those that no rule leaves out."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ class Probe:
     """Rows, a quarter a quadrant."""
     layers: str = "last"
     """`last`, `all`, or indices such as `0,6,12`."""
-    probe: str = "linear"
+    probe: Literal["linear"] = "linear"
     """Kind of probe."""
     inputs: tuple[Inputs, ...] = ("model", "untrained", "raw")
     """What is probed: the reference (`model`), the same model before any training, the raw tokens."""
@@ -71,8 +72,10 @@ class Probe:
     """Seed of the probe."""
 
     def __post_init__(self) -> None:
-        if self.n < 8:
-            raise UserError("n: must be 8 or more")
+        if self.n < 8 or self.n % len(QUADRANTS):
+            raise UserError(f"n: must be a multiple of {len(QUADRANTS)}, 8 or more")
+        if not re.fullmatch(r"last|all|\d+(,\d+)*", self.layers):
+            raise UserError(f"layers: must be last, all, or numbers such as 0,1,2, not {self.layers!r}")
         if self.shuffles < 1:
             raise UserError("shuffles: must be 1 or more")
         seed_or_error(self.seed)
@@ -144,8 +147,8 @@ class Study:
 
     name: str
     """Its name, that of its file."""
-    paper: str
-    """The paper whose claim it tests."""
+    paper: Literal["", "lovering2021", "cruz2023", "kirk2024", "tajwar2024", "superhf2023"]
+    """The paper whose claim it tests, if any."""
     question: str
     """The question in a sentence."""
     scale: Literal["smoke", "quick", "laptop", "gpu", "paper"]
@@ -167,6 +170,8 @@ class Study:
     """What every run shares (steps, batch_size, ...). A mapping gives a value for each method."""
 
     def __post_init__(self) -> None:
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", self.name):
+            raise UserError(f"name: letters, digits, '-', '_' and '.' make a name, not {self.name!r}")
         if not self.arms:
             raise UserError("arms: must hold at least one arm")
         if self.primary.arm not in self.arms:
@@ -174,6 +179,12 @@ class Study:
         methods = self.arms[self.primary.arm].methods
         if self.primary.method not in methods:
             raise UserError(f"primary: {unknown('method of its arm', self.primary.method, methods)}")
+        used = {method for arm in self.arms.values() for method in arm.methods}
+        for settings in (self.settings, *(arm.settings for arm in self.arms.values())):
+            for name, value in settings.items():
+                for method in value if isinstance(value, dict) else ():
+                    if method not in used:
+                        raise UserError(f"settings: {name}: {unknown('method of an arm', method, used)}")
         if not self.models or not all(self.models):
             raise UserError("models: must name at least one model")
         if isinstance(self.models[0], tuple) != (self.assign == "rotate"):

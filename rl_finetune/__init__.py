@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from rl_finetune.methods import METHODS, Method, get_method, method_table
     from rl_finetune.policy import Policy, policy_of
     from rl_finetune.settings import Settings, settings_from
-    from rl_finetune.tuning import CONTROLS, Tuned, finetune
+    from rl_finetune.tuning import CONTROLS, Tuned, check, finetune
     from rl_finetune.warmup import warm_up
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "Settings",
     "Tuned",
     "answers_to",
+    "check",
     "count_answers",
     "finetune",
     "get_method",
@@ -37,7 +38,7 @@ _ROOMS = {
     "methods": ["METHODS", "Method", "get_method", "method_table"],
     "policy": ["Policy", "policy_of"],
     "settings": ["Settings", "settings_from"],
-    "tuning": ["CONTROLS", "Tuned", "finetune"],
+    "tuning": ["CONTROLS", "Tuned", "check", "finetune"],
     "warmup": ["warm_up"],
 }
 

@@ -41,6 +41,18 @@ class Tuned:
     """Seconds a step, logging left out."""
 
 
+def check(method: Method, settings: Settings, control: str) -> None:
+    """Refuse a method, settings and a control that do not go together."""
+    if control not in CONTROLS:
+        raise unknown("control", control, CONTROLS)
+    if control == "random_reward" and method.reward == "none":
+        raise UserError(
+            f"the control random_reward needs a method that uses the reward, and {method.name} does not"
+        )
+    if method.samples == "policy" and settings.samples_per_prompt < method.least_samples:
+        raise UserError(f"{method.name} needs at least {method.least_samples} samples_per_prompt")
+
+
 def finetune(
     lm: LanguageModel,
     task: Task,
@@ -58,14 +70,7 @@ def finetune(
     `control`: `random_reward` gives a fair coin for any answer, `shuffled_labels` permutes the labels.
     `log_rows` holds labelled rows per quadrant on which answers are counted at the settings' log points.
     """
-    if control not in CONTROLS:
-        raise unknown("control", control, CONTROLS)
-    if control == "random_reward" and method.reward == "none":
-        raise UserError(
-            f"the control random_reward needs a method that uses the reward, and {method.name} does not"
-        )
-    if method.samples == "policy" and settings.samples_per_prompt < method.least_samples:
-        raise UserError(f"{method.name} needs at least {method.least_samples} samples_per_prompt")
+    check(method, settings, control)
     policy = policy_of(lm, task, settings.answers)
     tuned = replace(lm, model=copy.deepcopy(lm.model))
     rng = np.random.default_rng([seed, 7])

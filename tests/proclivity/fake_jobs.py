@@ -53,6 +53,10 @@ def validate_settings(settings: Mapping[str, Any], where: str) -> dict[str, Any]
     return complete
 
 
+def check(config: Mapping[str, Any]) -> None:
+    pass
+
+
 def fingerprint(config: Mapping[str, Any]) -> dict[str, str]:
     if config["job"] == "run" and config["method"] not in METHODS:
         raise unknown("method", config["method"], METHODS)

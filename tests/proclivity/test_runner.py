@@ -232,6 +232,11 @@ def test_a_folder_of_something_else_is_refused(call: Call, write_study: Write, t
     status, _, err = call("study", "run", other, "--out", out, "--workers", "0")
     assert status == 2 and err.count("\n") == 1
     assert "another study: arms.main.evidence.rates is [0.0, 0.2] there, [0.0] here" in err
+    compact = str(tmp_path / "compact")
+    call("study", "compact", out, "--out", compact)
+    for command in (("study", "run", write_study(), "--out"), ("study", "status")):
+        status, _, err = call(*command, compact)
+        assert status == 2 and "compact records" in err and err.count("\n") == 1
     for folder, says in ((tmp_path, "is no study folder"), (Path(write_study()), "is not a folder")):
         status, _, err = call("study", "run", write_study(), "--out", str(folder), "--workers", "0")
         assert status == 2 and says in err and err.count("\n") == 1

@@ -170,7 +170,8 @@ def test_a_policy_is_kept_and_measured_again(answers: str, tmp_path: Path) -> No
     probed = [record["weights_hash"] for record in records if record["kind"] == "probe"]
     assert len(probed) == 4 * (answers == "free") and len(set(probed)) == len(probed) / 2
     policy = next(Path(out).glob("runs/*/policy"))
-    used = proclivity("use", "--model", str(policy), *task, *measuring, "--json")
+    # Neither the seed, which says what the words mean, nor the way of answering need be said again.
+    used = proclivity("use", "--model", str(policy), *task[:2], *measuring, "--json")
     (measured,) = json.loads(used.stdout)
     same = ["U", "D", "B", "label", "ones", *(name for name in record if name.startswith("errors_"))]
     assert {name: measured[name] for name in same} == {name: record[name] for name in same}
@@ -185,6 +186,8 @@ WRONG: list[tuple[list[str], str]] = [
     (["--model", "embedded/symbols:useful.first-lst=0.5"], "did you mean 'first-last'"),
     (["--model", "no/such-model"], "cannot load model"),
     (["--evidence", "0.7"], "outside 0 to 0.5"),
+    (["--evidence", "0.00001"], "is no counter-example at all"),
+    (["--samples-per-prompt", "1"], "rloo needs at least 2"),
     (["--steps", "0"], "steps must be above 0"),
     (["--evidence-kind", "symetric"], "did you mean 'symmetric'"),
 ]
