@@ -101,11 +101,15 @@ def check(record: object) -> dict[str, Any]:
 
 def _records(root: Path, problems: list[str]) -> Iterator[dict[str, Any]]:
     """Every readable record below `runs/`; a record file holds one record or a list of them."""
-    for folder in sorted((root / "runs").glob("*/")):
+    for folder in sorted((root / "runs").iterdir()):
         path = folder / "record.json"
+        if folder.name.startswith("."):
+            continue
+        if not folder.is_dir():
+            problems.append(f"{folder.relative_to(root)}: not a folder")
+            continue
         if not path.exists():
-            if not folder.name.startswith("."):
-                problems.append(f"{path.relative_to(root)}: missing")
+            problems.append(f"{path.relative_to(root)}: missing")
             continue
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
@@ -168,6 +172,11 @@ def read_study(folder: Path | str) -> Study:
         raise UserError(f"{path} is not readable as JSON ({error})") from None
     if not isinstance(manifest, dict):
         raise UserError(f"{path} is not a study's description (a JSON object)")
+    definition = manifest.get("definition", {})
+    if not isinstance(definition, dict) or not isinstance(definition.get("probe", {}), dict):
+        raise UserError(f"{path} is not a study's description: its definition is no JSON object")
+    if not isinstance(manifest.get("primary"), dict):
+        raise UserError(f"{path} is not a study's description: its primary test is no JSON object")
     schema = manifest.get("schema", SCHEMA)
     if not isinstance(schema, int) or schema > SCHEMA:
         raise UserError(f"{path} has schema {schema!r}; this version reads up to {SCHEMA}")

@@ -3,6 +3,7 @@
 from models.answers import answer_ids, answer_log_probs, prompt_ids, score_answers
 from models.embedded import Recipe, cache_dir, list_recipes, pretrained_folder, recipe_of
 from models.language_model import FILES, LanguageModel, load, model_folder
+from models.save import save
 from models.train import Diverged, Optimisation, train
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "pretrained_folder",
     "prompt_ids",
     "recipe_of",
+    "save",
     "score_answers",
     "train",
 ]

@@ -14,21 +14,52 @@ from tasks.errors import UserError
 
 def prompt_ids(lm: LanguageModel, prompts: Sequence[str]) -> list[list[int]]:
     """Token ids of each prompt, none of them unknown."""
-    ids: list[list[int]] = lm.tokenizer(list(prompts))["input_ids"]
-    if not all(ids):
-        raise UserError(f"{lm.name}: an empty prompt has no last position")
-    unknown = lm.tokenizer.unk_token_id
-    if unknown not in (None, lm.tokenizer.bos_token_id, lm.tokenizer.eos_token_id):
+    return readable_ids(lm.model, lm.tokenizer, prompts, lm.name)
+
+
+def readable_ids(model: Any, tokenizer: Any, prompts: Sequence[str], name: str = "") -> list[list[int]]:
+    """Token ids of each prompt: at least one, none of them unknown, no more than the model can take."""
+    name = name or model.name_or_path or type(model).__name__
+    ids = _ids(tokenizer, prompts, name)
+    lengths = [len(row) for row in ids]
+    if not all(lengths):
+        raise UserError(f"{name}: prompt {lengths.index(0)} is an empty prompt, which has no last position")
+    limit = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+    if limit is not None and lengths and max(lengths) > limit:
+        longest = lengths.index(max(lengths))
+        raise UserError(
+            f"{name}: prompt {longest} has {max(lengths)} tokens; the model takes at most {limit}"
+        )
+    unknown = _unknown(tokenizer)
+    if unknown not in (None, tokenizer.bos_token_id, tokenizer.eos_token_id):
         for prompt, tokens in zip(prompts, ids, strict=True):
             if unknown in tokens:
-                raise UserError(f"{lm.name}: its tokenizer does not know every word of the prompt {prompt!r}")
+                raise UserError(f"{name}: its tokenizer does not know every word of the prompt {prompt!r}")
+    return ids
+
+
+def _unknown(tokenizer: Any) -> int | None:
+    """The token of words that a tokenizer does not know, also where only its core says which it is."""
+    core = getattr(getattr(tokenizer, "backend_tokenizer", None), "model", None)
+    token = tokenizer.unk_token or getattr(core, "unk_token", None)
+    found: int | None = tokenizer.get_vocab().get(token)
+    return found
+
+
+def _ids(tokenizer: Any, texts: Sequence[str], name: str, **options: bool) -> list[list[int]]:
+    try:
+        ids: list[list[int]] = tokenizer(list(texts), **options)["input_ids"]
+    except Exception as e:
+        if type(e) is not Exception:  # the type that tokenizers raises for a word it has no token for
+            raise
+        raise UserError(f"{name}: its tokenizer cannot read {' or '.join(map(repr, texts[:2]))}: {e}") from e
     return ids
 
 
 def answer_ids(lm: LanguageModel, answers: Sequence[str]) -> list[list[int]]:
     """Token ids of each answer as it follows a prompt. Two answers must differ; none may be unknown."""
-    ids: list[list[int]] = lm.tokenizer([" " + a for a in answers], add_special_tokens=False)["input_ids"]
-    unknown = lm.tokenizer.unk_token_id
+    ids = _ids(lm.tokenizer, [" " + a for a in answers], lm.name, add_special_tokens=False)
+    unknown = _unknown(lm.tokenizer)
     for answer, tokens in zip(answers, ids, strict=True):
         if not tokens or (unknown is not None and unknown in tokens):
             raise UserError(f"{lm.name}: its tokenizer does not know the answer word {answer!r}")
@@ -106,7 +137,15 @@ def score_answers(
 ) -> Tensor:
     """Scores of candidate answers [prompts, answers]: the one function that measures any model."""
     ids, candidates = prompt_ids(lm, prompts), answer_ids(lm, answers)
-    return torch.cat([answer_log_probs(lm.model, part, candidates).cpu() for part in chunks(ids, batch_size)])
+    scores = [answer_log_probs(lm.model, part, candidates).cpu() for part in chunks(ids, batch_size)]
+    return measured(lm, torch.cat(scores))
+
+
+def measured(lm: LanguageModel, scores: Tensor) -> Tensor:
+    """Scores of a model as they are; NaNs, which would be counted as answers, are refused."""
+    if scores.isnan().any():
+        raise UserError(f"{lm.name}: its answers' scores are NaN; check the model's weights and dtype")
+    return scores
 
 
 def chunks(rows: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:

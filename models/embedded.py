@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 
 from models.corpus import SPECIAL, Corpus
-from tasks.errors import UserError, unknown
+from models.save import save
+from tasks.errors import UserError, seed_or_error, unknown
 from tasks.symbols import catalogue as catalogue_source
 
 PREFIX = "embedded/"
@@ -50,8 +51,7 @@ class Recipe:
         for name in ("width", "layers", "heads", "steps", "batch_size"):
             if getattr(self, name) < 1:
                 raise UserError(f"recipe {self.name}: {name} must be at least 1, not {getattr(self, name)}")
-        if self.seed < 0:
-            raise UserError(f"recipe {self.name}: seed must be 0 or above, not {self.seed}")
+        seed_or_error(self.seed, f"recipe {self.name}: seed")
         if self.width % self.heads:
             raise UserError(f"recipe {self.name}: width {self.width} is not a multiple of heads {self.heads}")
 
@@ -76,7 +76,7 @@ def recipe_of(spec: str) -> Recipe:
     """`embedded/symbols:seed=1,dial=a,useful.first-last=0.5,frequency.contains-1=0.2` -> Recipe."""
     base, _, rest = spec.partition(":")
     name = base.removeprefix(PREFIX)
-    if name not in RECIPES:
+    if not base.startswith(PREFIX) or name not in RECIPES:
         raise unknown("embedded model", base, list_recipes())
     recipe = RECIPES[name]
     useful: dict[str, float] = {}
@@ -229,8 +229,7 @@ def pretrain(recipe: Recipe, folder: Path, progress: Progress | None = None) -> 
     finally:
         torch.set_num_threads(threads)
     logging.disable_progress_bar()
-    model.save_pretrained(folder)
-    tokenizer_of(corpus).save_pretrained(folder)
+    save(model, tokenizer_of(corpus), folder)
     tail = excess[-max(1, len(excess) // 20) :]
     summary = {**asdict(recipe), "excess_nats": sum(tail) / len(tail), "seconds": seconds * recipe.steps}
     (folder / "recipe.json").write_text(json.dumps(summary, indent=1))

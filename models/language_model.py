@@ -48,6 +48,8 @@ def load(
     source = str(pretrained_folder(recipe_of(name))) if embedded else name
     options = {"revision": revision, "trust_remote_code": trust_remote_code}
     logging.disable_progress_bar()
+    said = logging.get_verbosity()
+    logging.set_verbosity_error()  # what is wrong with the weights is told below, in one line
     try:
         tokenizer = AutoTokenizer.from_pretrained(source, **options)
         if len(tokenizer) <= len(tokenizer.all_special_ids):  # what comes of a folder without one
@@ -55,10 +57,14 @@ def load(
         if init == "pretrained":
             read: Any = AutoModelForCausalLM.from_pretrained  # its annotations know of no loading info
             model, report = read(
-                source, dtype=dtype, use_safetensors=True, output_loading_info=True, **options
+                source,
+                dtype=dtype,
+                use_safetensors=True,
+                output_loading_info=True,
+                ignore_mismatched_sizes=True,
+                **options,
             )
-            if report["missing_keys"]:
-                raise ValueError(f"its weights lack {', '.join(sorted(report['missing_keys'])[:3])}")
+            _check_report(report)
         else:
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(recipe_of(name).seed if embedded else 0)
@@ -71,8 +77,48 @@ def load(
         if type(e).__module__.startswith(("safetensors", "builtins")) and "afetensor" in f"{type(e)}{e}":
             raise UserError(f"cannot load model {name!r}: its weights are corrupt ({e})") from e
         raise
+    finally:
+        logging.set_verbosity(said)
     model = model.to(device).eval()
+    try:
+        _check_tokenizer(model, tokenizer)
+        _check_causal(model)
+    except ValueError as e:
+        raise _cannot_load(name, e) from e
     return LanguageModel(model, tokenizer, name, revision, init, weights_hash(model))
+
+
+def _check_report(report: dict[str, Any]) -> None:
+    """Every weight of the configuration was read, and every weight of the file has its place."""
+    strange = [key for key in report["unexpected_keys"] if key.endswith("weight")]  # others are masks, bases
+    wrong_size = [key for key, *_ in report["mismatched_keys"]]
+    for keys, told in (
+        (report["missing_keys"], "its weights lack"),
+        (wrong_size, "config.json gives another size to"),
+        (strange, "config.json has no place for"),
+    ):
+        if keys:
+            more = f" and {len(keys) - 3} more" if len(keys) > 3 else ""
+            raise ValueError(f"{told} {', '.join(sorted(keys)[:3])}{more}")
+
+
+def _check_tokenizer(model: Any, tokenizer: PreTrainedTokenizerBase) -> None:
+    highest, rows = max(tokenizer.get_vocab().values()), model.get_input_embeddings().weight.shape[0]
+    if highest >= rows:
+        raise ValueError(f"its tokenizer has {highest + 1} tokens and its embedding only {rows}")
+
+
+@torch.inference_mode()
+def _check_causal(model: Any) -> None:
+    """What follows a token must not move its logits: an encoder loads as a causal model and is none."""
+    rows = torch.tensor([[0, 0, 0, 0], [0, 1, 1, 1]], device=model.device)
+    one, other = (
+        model(input_ids=row[None], attention_mask=torch.ones_like(row[None])).logits[0, 0].float()
+        for row in rows
+    )
+    rounding = torch.finfo(model.dtype).eps ** 0.5 * float(one.abs().max())
+    if float((one - other).abs().max()) > rounding:
+        raise ValueError(f"{type(model).__name__} reads the words after a token too: it is no causal model")
 
 
 FILES = ("*.safetensors", "*.json", "*.txt", "*.model")

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from models.answers import readable_ids
 from tasks.errors import UserError
 
 if TYPE_CHECKING:
@@ -34,7 +35,9 @@ def representations(
     Prompts are padded here, on the right, where a causal model cannot look: the tokenizer's padding side
     and pad token play no part, and neither does the batch size. One batch is held at a time.
     """
-    ids = _token_ids(model, tokenizer, prompts)
+    if not len(prompts):
+        raise UserError("no prompts to represent; give at least one")
+    ids = readable_ids(model, tokenizer, prompts)
     wanted = _layers(model, layers)
     order = np.argsort([len(row) for row in ids], kind="stable")
     found: dict[int, NDArray[np.float32]] = {}
@@ -60,22 +63,6 @@ def representations(
     finally:
         model.train(was_training)
     return found
-
-
-def _token_ids(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, prompts: Sequence[str]
-) -> list[list[int]]:
-    if not len(prompts):
-        raise UserError("no prompts to represent; give at least one")
-    ids: list[list[int]] = tokenizer(list(prompts))["input_ids"]
-    lengths = [len(row) for row in ids]
-    if not min(lengths):
-        raise UserError(f"prompt {lengths.index(0)} has no token; every prompt needs at least one")
-    limit = getattr(model.config.get_text_config(), "max_position_embeddings", None)
-    if limit is not None and max(lengths) > limit:
-        longest = lengths.index(max(lengths))
-        raise UserError(f"prompt {longest} has {max(lengths)} tokens; the model takes at most {limit}")
-    return ids
 
 
 def _layers(model: PreTrainedModel, layers: str | Sequence[int]) -> list[int]:

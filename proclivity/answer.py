@@ -21,6 +21,8 @@ class Answer:
     """What a person reads."""
     status: int = 0
     """Exit status: 1 if the study had failed runs."""
+    error: str = ""
+    """What went wrong after the answer was found, such as a full disk; told after it, with exit status 2."""
 
 
 def as_json(value: Any) -> str:

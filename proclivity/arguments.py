@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import sys
 import types
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import MISSING, fields
 from typing import Any, Literal, NoReturn, Union, get_args, get_origin, get_type_hints
 
-from tasks.errors import UserError, unknown
+from tasks.errors import LARGEST_SEED, UserError, seed_or_error, unknown
 
 
 class Parser(argparse.ArgumentParser):
@@ -46,9 +47,21 @@ class Parser(argparse.ArgumentParser):
             kind = (action.metavar if isinstance(action.metavar, str) else action.dest).lower()
             self.error(str(unknown(kind, value, map(str, action.choices))))
 
+    def _print_message(self, message: str, file: Any = None) -> None:
+        (file or sys.stderr).write(message)  # argparse's own keeps silent about a full disk
+
     def error(self, message: str) -> NoReturn:
         """Say what is wrong; `main` shows it and exits with 2."""
         raise UserError(f"{message} (see {self.prog} --help)")
+
+
+def a_seed(text: str) -> int:
+    """The type of an option that takes a seed."""
+    try:
+        return seed_or_error(int(text))
+    except (UserError, ValueError) as e:
+        told = f"must be a whole number from 0 to {LARGEST_SEED}, not {text}"
+        raise argparse.ArgumentTypeError(told) from e
 
 
 def add_fields(parser: argparse._ActionsContainer, kind: type, only: Collection[str] = ()) -> None:

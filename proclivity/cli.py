@@ -7,15 +7,15 @@ import os
 import signal
 import sys
 from argparse import Action, Namespace
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from importlib import import_module
 from types import FrameType
 from typing import Any, NoReturn
 
 from proclivity.answer import Answer, as_json
-from proclivity.arguments import Parser, add_fields
+from proclivity.arguments import Parser, a_seed, add_fields
 from tasks import INCLUDE
-from tasks.errors import UserError
+from tasks.errors import UserError, one_line
 
 SCALES = ("smoke", "quick", "laptop")
 
@@ -24,17 +24,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run a command. Exit status: 0, 1 (the study had failed runs), 2 (a user's mistake) or 130 (stopped)."""
     signal.signal(signal.SIGTERM, _stop)
     try:
-        arguments = parser().parse_args(argv)
-        if arguments.include:
-            os.environ[INCLUDE] = os.pathsep.join(os.path.abspath(path) for path in arguments.include)
-        if arguments.json:
-            # Standard output is for the one JSON value, whatever a library prints.
-            with contextlib.redirect_stdout(sys.stderr):
-                answer = _answer(arguments)
-            print(as_json(answer.data), flush=True)
-        else:
-            answer = _answer(arguments)
-            print(answer.text, flush=True)
+        try:
+            return _run(argv)
+        finally:
+            if sys.stdout is not None:
+                with _stdout():  # where a help text may still wait
+                    sys.stdout.flush()
     except UserError as e:
         print(f"proclivity: error: {e}", file=sys.stderr)
         return 2
@@ -42,9 +37,40 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"proclivity: stopped{e}", file=sys.stderr)
         return 130
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as e:
+        if e.errno is None:  # raised by a program, not by the system
+            raise
+        print(f"proclivity: error: {one_line(e)}", file=sys.stderr)
+        return 2
+
+
+def _run(argv: Sequence[str] | None) -> int:
+    if sys.stdout is None:
+        raise UserError("standard output is closed, and the answer has nowhere to go")
+    with _stdout():
+        arguments = parser().parse_args(argv)
+    if arguments.include:
+        os.environ[INCLUDE] = os.pathsep.join(os.path.abspath(path) for path in arguments.include)
+    # With --json standard output is for the one JSON value, whatever a library prints.
+    with contextlib.redirect_stdout(sys.stderr) if arguments.json else contextlib.nullcontext():
+        answer = _answer(arguments)
+    with _stdout():
+        print(as_json(answer.data) if arguments.json else answer.text, flush=True)
+    if answer.error:
+        raise UserError(answer.error)
     return answer.status
+
+
+@contextlib.contextmanager
+def _stdout() -> Iterator[None]:
+    """Name standard output as what could not be written, and let go of what waits for it."""
+    try:
+        yield
+    except OSError as e:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        e.filename = "standard output"
+        raise
 
 
 def _stop(signum: int, frame: FrameType | None) -> None:
@@ -174,7 +200,7 @@ def _model_and_task(command: Parser) -> None:
 
 def _seed_and_out(command: Parser, seed: int | None = 0, default: str = "0") -> None:
     about = f"of rows, tuning, and which answer word means which label (default: {default})"
-    command.add_argument("--seed", type=int, default=seed, help=about)
+    command.add_argument("--seed", type=a_seed, default=seed, help=about)
     command.add_argument("--out", metavar="D", help="keep the record in this folder, which `analyze` reads")
 
 

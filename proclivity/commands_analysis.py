@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from argparse import Namespace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from proclivity.answer import Answer, plain
+from proclivity.plan import note
+
+if TYPE_CHECKING:
+    from analysis import Study
 
 
 def analyze(arguments: Namespace) -> Answer:
@@ -16,12 +21,11 @@ def analyze(arguments: Namespace) -> Answer:
 
 def claims_of(folder: Path, *, everything: bool = False) -> Answer:
     """The claim tables of a study folder, what was left out of them, and what could not be read."""
-    from analysis import read_study
     from analysis.claims import claims, exclusions, learnt_share
     from analysis.pairs import learnable
     from analysis.tables import claims_text, text_table
 
-    study = read_study(folder)
+    study = _read(folder)
     rows = claims(study)
     left_out = plain(exclusions(study))
     learnt = plain(learnt_share(study))
@@ -42,6 +46,16 @@ def claims_of(folder: Path, *, everything: bool = False) -> Answer:
     return Answer(data, "\n\n".join(parts))
 
 
+def _read(folder: Path) -> Study:
+    """A study folder, with a note of each part that could not be read."""
+    from analysis import read_study
+
+    study = read_study(folder)
+    for problem in study.problems:
+        note(f"{folder}: not read: {problem}")
+    return study
+
+
 def figures(arguments: Namespace) -> Answer:
     folder = Path(arguments.folder)
     paths = draw(folder, Path(arguments.out) if arguments.out else folder / "figures")
@@ -50,9 +64,7 @@ def figures(arguments: Namespace) -> Answer:
 
 def draw(folder: Path, out: Path) -> list[Path]:
     """Draw a study's figures; their paths."""
-    from analysis import read_study
-
-    study = read_study(folder)
+    study = _read(folder)
     from figures import draw_cruz2023
 
     return list(draw_cruz2023(study, out))

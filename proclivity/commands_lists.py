@@ -19,6 +19,9 @@ def models_ls(arguments: Namespace) -> Answer:
 
 
 def models_pretrain(arguments: Namespace) -> Answer:
+    from models import recipe_of
+
+    recipe_of(arguments.model)
     config = {"job": "probe", "model": arguments.model, "init": "pretrained", "input": "model"}
     with step_bar() as progress:
         jobs().prepare([config], progress)

@@ -4,34 +4,25 @@ from __future__ import annotations
 
 import json
 from argparse import Namespace
-from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from proclivity import composition
 from proclivity.answer import Answer, plain, table
 from proclivity.expand import reference_probe
-from proclivity.manifest import describe, make_folder, write_manifest
+from proclivity.manifest import SINGLE, describe, make_folder, write_manifest
 from proclivity.plan import keyed, note, open_store
-from proclivity.pool import one_line
 from proclivity.progress import step_bar
 from proclivity.runner import stamp
 from proclivity.store import CorruptRecord
 from proclivity.study import Probe
 from tasks import QUADRANTS, Evidence, get_task
-from tasks.errors import UserError
+from tasks.errors import UserError, one_line
 
 TUNED = "proclivity.json"
 """Beside a kept policy: the task, way of answering and seed that it was tuned with."""
-SINGLE = {
-    "name": "single",
-    "paper": "",
-    "question": "runs and probes made one by one",
-    "scale": "",
-    "primary": {},
-}
-"""What the manifest of a folder of single records says it is a study of."""
 
 
 def probe(arguments: Namespace) -> Answer:
@@ -63,9 +54,9 @@ def use(arguments: Namespace) -> Answer:
 def _tuned(arguments: Namespace, config: dict[str, Any]) -> Answer:
     """A run, and, where a format warm-up made another reference, the bits before it beside those after."""
     done = _do(arguments, config)
-    if not any(record["kind"] == "probe" for record in done[0]):
+    if not any(record["kind"] == "probe" for record in done.records):
         return _shown(done)
-    return _shown(done, before=_do(arguments, _probe(arguments, config["reference_probe"]))[0])
+    return _shown(done, before=_do(arguments, _probe(arguments, config["reference_probe"])))
 
 
 def _probe(arguments: Namespace, asked: Mapping[str, Any]) -> dict[str, Any]:
@@ -104,13 +95,24 @@ def _run(arguments: Namespace) -> dict[str, Any]:
     }
 
 
-def _do(arguments: Namespace, config: dict[str, Any]) -> tuple[list[dict[str, Any]], Path | None]:
+@dataclass(frozen=True)
+class _Done:
+    """A job that was done."""
+
+    records: list[dict[str, Any]]
+    folder: Path | None = None
+    """Where they are kept."""
+    lost: str = ""
+    """Why they could not be kept."""
+
+
+def _do(arguments: Namespace, config: dict[str, Any]) -> _Done:
     """Do one job here and now. With --out record and policy are kept, and not made again if they exist."""
     get_task(arguments.task)
     (job,) = keyed([config])
     if not arguments.out:
         result = _execute(config)
-        return [stamp(record, job) for record in plain(result.records)], None
+        return _Done([stamp(record, job) for record in plain(result.records)])
     store = open_store(Path(arguments.out))
     make_folder(store.folder)
     with store.claims.alone():
@@ -122,12 +124,18 @@ def _do(arguments: Namespace, config: dict[str, Any]) -> tuple[list[dict[str, An
     except CorruptRecord as e:
         records = None
         note(f"{store.folder}/{e}; moved to {store.set_aside(e).moved_to}, and made again")
+    lost = ""
     if records is None:
         result = _execute(config)
         records = [stamp(record, job) for record in plain(result.records)]
-        store.publish(job.key, records, plain(result.log), beside=lambda folder: _save_policy(result, folder))
+        try:
+            store.publish(job.key, records, plain(result.log), lambda folder: _save_policy(result, folder))
+        except (UserError, OSError) as e:
+            full = e.__cause__
+            named = isinstance(full, OSError) and full.filename is not None
+            lost = f"not kept: {one_line(full if full and named else e)}"
     store.claims.close()
-    return records, store.runs / job.key
+    return _Done(records, None if lost else store.runs / job.key, lost)
 
 
 def _execute(config: dict[str, Any]) -> composition.JobResult:
@@ -143,26 +151,27 @@ def _execute(config: dict[str, Any]) -> composition.JobResult:
 def _save_policy(result: composition.JobResult, folder: Path) -> None:
     """Save the tuned model as any library reads it: `use --model` and `probe --model` take the folder."""
     if result.policy is not None:
+        from models import save
+
         run = result.records[0]
         told = {name: run[name] for name in ("task", "answers", "seed_tune")}
         (folder / "policy").mkdir()
         (folder / "policy" / TUNED).write_text(json.dumps(told, indent=1))
-        result.policy.model.save_pretrained(folder / "policy")
-        result.policy.tokenizer.save_pretrained(folder / "policy")
+        save(result.policy.model, result.policy.tokenizer, folder / "policy")
 
 
-def _shown(done: tuple[list[dict[str, Any]], Path | None], before: Sequence[dict[str, Any]] = ()) -> Answer:
-    records, folder = done
-    parts = [_run_text(record) for record in records if record["kind"] == "run"]
-    probes = [_probe_row(record) for record in records if record["kind"] == "probe"]
+def _shown(done: _Done, before: _Done | None = None) -> Answer:
+    parts = [_run_text(record) for record in done.records if record["kind"] == "run"]
+    probes = [_probe_row(record) for record in done.records if record["kind"] == "probe"]
     if before:
-        earlier = [{**_probe_row(record), "format warm-up": "before"} for record in before]
+        earlier = [{**_probe_row(record), "format warm-up": "before"} for record in before.records]
         probes = [*earlier, *({**row, "format warm-up": "after"} for row in probes)]
     if probes:
         parts.append(table(probes))
-    if folder:
-        parts.append(f"kept in {folder}")
-    return Answer([*before, *records], "\n\n".join(parts))
+    if done.folder:
+        parts.append(f"kept in {done.folder}")
+    records = [*(before.records if before else []), *done.records]
+    return Answer(records, "\n\n".join(parts), error=done.lost or (before.lost if before else ""))
 
 
 def _run_text(record: Mapping[str, Any]) -> str:

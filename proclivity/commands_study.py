@@ -10,7 +10,7 @@ from pathlib import Path
 
 from proclivity import composition
 from proclivity.answer import Answer, duration, size, table
-from proclivity.manifest import COMPACT, read_manifest
+from proclivity.manifest import COMPACT, SINGLE, read_manifest
 from proclivity.plan import Plan, cores, open_store, plan, run_plan
 from proclivity.store import CorruptRecord
 from proclivity.strict import Plain
@@ -88,6 +88,8 @@ def status(arguments: Namespace) -> Answer:
             f"{folder} holds a study's compact records, of runs done elsewhere; analyze reads them"
         )
     definition = read_manifest(folder)["definition"]
+    if definition == SINGLE:
+        raise UserError(f"{folder} is a folder of single runs and probes: there is no study that they are of")
     name = str(folder / "study.json")
     todo = plan(study_from(definition, name), Plain(name, definition))
     store = open_store(folder)
@@ -121,6 +123,12 @@ def compact(arguments: Namespace) -> Answer:
     study, out = read_study(arguments.folder), Path(arguments.out)
     if out.exists() and any(out.iterdir()):
         raise UserError(f"--out {out} is not empty")
+    if study.problems:
+        n, first = len(study.problems), study.problems[0]
+        raise UserError(
+            f"{arguments.folder}: {n} of its parts cannot be read, the first {first}; a copy would lose them "
+            "for good, and study run makes records again"
+        )
     write_compact(study, out)
     files = {path.name: path.stat().st_size for path in sorted(out.iterdir())}
     data = {"folder": out, "runs": len(study.runs), "probes": len(study.probes), "files": files}

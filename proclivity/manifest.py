@@ -17,6 +17,14 @@ from tasks.errors import UserError
 
 LIBRARIES = ("proclivity", "torch", "transformers", "datasets", "numpy", "scipy", "scikit-learn", "trl")
 
+SINGLE = {
+    "name": "single",
+    "paper": "",
+    "question": "runs and probes made one by one",
+    "scale": "",
+    "primary": {},
+}
+"""What the manifest of a folder of single records says it is a study of."""
 COMPACT = "runs.parquet"
 """The file by which a folder of compact records is told from a store."""
 
@@ -81,7 +89,7 @@ def make_folder(folder: Path) -> None:
             f"{folder} holds a study's compact records, which cannot be gone on with; choose another --out"
         )
     if folder.is_dir() and not (folder / "study.json").exists():
-        others = [entry.name for entry in folder.iterdir() if not entry.name.startswith(".")]
+        others = [entry.name for entry in folder.iterdir() if not _own(entry.name)]
         if others:
             raise UserError(f"{folder} is no study folder (it holds {sorted(others)[0]}, and no study.json)")
     try:
@@ -90,6 +98,14 @@ def make_folder(folder: Path) -> None:
             (folder / ".claims").touch()
     except OSError as e:
         raise UserError(f"{folder}: cannot be written ({e.strerror})") from e
+
+
+_OWN = {"runs", "partial", "corrupt", "superseded", "figures", "learnability.csv"}
+
+
+def _own(name: str) -> bool:
+    """Whether a study folder holds such an entry, also one whose damaged study.json was moved away."""
+    return name in _OWN or name.startswith((".", "study.json", "claims"))
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:

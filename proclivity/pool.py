@@ -9,7 +9,6 @@ import signal
 import sys
 import threading
 import time
-import traceback
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import contextmanager
@@ -18,7 +17,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from proclivity.composition import execute
-from tasks.errors import UserError
+from tasks.errors import one_line
 
 ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",
@@ -53,16 +52,6 @@ def attempt(reference: str, config: Mapping[str, Any]) -> Attempt:
     except (Exception, SystemExit) as e:
         return Attempt(started, time.perf_counter() - clock, error=one_line(e))
     return Attempt(started, time.perf_counter() - clock, records=plain[0], log=plain[1])
-
-
-def one_line(error: BaseException) -> str:
-    """An exception as one line, with the place it came from unless it is the user's mistake."""
-    text = " ".join(str(error).split())
-    if isinstance(error, UserError):
-        return text
-    frames = traceback.extract_tb(error.__traceback__)
-    place = f" ({os.path.basename(frames[-1].filename)} line {frames[-1].lineno})" if frames else ""
-    return f"{type(error).__name__}: {text}{place}"
 
 
 class Workers:

@@ -13,9 +13,10 @@ from typing import Any
 from proclivity.expand import Config
 from proclivity.job import names
 from proclivity.manifest import versions
-from proclivity.pool import Attempt, Workers, one_line
+from proclivity.pool import Attempt, Workers
 from proclivity.progress import Tick, job_bar
 from proclivity.store import DISPLAY_ONLY, Store, job_key
+from tasks.errors import one_line
 
 KILLED = "its worker process was killed, twice (out of memory?)"
 POLL_S = 0.2

@@ -86,6 +86,10 @@ class Store:
             value = json.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
             raise CorruptRecord(name, "holds no record.json") from None
+        except NotADirectoryError:
+            raise CorruptRecord(name, "is not a folder") from None
+        except IsADirectoryError:
+            raise CorruptRecord(name, "holds a folder named record.json") from None
         except ValueError as e:
             raise CorruptRecord(name, f"is not JSON ({e})") from e
         records = value if isinstance(value, list) else [value]
@@ -207,11 +211,11 @@ class Store:
 
 @contextmanager
 def full_disk(folder: Path) -> Iterator[None]:
-    """Say in one line that the disk is full."""
+    """Say in one line that the disk, or what the user may write of it, is full."""
     try:
         yield
     except OSError as e:
-        if e.errno in (errno.ENOSPC, errno.EDQUOT):
+        if e.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise UserError(
                 f"{folder}: {os.strerror(e.errno).lower()}; nothing finished is lost, "
                 "free some space and give the same command again"

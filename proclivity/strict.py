@@ -17,8 +17,15 @@ Steps = tuple[str | int, ...]
 """Where a value stands: the keys and positions that lead to it."""
 
 
-# safe_load that also reads 1e-3 as a number.
-_Loader: Any = type("_Loader", (yaml.SafeLoader,), {})
+# safe_load that also reads 1e-3 as a number, and knows the line of every value that is none.
+class _Loader(yaml.SafeLoader):  # type: ignore[misc]
+    def construct_object(self, node: Any, deep: bool = False) -> Any:
+        try:
+            return super().construct_object(node, deep)
+        except ValueError as e:  # a date in month 13
+            raise yaml.constructor.ConstructorError(None, None, str(e), node.start_mark) from e
+
+
 _Loader.add_implicit_resolver(
     "tag:yaml.org,2002:float", re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+"), list("-+.0123456789")
 )
@@ -36,12 +43,15 @@ class Document:
             raise UserError(f"{path}: cannot be read ({getattr(e, 'strerror', None) or 'not text'})") from e
         try:
             self._root = yaml.compose(text, _Loader)
-            self._refuse_twice(self._root)
+            self._refuse(self._root)
             self.value = yaml.load(text, _Loader)
         except yaml.YAMLError as e:
             mark = getattr(e, "problem_mark", None)
-            line = f" line {mark.line + 1}" if mark else ""
-            raise UserError(f"{path}{line}: not YAML ({getattr(e, 'problem', None) or e})") from e
+            number = mark.line + 1 if mark else 1 + text.count("\n", 0, getattr(e, "position", 0))
+            problem = getattr(e, "problem", None) or getattr(e, "reason", None) or e
+            raise UserError(f"{path} line {number}: not YAML ({problem})") from e
+        except RecursionError as e:
+            raise UserError(f"{path} line 1: nested too deeply") from e
 
     def error(self, steps: Steps, message: object) -> UserError:
         """One line: file, line, dotted key, message."""
@@ -60,18 +70,26 @@ class Document:
                 line = node.start_mark.line + 1
         return line
 
-    def _refuse_twice(self, node: yaml.Node | None) -> None:
+    def _refuse(self, node: yaml.Node | None, within: tuple[yaml.Node, ...] = ()) -> None:
+        """Keys given twice, keys that are no plain value, and values that hold themselves."""
+        if any(node is outer for outer in within):
+            raise self._refused(node, "it refers to a value that it is itself a part of")
+        within = (*within, node)
         if isinstance(node, yaml.MappingNode):
             seen = set()
             for key, value in node.value:
+                if not isinstance(key, yaml.ScalarNode):
+                    raise self._refused(key, "a key must be plain text; text in braces or brackets is quoted")
                 if key.value in seen:
-                    line = key.start_mark.line + 1
-                    raise UserError(f"{self.name} line {line}: {key.value!r} is given twice")
+                    raise self._refused(key, f"{key.value!r} is given twice")
                 seen.add(key.value)
-                self._refuse_twice(value)
+                self._refuse(value, within)
         elif isinstance(node, yaml.SequenceNode):
             for item in node.value:
-                self._refuse_twice(item)
+                self._refuse(item, within)
+
+    def _refused(self, node: Any, why: str) -> UserError:
+        return UserError(f"{self.name} line {node.start_mark.line + 1}: {why}")
 
 
 class Plain(Document):

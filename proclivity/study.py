@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from proclivity.strict import Document, Plain, build
 from tasks import QUADRANTS, Evidence
-from tasks.errors import UserError, unknown
+from tasks.errors import UserError, seed_or_error, unknown
 
 Inputs = Literal["model", "untrained", "raw"]
 
@@ -49,8 +49,7 @@ class Pairs:
     def __post_init__(self) -> None:
         if (self.draw > 0) == bool(self.list):
             raise UserError("give either 'draw' (at least 1) or 'list'")
-        if self.seed < 0:
-            raise UserError("seed: must be 0 or more")
+        seed_or_error(self.seed)
         if len(set(self.list)) < len(self.list):
             raise UserError("list: names a task twice")
 
@@ -79,8 +78,7 @@ class Probe:
             raise UserError(f"layers: must be last, all, or numbers such as 0,1,2, not {self.layers!r}")
         if self.shuffles < 1:
             raise UserError("shuffles: must be 1 or more")
-        if self.seed < 0:
-            raise UserError("seed: must be 0 or more")
+        seed_or_error(self.seed)
 
 
 @dataclass(frozen=True)
@@ -127,8 +125,10 @@ class Arm:
     def __post_init__(self) -> None:
         if not self.methods:
             raise UserError("methods: must name at least one method")
-        if not self.seeds or min(self.seeds) < 0:
-            raise UserError("seeds: must be one or more numbers from 0")
+        if not self.seeds:
+            raise UserError("seeds: must name at least one seed")
+        for seed in self.seeds:
+            seed_or_error(seed, "seeds")
         self.first(1)
 
     def first(self, n: int) -> int:

@@ -9,10 +9,10 @@ from typing import Any
 
 import torch
 
-from models.answers import chunks, prompt_ids
+from models.answers import chunks, measured, prompt_ids
 from models.language_model import LanguageModel
 from rl_finetune.objectives import entropy, kl
-from rl_finetune.policy import Policy
+from rl_finetune.policy import Greedy, Policy
 from tasks.task import Task
 
 
@@ -42,6 +42,12 @@ NOTHING = AnswerCounts(0, 0, 0, 0, *[math.nan] * 5)
 """Of a quadrant that does not exist."""
 
 
+def _greedy(lm: LanguageModel, policy: Policy, prompts: Sequence[Sequence[int]]) -> Greedy:
+    said = policy.greedy(lm.model, prompts)
+    measured(lm, said.distribution)
+    return said
+
+
 @torch.inference_mode()
 def answers_to(
     lm: LanguageModel, policy: Policy, task: Task, prompts: Sequence[str], batch_size: int = 512
@@ -49,7 +55,7 @@ def answers_to(
     """Labels read from the greedy answers (-1 where none can be), and the answers."""
     texts: list[str] = []
     for part in chunks(prompt_ids(lm, prompts), batch_size):
-        texts += policy.greedy(lm.model, part).texts
+        texts += _greedy(lm, policy, part).texts
     return [task.answers.read(t) for t in texts], texts
 
 
@@ -69,7 +75,7 @@ def count_answers(
     spread, reverse, forward = 0.0, 0.0, 0.0
     start = 0
     for part in chunks(prompt_ids(lm, rows["prompt"]), batch_size):
-        said = policy.greedy(lm.model, part)
+        said = _greedy(lm, policy, part)
         texts += said.texts
         right = torch.tensor(labels[start : start + len(part)])
         start += len(part)

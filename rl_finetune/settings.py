@@ -32,7 +32,7 @@ class Settings:
     eval_n: int = _knob(500, "test rows a quadrant at the end")
     log_n: int = _knob(64, "validation rows a quadrant at each log point")
     log_points: int = _knob(8, "times that answers are counted while training")
-    counterfactual_n: int = _knob(64, "test rows whose minimal edits measure reliance")
+    counterfactual_n: int = _knob(64, "test rows whose minimal edits measure reliance, in fours")
 
     def __post_init__(self) -> None:
         if self.answers not in ("constrained", "free"):
@@ -43,6 +43,10 @@ class Settings:
         for name in ("entropy_bonus", "beta", "log_points", "counterfactual_n", "warmup_steps"):
             if not 0 <= getattr(self, name) < inf:
                 raise UserError(f"setting {name} must be 0 or above, not {getattr(self, name)}")
+        if self.counterfactual_n % 4:
+            raise UserError(
+                f"setting counterfactual_n must be 0 or a multiple of 4, not {self.counterfactual_n}"
+            )
 
     @property
     def rows(self) -> int:

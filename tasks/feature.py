@@ -9,6 +9,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks.errors import UserError, one_line
+
 Rows = NDArray[Any]
 """Inputs, one a row: an integer matrix [n, length] for symbols, an object array of strings for text."""
 Truth = NDArray[np.bool_]
@@ -30,3 +32,28 @@ class Feature:
     """
     about: str = ""
     """One plain sentence that says when the feature holds."""
+
+    def __post_init__(self) -> None:
+        function = self.holds.function if isinstance(self.holds, _Predicate) else self.holds
+        object.__setattr__(self, "holds", _Predicate(self.name, function))
+
+
+@dataclass(frozen=True)
+class _Predicate:
+    """A predicate whose every answer is known to be a truth for each row."""
+
+    feature: str
+    function: Callable[[Rows], Truth]
+
+    def __call__(self, rows: Rows) -> Truth:
+        try:
+            truth = self.function(rows)
+        except Exception as e:  # a private predicate may raise anything
+            raise UserError(f"feature {self.feature!r}: its predicate fails: {one_line(e)}") from e
+        if not isinstance(truth, np.ndarray) or truth.dtype != bool or truth.shape != (len(rows),):
+            found = f"{truth.dtype} {truth.shape}" if isinstance(truth, np.ndarray) else type(truth).__name__
+            raise UserError(
+                f"feature {self.feature!r}: its predicate must return a boolean array of shape "
+                f"{(len(rows),)}, one truth a row, not {found}"
+            )
+        return truth

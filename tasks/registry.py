@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import sys
 from collections.abc import Callable
 from functools import cache
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tasks.english import pairs as english
-from tasks.errors import UserError, unknown
+from tasks.errors import UserError, one_line, unknown
 from tasks.feature import Feature
 from tasks.given import PREFIX as FILE
 from tasks.given import file_of, file_task
@@ -23,6 +24,7 @@ from tasks.task import Task
 INCLUDE = "PROCLIVITY_INCLUDE"
 """Environment variable with the paths of a user's task files, which worker processes inherit."""
 _OWN: dict[str, Callable[[], Task]] = {}
+_NAME = re.compile(r"[\w.+-]+/[\w.+-]+")
 
 
 class _Language(NamedTuple):
@@ -42,10 +44,28 @@ def task(name: str) -> Callable[[Callable[[], Task]], Callable[[], Task]]:
     """Register a function that returns a Task under a name: `@task("mine/shout-vs-length")`."""
 
     def register(function: Callable[[], Task]) -> Callable[[], Task]:
-        _OWN[name] = function
+        _register(name, function)
         return function
 
     return register
+
+
+def _register(name: str, function: Callable[[], Task]) -> None:
+    if not _NAME.fullmatch(name):
+        raise UserError(f"{_file(function)}: a task cannot be named {name!r}; names are written word/word")
+    prefix = name.partition("/")[0]
+    if prefix in _LANGUAGES:
+        raise UserError(f"{_file(function)}: {name!r} begins with {prefix}/, as the shipped tasks alone do")
+    before = _OWN.get(name)
+    # In a notebook a cell that is run again defines its task again.
+    if before and not before.__module__ == function.__module__ == "__main__":
+        raise UserError(f"{_file(function)}: there is a task {name!r} already, of {_file(before)}")
+    _OWN[name] = function
+
+
+def _file(function: Callable[[], object]) -> str:
+    code = getattr(function, "__code__", None)
+    return code.co_filename if code else function.__module__
 
 
 def include(path: str | Path) -> None:
@@ -54,13 +74,18 @@ def include(path: str | Path) -> None:
     if not path.is_file():
         raise UserError(f"--include {path}: no such file")
     spec = importlib.util.spec_from_file_location(f"included_{path.stem}", path)
-    assert spec and spec.loader
+    if spec is None or spec.loader is None:
+        raise UserError(f"--include {path}: not a Python file, whose name ends in .py")
+    for name in [
+        name for name, function in _OWN.items() if Path(_file(function)).resolve() == path.resolve()
+    ]:
+        del _OWN[name]  # the same file once more
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
     try:
         spec.loader.exec_module(module)
-    except Exception as e:
-        raise UserError(f"--include {path}: {type(e).__name__}: {' '.join(str(e).split())}") from e
+    except (Exception, SystemExit) as e:
+        raise UserError(f"--include {path}: {one_line(e)}") from e
 
 
 @cache
@@ -77,7 +102,7 @@ def _installed() -> tuple[EntryPoint, ...]:
 def _registered() -> dict[str, Callable[[], Task]]:
     for point in _installed():
         if point.name not in _OWN:
-            _OWN[point.name] = point.load()
+            _register(point.name, point.load())
     for path in filter(None, os.environ.get(INCLUDE, "").split(os.pathsep)):
         _include_once(path)
     return _OWN
@@ -112,7 +137,7 @@ def get_task(name: str) -> Task:
 def _built(name: str, base: str, parameters: dict[str, str]) -> Task:
     if base in _registered():
         _only(parameters, ("alone",), "parameter of this task")
-        return _registered()[base]()
+        return _made(base, _registered()[base])
     prefix, _, pair = base.partition("/")
     language = _LANGUAGES.get(prefix)
     if not language or not language.knows(pair):
@@ -128,6 +153,17 @@ def _symbolic(name: str, pair: str, parameters: dict[str, str]) -> Task:
         length=_number(name, parameters.get("length", "8"), 6, 64),
         answers=parameters.get("answers", "label"),
     )
+
+
+def _made(name: str, function: Callable[[], object]) -> Task:
+    try:
+        made = function()
+    except (Exception, SystemExit) as e:
+        raise UserError(f"task {name!r} of {_file(function)}: {one_line(e)}") from e
+    if not isinstance(made, Task):
+        kind = type(made).__name__
+        raise UserError(f"task {name!r} of {_file(function)}: its function returns {kind}, not a Task")
+    return made
 
 
 def _english(name: str, pair: str, parameters: dict[str, str]) -> Task:

@@ -87,6 +87,15 @@ def test_an_empty_record_folder_is_named(tmp_path):
     assert read_study(root).problems == ["runs/hollow/record.json: missing"]
 
 
+def test_what_is_no_record_folder_is_named(tmp_path):
+    root = write(tmp_path, {"good": RUN})
+    (root / "runs" / "file").write_text("{}")
+    (root / "runs" / ".file").write_text("{}")
+    (root / "runs" / "hollow" / "record.json").mkdir(parents=True)
+    file, hollow = read_study(root).problems
+    assert file == "runs/file: not a folder" and hollow.startswith("runs/hollow/record.json: ")
+
+
 def test_a_damaged_table_is_named(tmp_path):
     root = write(tmp_path / "D", {"a": RUN, "b": PROBE}, LEARNT)
     write_compact(read_study(root), tmp_path / "C")
@@ -99,7 +108,9 @@ def test_a_damaged_table_is_named(tmp_path):
 
 
 def test_what_is_not_a_study_is_one_line(tmp_path):
-    for text in (None, "{", "[]", '{"schema": 99}'):
+    no_primary = ["{}", '{"primary": "H1a"}', '{"primary": null}']
+    no_definition = ['{"primary": {}, "definition": []}', '{"primary": {}, "definition": {"probe": 3}}']
+    for text in (None, "{", "[]", '{"schema": 99, "primary": {}}', *no_primary, *no_definition):
         if text is not None:
             (tmp_path / "study.json").write_text(text)
         with pytest.raises(UserError) as error:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+from tokenizers.pre_tokenizers import WhitespaceSplit
+from transformers import PreTrainedTokenizerFast
 
 from models import answer_ids, prompt_ids, score_answers
 from models.answers import answer_log_probs, next_token_logits, sequence_log_probs
@@ -78,7 +83,33 @@ def test_answers_that_cannot_be_told_are_refused(random_model: Any, answers: lis
         score_answers(random_model(), EVEN, answers)
 
 
-@pytest.mark.parametrize(("prompt", "message"), [("", "empty prompt"), ("a zebra ?", "'a zebra \\?'")])
+@pytest.mark.parametrize(
+    ("prompt", "message"),
+    [("", "empty prompt"), ("a zebra ?", "'a zebra \\?'"), ("a " * 33, "prompt 1 has 33 tokens; .* most 32")],
+)
 def test_prompts_that_cannot_be_read_are_refused(random_model: Any, prompt: str, message: str) -> None:
     with pytest.raises(UserError, match=message):
         score_answers(random_model(), ["a ?", prompt], ["amber", "birch"])
+
+
+@pytest.mark.parametrize("unk", ["<unk>", "<none>"])
+def test_a_tokenizer_that_names_no_token_for_unknown_words(random_model: Any, unk: str) -> None:
+    lm = random_model()
+    core = Tokenizer(WordLevel(lm.tokenizer.get_vocab(), unk_token=unk))
+    core.pre_tokenizer = WhitespaceSplit()
+    lm = replace(lm, tokenizer=PreTrainedTokenizerFast(tokenizer_object=core))
+    assert score_answers(lm, ["a ?"], ["amber", "birch"]).shape == (1, 2)
+    for prompt, answer in (("a zebra ?", "amber"), ("a ?", "zebra")):
+        with pytest.raises(
+            UserError, match=r"gpt2: its tokenizer (cannot read|does not know) .*zebra"
+        ) as error:
+            score_answers(lm, [prompt], [answer, "birch"])
+        assert "\n" not in str(error.value)
+
+
+def test_scores_that_are_no_numbers_are_refused(random_model: Any) -> None:
+    lm = random_model()
+    with torch.no_grad():
+        lm.model.lm_head.weight.fill_(float("nan"))
+    with pytest.raises(UserError, match="NaN; check the model's weights"):
+        score_answers(lm, EVEN, ["amber", "birch"])

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from transformers import BertConfig, BertLMHeadModel
 
 from models import LanguageModel, load, score_answers
 from models.language_model import weights_hash
 from tasks.errors import UserError
 
+WORDS = [*"abcdefghij", "?", "amber", "birch", "coral", "delta"]
 PROMPTS, ANSWERS = ["a b c ?", "d ?"], ["amber", "birch"]
 
 
@@ -98,6 +101,42 @@ def test_a_missing_tokenizer_is_not_made_up(folder: Path) -> None:
         (folder / name).unlink()
     assert "no tokenizer" in refusal(folder)
     assert "no tokenizer" in refusal(folder, init="random")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"n_layer": 1}, "config.json has no place for transformer.h.1.attn.c_attn.weight"),
+        ({"n_layer": 3}, "its weights lack transformer.h.2"),
+        ({"n_embd": 32}, "config.json gives another size to"),
+    ],
+)
+def test_a_configuration_of_another_model_is_refused(
+    folder: Path, change: dict[str, int], message: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, **change}))
+    capfd.readouterr()
+    assert message in refusal(folder)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_tokenizer_with_words_beyond_the_embedding_is_refused(random_model: Any, folder: Path) -> None:
+    random_model("gpt2", words=[*WORDS, "more"]).tokenizer.save_pretrained(folder)
+    for init in ("pretrained", "random"):
+        assert "has 19 tokens and its embedding only 18" in refusal(folder, init=init)
+
+
+@pytest.mark.parametrize("init", ["pretrained", "random"])
+def test_an_encoder_is_no_causal_model(
+    random_model: Any, tmp_path: Path, init: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    size = {"num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+    BertLMHeadModel(BertConfig(vocab_size=18, hidden_size=16, **size)).save_pretrained(tmp_path)
+    random_model("gpt2").tokenizer.save_pretrained(tmp_path)
+    capfd.readouterr()
+    assert "no causal model" in refusal(tmp_path, init=init)
+    assert capfd.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize("name", ["config.json", "tokenizer.json"])

@@ -68,7 +68,8 @@ def test_a_dial_of_one_feature_goes_over_that_of_its_half_wherever_it_stands() -
         ("embedded/symbols:useful.parity=high", "'useful.parity=high' should read parameter=number"),
         ("embedded/symbols:useful.parity=2", "outside 0 to 1"),
         ("embedded/symbols:steps=0", "steps must be at least 1, not 0"),
-        ("embedded/symbols:seed=-1", "seed must be 0 or above, not -1"),
+        ("embedded/symbols:seed=-1", "seed: must be a whole number from 0 to 4294967295, not -1"),
+        ("embedded/symbols:seed=4294967296", "seed: must be a whole number from 0 to 4294967295"),
         ("embedded/symbols:heads=3", "width 64 is not a multiple of heads 3"),
     ],
 )

@@ -101,7 +101,8 @@ def test_all_means_every_layer_once(saved):
         (PROMPTS, [-2], "layer -2 is out of range"),
         (PROMPTS, "first", "'first' name no layer"),
         ([], "last", "no prompts"),
-        (["a", ""], "last", "prompt 1 has no token"),
+        (["a", "a zebra ?"], "last", "does not know every word of the prompt 'a zebra \\?'"),
+        (["a", ""], "last", "prompt 1 is an empty prompt"),
         (["a", "b " * 13], "last", "prompt 1 has 13 tokens; the model takes at most 12"),
     ],
 )

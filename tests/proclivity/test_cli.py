@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import json
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -74,6 +76,14 @@ def test_starting_loads_nothing_heavy(environment: dict[str, str], arguments: li
         ("tasks validate", "give tasks to validate, or --all"),
         ("finetune --model m --task t --method rloo --stpes 3", "did you mean '--steps'"),
         ("finetune --model m --task t --method rloo --evidence 0.7", "0.7 is outside 0 to 0.5"),
+        (
+            "finetune --model m --task t --method rloo --seed -1",
+            "--seed: must be a whole number from 0 to 42949",
+        ),
+        ("probe --model m --task t --seed 99999999999999999999", "--seed: must be a whole number from 0"),
+        ("use --model m --task t --seed one", "--seed: must be a whole number from 0 to 4294967295, not one"),
+        ("models pretrain gpt2", "unknown embedded model 'gpt2'; valid: embedded/symbols"),
+        ("models pretrain symbols", "unknown embedded model 'symbols'; did you mean 'embedded/symbols'?"),
     ],
 )
 def test_a_mistake_is_one_line(call: Call, line: str, says: str) -> None:
@@ -194,3 +204,138 @@ def test_cache_clear_removes_models_and_nothing_else(
     assert json.loads(call("cache", "ls", "--json")[1])["entries"] == {"symbols-1": 5}
     assert call("cache", "clear")[:2] == (0, "removed 5 bytes\n")
     assert sorted(path.name for path in tmp_path.glob("*/*")) == ["cat", "mine"]
+
+
+def test_what_is_left_of_a_study_whose_manifest_was_moved_away_goes_on(
+    call: Call, write_study: Callable[..., str], tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    study = ("study", "run", write_study(), "--out", str(out), "--workers", "0", "--json")
+    assert json.loads(call(*study)[1])["ran"] == 15
+    for name in ("corrupt", "superseded", "figures", "partial"):
+        (out / name).mkdir(exist_ok=True)
+    (out / "claims.txt").touch()
+    (out / "study.json").write_text("{")
+    status, _, err = call(*study)
+    assert status == 2 and "move it away and run the study again" in err and err.count("\n") == 1
+    (out / "study.json").rename(out / "study.json.damaged")
+    again = json.loads(call(*study)[1])
+    assert (again["done"], again["ran"]) == (15, 0)
+    (out / "study.json").unlink()
+    (out / "photos").mkdir()
+    assert "no study folder (it holds photos" in call(*study)[2]
+
+
+def test_a_folder_of_single_runs_is_no_study(call: Call, tmp_path: Path) -> None:
+    out = str(tmp_path / "out")
+    task = "symbolic/first-last-vs-contains-2"
+    assert call("finetune", "--model", "m", "--task", task, "--method", "rloo", "--out", out)[0] == 0
+    status, told, err = call("study", "status", out)
+    assert (status, told) == (2, "") and "is a folder of single runs" in err and err.count("\n") == 1
+    assert call("analyze", out)[0] == 0
+
+
+def test_what_cannot_be_read_is_noted_and_never_left_out_of_a_copy(
+    call: Call, write_study: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import figures
+
+    monkeypatch.setattr(figures, "draw_cruz2023", lambda study, out: [out / "use.png"])
+    out = str(tmp_path / "out")
+    call("study", "run", write_study(), "--out", out, "--workers", "0")
+    first, second, *_ = sorted((tmp_path / "out" / "runs").iterdir())
+    (first / "record.json").write_text("{")
+    (second / "record.json").write_text("{}")
+    note = f"proclivity: note: {out}: not read: runs/{first.name}/record.json: not readable as JSON"
+    for command in ("analyze", "figures"):
+        status, text, err = call(command, out)
+        assert status == 0 and text and err.startswith(note) and err.count("\n") == 2
+    compact = ("study", "compact", out, "--out", str(tmp_path / "compact"))
+    status, text, err = call(*compact)
+    assert (status, text) == (2, "") and not (tmp_path / "compact").exists()
+    assert f"2 of its parts cannot be read, the first runs/{first.name}/record.json" in err
+    assert err.count("\n") == 1
+    call("study", "run", write_study(), "--out", out, "--workers", "0")
+    assert call(*compact)[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [
+        (OSError(errno.EROFS, "Read-only file system", "out/x.png"), "out/x.png: Read-only file system"),
+        (OSError(errno.ENOSPC, "No space left on device"), "No space left on device"),
+        (NotADirectoryError(errno.ENOTDIR, "Not a directory", "/cache/models"), "/cache/models: Not a"),
+    ],
+)
+def test_what_the_system_refuses_is_one_line(
+    call: Call, monkeypatch: pytest.MonkeyPatch, error: OSError, says: str
+) -> None:
+    def refuse(arguments: object) -> None:
+        raise error
+
+    monkeypatch.setattr("proclivity.commands_lists.tasks_ls", refuse)
+    status, out, err = call("tasks", "ls")
+    assert (status, out) == (2, "") and err.startswith(f"proclivity: error: {says}") and err.count("\n") == 1
+
+
+@pytest.mark.parametrize("error", [ValueError("a bug"), OSError("raised by a library")])
+def test_a_bug_is_loud(call: Call, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    def fail(arguments: object) -> None:
+        raise error
+
+    monkeypatch.setattr("proclivity.commands_lists.tasks_ls", fail)
+    with pytest.raises(type(error), match=str(error)):
+        call("tasks", "ls")
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize(
+    ("arguments", "redirection", "says"),
+    [
+        ("tasks ls", ">/dev/full", "standard output: No space left on device"),
+        ("tasks ls --json", ">/dev/full", "standard output: No space left on device"),
+        ("study run --help", ">/dev/full", "standard output: No space left on device"),
+        ("tasks ls", ">&-", "standard output is closed"),
+    ],
+)
+def test_an_answer_that_cannot_be_given_is_one_line(
+    environment: dict[str, str], arguments: str, redirection: str, says: str, unbuffered: str
+) -> None:
+    environment = {**environment, "PYTHONUNBUFFERED": unbuffered}
+    line = f"{shlex.quote(sys.executable)} -m proclivity {arguments} {redirection}"
+    ran = subprocess.run(["sh", "-c", line], env=environment, capture_output=True, text=True, check=False)
+    assert ran.returncode == 2 and ran.stderr.startswith(f"proclivity: error: {says}")
+    assert ran.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("json_too", [[], ["--json"]])
+def test_a_run_that_cannot_be_kept_is_shown_before_that_is_said(
+    call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, json_too: list[str]
+) -> None:
+    call("tasks", "ls")  # puts fake_jobs within reach
+    import fake_jobs
+
+    def full(self: object, folder: Path) -> None:
+        raise Exception("I/O error: No space left on device (os error 28)")
+
+    monkeypatch.setattr(fake_jobs.Saved, "save_pretrained", full)
+    out = tmp_path / "out"
+    task = ("--task", "symbolic/first-last-vs-contains-2", "--method", "rloo")
+    status, text, err = call("finetune", "--model", "m", *task, "--out", str(out), *json_too)
+    assert status == 2 and "symbolic/first-last-vs-contains-2" in text and "kept in" not in text
+    assert err.startswith(f"proclivity: error: not kept: {out}/partial/")
+    assert (
+        err.endswith("/policy: No space left on device\n")
+        and err.count("\n") == 1
+        and list((out / "runs").iterdir()) == []
+    )
+
+
+def test_a_folder_of_the_users_own_named_tasks_is_not_ours(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    (tmp_path / "tasks").mkdir()
+    (tmp_path / "tasks" / "__init__.py").write_text("raise SystemExit('not this one')")
+    run = [sys.executable, "-m", "proclivity", "tasks", "ls"]
+    ran = subprocess.run(run, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (ran.returncode, ran.stderr) == (0, "") and "symbolic/first-last-vs-contains-2" in ran.stdout

@@ -74,7 +74,7 @@ def test_a_finished_job_has_no_failed_record(store: Store) -> None:
 
 
 @pytest.mark.parametrize("full_at", [1, 2, 3])
-@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
 def test_full_disk_is_one_line_and_no_record(
     store: Store, monkeypatch: pytest.MonkeyPatch, full_at: int, number: int
 ) -> None:
@@ -126,6 +126,24 @@ def test_a_corrupt_record_is_named_and_set_aside(
         assert why in str(found) and folder.name in str(found)
         assert superseded == [] and found.moved_to == store.folder / "corrupt" / f"{folder.name}-{n}"
         assert found.moved_to.is_dir() and store.state(KEY) == "todo"
+
+
+@pytest.mark.parametrize("suffix", ["", ".failed"])
+@pytest.mark.parametrize("wrong", ["file", "folder"])
+def test_a_file_for_a_folder_and_a_folder_for_a_file_are_corrupt(
+    store: Store, wrong: str, suffix: str
+) -> None:
+    place = store.runs / (KEY + suffix)
+    if wrong == "file":
+        store.runs.mkdir()
+        place.write_text("x")
+    else:
+        (place / "record.json").mkdir(parents=True)
+    with pytest.raises(CorruptRecord, match=r"not a folder|a folder named record\.json"):
+        store.state(KEY)
+    (found,), _ = store.sweep([KEY])
+    assert found.moved_to and found.moved_to.exists() and store.state(KEY) == "todo"
+    assert store.publish(KEY, [RECORD])
 
 
 def test_sweep_leaves_what_is_whole_and_moves_what_is_no_job(store: Store) -> None:

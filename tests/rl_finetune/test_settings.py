@@ -33,6 +33,10 @@ def test_plain_values_become_settings() -> None:
         ({"learning_rate": float("inf")}, "learning_rate must be above 0, not inf"),
         ({"beta": -0.1}, "beta must be 0 or above, not -0.1"),
         ({"entropy_bonus": float("nan")}, "entropy_bonus must be 0 or above, not nan"),
+        *(
+            ({"counterfactual_n": n}, f"counterfactual_n must be 0 or a multiple of 4, not {n}")
+            for n in (1, 2, 3, 6)
+        ),
         ({"log_points": -1}, "log_points must be 0 or above, not -1"),
     ],
 )

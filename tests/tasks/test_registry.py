@@ -174,7 +174,8 @@ def test_a_private_task_is_one_file_of_twenty_lines(tmp_path):
     [
         ("def broken(:\n    pass\n", "SyntaxError"),
         ("import no_such_module\n", "No module named 'no_such_module'"),
-        ("raise ValueError('one\\ntwo')\n", "ValueError: one two"),
+        ("raise ValueError('one\\ntwo')\n", "ValueError: one two (broken.py line 1)"),
+        ("import sys\nsys.exit(0)\n", "SystemExit: 0"),
         ("from tasks import Taks\n", "cannot import name 'Taks'"),
     ],
 )
@@ -187,9 +188,69 @@ def test_a_broken_file_is_one_line_with_its_name(tmp_path, text, told):
     assert {name.partition("/")[0] for name in list_tasks()} == {"english", "symbolic"}
 
 
+def test_the_same_file_twice_is_no_clash(tmp_path, monkeypatch):
+    path, other = tmp_path / "private.py", tmp_path / "linked.py"
+    path.write_text(PRIVATE)
+    other.symlink_to(path)
+    monkeypatch.setenv(registry.INCLUDE, os.pathsep.join([str(path), str(other)]))
+    include(path)
+    assert get_task("mine/largest-vs-five").name == "mine/largest-vs-five"
+    include(path)
+
+
+def test_two_tasks_of_one_name_are_refused(tmp_path):
+    for name in ("one.py", "two.py"):
+        (tmp_path / name).write_text(PRIVATE)
+    include(tmp_path / "one.py")
+    told = refused(include, tmp_path / "two.py")
+    assert "there is a task 'mine/largest-vs-five' already" in told
+    assert str(tmp_path / "one.py") in told and str(tmp_path / "two.py") in told
+    (tmp_path / "both.py").write_text(
+        PRIVATE.replace("mine/l", "mine/b") + PRIVATE.replace("mine/l", "mine/b")
+    )
+    assert "already" in refused(include, tmp_path / "both.py")
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("symbolic/first-last-vs-contains-2", "as the shipped tasks alone do"),
+        ("symbolic/mine-vs-yours", "as the shipped tasks alone do"),
+        ("mine/a:b", "names are written word/word"),
+        ("mine", "names are written word/word"),
+        ("mine/a/b", "names are written word/word"),
+        ("mine/a b", "names are written word/word"),
+        ("", "names are written word/word"),
+    ],
+)
+def test_a_name_that_cannot_be_a_task_of_ones_own_is_refused(name, told):
+    message = refused(task(name), lambda: None)
+    assert told in message and repr(name) in message and __file__ in message
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        ("return None", "returns NoneType, not a Task"),
+        ("return 1 / 0", "ZeroDivisionError: division by zero (private.py line 12)"),
+        ("raise UserError('one')", "one"),
+        ("raise SystemExit(3)", "SystemExit: 3"),
+    ],
+)
+def test_a_task_that_cannot_be_made_is_one_line(tmp_path, body, told):
+    path = tmp_path / "private.py"
+    text = PRIVATE.replace("import Feature", "import UserError, Feature")
+    path.write_text(text[: text.index("return symbol_pair")] + body)
+    include(path)
+    message = refused(get_task, "mine/largest-vs-five")
+    assert message.startswith(f"task 'mine/largest-vs-five' of {path}: ") and told in message
+
+
 def test_a_file_that_is_not_there_is_said_to_be_missing(tmp_path):
     assert "no such file" in refused(include, tmp_path / "absent.py")
     assert "no such file" in refused(include, tmp_path)
+    (tmp_path / "tasks.txt").write_text(PRIVATE)
+    assert "ends in .py" in refused(include, tmp_path / "tasks.txt")
 
 
 def test_an_installed_package_brings_its_tasks(monkeypatch):

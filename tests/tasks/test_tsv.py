@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks import QUADRANTS, UserError
+from tasks import QUADRANTS, UserError, get_task
 from tasks.tsv import Line, read_table, write_table
 
 HEADER = "sentence\tsection\tlabel"
