@@ -273,7 +273,7 @@ def test_what_the_system_refuses_is_one_line(
     def refuse(arguments: object) -> None:
         raise error
 
-    monkeypatch.setattr("proclivity.commands_lists.tasks_ls", refuse)
+    monkeypatch.setattr("proclivity.commands_tasks.ls", refuse)
     status, out, err = call("tasks", "ls")
     assert (status, out) == (2, "") and err.startswith(f"proclivity: error: {says}") and err.count("\n") == 1
 
@@ -283,7 +283,7 @@ def test_a_bug_is_loud(call: Call, monkeypatch: pytest.MonkeyPatch, error: Excep
     def fail(arguments: object) -> None:
         raise error
 
-    monkeypatch.setattr("proclivity.commands_lists.tasks_ls", fail)
+    monkeypatch.setattr("proclivity.commands_tasks.ls", fail)
     with pytest.raises(type(error), match=str(error)):
         call("tasks", "ls")
 
