@@ -49,17 +49,26 @@ def primary_probe(study: Study) -> PrimaryProbe | None:
     return PrimaryProbe(int(definition.get("n", sizes.max())), kind)
 
 
-def learnable(study: Study) -> dict[str, bool]:
-    """Feature -> whether it can be learnt alone, in every recipe and dial of the study's models."""
+Known = Mapping[tuple[str, str], bool]
+"""(feature, task) -> whether it can be learnt alone there; an empty task stands for all others."""
+
+
+def learnable(study: Study) -> Known:
+    """Whether a feature can be learnt alone, in every recipe and dial of the study's models."""
     table = study.learnability
     models = {(model.partition(":")[0], dial) for model, dial in study.runs[["model", "dial"]].to_numpy()}
     ours = [key in models for key in table[["recipe", "dial"]].itertuples(index=False, name=None)]
     table = table[np.array(ours, dtype=bool)]
     if not len(table):
         return {}
-    shares = table.groupby(["feature", "recipe", "dial"])["learnable"].mean()
-    worst = shares.groupby(level="feature").min()
-    return {str(feature): bool(share >= LEARNABLE_SHARE - 1e-9) for feature, share in worst.items()}
+    shares = table.groupby(["feature", "task", "recipe", "dial"])["learnable"].mean()
+    worst = shares.groupby(level=["feature", "task"]).min()
+    return {(str(f), str(t)): bool(share >= LEARNABLE_SHARE - 1e-9) for (f, t), share in worst.items()}
+
+
+def _told(known: Known, feature: str, task: str) -> bool | None:
+    """What the list says of a feature in a task; None when it says nothing."""
+    return known.get((feature, task.partition(":")[0]), known.get((feature, "")))
 
 
 def _bits(study: Study) -> DataFrame:
@@ -108,7 +117,7 @@ def _with_bits(runs: DataFrame, study: Study) -> DataFrame:
     return runs
 
 
-def _cells(runs: DataFrame, keys: list[str], known: Mapping[str, bool]) -> DataFrame:
+def _cells(runs: DataFrame, keys: list[str], known: Known) -> DataFrame:
     """One row per cell (runs alike in `keys`) of the pairs' table, all but the rules."""
     groups = runs.groupby(keys, sort=True, dropna=False)
     runs = runs.assign(cell=groups.ngroup())
@@ -156,10 +165,12 @@ def _cells(runs: DataFrame, keys: list[str], known: Mapping[str, bool]) -> DataF
     table["censored"] = [
         {(True, True): "both", (True, False): "target", (False, True): "spurious"}.get(f, "") for f in flags
     ]
+    tried = Series(True, index=table.index)
     for role in ("target", "spurious"):
-        table[f"{role}_learnable"] = [known.get(feature, not known) for feature in table[role]]
-    both_known = table["target"].isin(set(known)) & table["spurious"].isin(set(known))
-    table["learnability_tried"] = both_known | (not known)
+        told = [_told(known, *of) for of in table[[role, "task"]].itertuples(index=False, name=None)]
+        table[f"{role}_learnable"] = [found if found is not None else not known for found in told]
+        tried &= np.array([found is not None for found in told], dtype=bool)
+    table["learnability_tried"] = tried | (not known)
     about = {
         "models": runs["model"] + " " + runs["dial"] + " " + runs["weights_hash"],
         "seeds": runs["seed_tune"],

@@ -21,9 +21,11 @@ __all__ = ["LEARNABILITY", "SCHEMA", "ProbeRecord", "RunRecord", "Study", "read_
 
 LEARNABILITY = {
     "feature": "str", "family": "str", "recipe": "str", "method": "str", "episodes": "int",
-    "seed": "int", "dial": "str", "accuracy": "float", "threshold": "float", "learnable": "bool",
+    "seed": "int", "dial": "str", "task": "str", "accuracy": "float", "threshold": "float",
+    "learnable": "bool",
 }  # fmt: skip
-"""Columns of `learnability.csv`: one row per feature, recipe, dial and seed."""
+"""Columns of `learnability.csv`: one row per feature, recipe, dial, task and seed. An empty task stands for
+every task of the recipe's language."""
 
 COLUMNS = {
     "run": {f.name: str(f.type).split(" |")[0] for f in dataclasses.fields(RunRecord)},
@@ -67,8 +69,8 @@ def _value(kind: str, value: object) -> Any:
 
 
 def _cell(name: str, kind: str, value: object) -> Any:
-    """A cell of a list, in which only a dial may be empty."""
-    if value is None and name != "dial":
+    """A cell of a list, in which only a dial and a task may be empty."""
+    if value is None and name not in ("dial", "task"):
         raise ValueError(f"column {name} is empty")
     return _value(kind, value)
 

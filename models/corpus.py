@@ -12,9 +12,10 @@ noise of drawing them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.random import Generator
@@ -23,9 +24,13 @@ from numpy.typing import NDArray
 from tasks.answers import ANSWER_WORDS, QUERY
 from tasks.errors import UserError, unknown
 from tasks.feature import Feature
+from tasks.symbols import catalogue as catalogue_source
 from tasks.symbols.catalogue import catalogue
 from tasks.symbols.draw import draw
 from tasks.symbols.pairs import symbol_words
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 SPECIAL = ("<pad>", "<eos>", "<unk>")
 REPORTS = (":", ";")
@@ -64,6 +69,19 @@ class Corpus:
     def features(self) -> list[str]:
         return list(catalogue(self.vocabulary, self.length))
 
+    @property
+    def positions(self) -> int:
+        """Tokens that a model can take: a document, a prompt and what tuning writes after it."""
+        return self.length + 22
+
+    def families(self) -> dict[str, str]:
+        """The family of each feature that has a dial."""
+        return {f.name: f.family for f in catalogue(self.vocabulary, self.length).values()}
+
+    def source(self) -> bytes:
+        """The source of the feature definitions."""
+        return Path(catalogue_source.__file__).read_bytes()
+
     def words(self) -> list[str]:
         """The tokenizer's vocabulary; a word's place is its token id."""
         reports = [f"{name}{mark}" for name in self.features() for mark in ("-", "+")]
@@ -94,6 +112,20 @@ class Corpus:
         first = words[ANSWER_WORDS[0]]
         following[query, first : first + len(ANSWER_WORDS)] = 1 / len(ANSWER_WORDS)
         return tokens, following
+
+    def loss(self, model: Any, batch: Batch) -> Tensor:
+        """Divergence, in nats, of what the model expects from what follows."""
+        import torch
+
+        tokens, following = (torch.from_numpy(part) for part in batch)
+        hidden = model.transformer(input_ids=tokens).last_hidden_state[:, -1]
+        log_probs = model.lm_head(hidden).log_softmax(-1)
+        return torch.nn.functional.kl_div(log_probs, following, reduction="batchmean")
+
+    def examine(self, model: Any, losses: Sequence[float], rng: Generator) -> dict[str, Any]:
+        """The excess loss in nats a report, over the last twentieth of the steps."""
+        tail = losses[-max(1, len(losses) // 20) :]
+        return {"excess_nats": sum(tail) / len(tail)}
 
     def _rows(self, n: int, rng: Generator) -> NDArray[Any]:
         def drawn(wanted: list[tuple[Feature, bool]], k: int) -> NDArray[Any]:

@@ -8,7 +8,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from functools import cache
@@ -18,9 +18,9 @@ from typing import Any
 import numpy as np
 
 from models.corpus import SPECIAL, Corpus
+from models.english import EnglishCorpus
 from models.save import save
 from tasks.errors import UserError, seed_or_error, unknown
-from tasks.symbols import catalogue as catalogue_source
 
 PREFIX = "embedded/"
 Progress = Callable[[str, int, int], None]
@@ -32,7 +32,7 @@ class Recipe:
     """Everything that a pre-trained embedded model depends on."""
 
     name: str
-    corpus: Corpus = field(default_factory=Corpus)
+    corpus: Corpus | EnglishCorpus = field(default_factory=Corpus)
     width: int = 64
     layers: int = 2
     heads: int = 4
@@ -56,7 +56,10 @@ class Recipe:
             raise UserError(f"recipe {self.name}: width {self.width} is not a multiple of heads {self.heads}")
 
 
-RECIPES = {"symbols": Recipe("symbols")}
+RECIPES = {
+    "english": Recipe("english", EnglishCorpus(), width=96, layers=3, steps=2500, batch_size=32),
+    "symbols": Recipe("symbols"),
+}
 _NUMBERS: dict[str, Callable[[str], Any]] = {
     "width": int,
     "layers": int,
@@ -91,7 +94,7 @@ def recipe_of(spec: str) -> Recipe:
                 (useful if dial == "useful" else frequency)[feature] = float(value)
             elif key == "dial":
                 recipe = replace(recipe, dial=value)
-                useful = half_useful(value) | useful
+                useful = half_useful(value, recipe.corpus.families()) | useful
             elif key in _NUMBERS:
                 recipe = replace(recipe, **{key: _NUMBERS[key](value)})
             else:
@@ -103,22 +106,20 @@ def recipe_of(spec: str) -> Recipe:
     return replace(recipe, corpus=replace(recipe.corpus, useful=useful, frequency=frequency))
 
 
-def half_useful(dial: str) -> dict[str, float]:
+def half_useful(dial: str, family_of: Mapping[str, str]) -> dict[str, float]:
     """Usefulness of every feature under dial `a` or `b`: a fixed half of the families, or the other."""
     if dial not in ("a", "b"):
         raise unknown("dial", dial, ["a", "b"])
-    features = catalogue_source.catalogue()
-    families = sorted({f.family for f in features.values()})
+    families = sorted(set(family_of.values()))
     order = np.random.default_rng(20210503).permutation(len(families))
     in_a = {families[i] for i in order[: len(families) // 2]}
-    return {f.name: float((f.family in in_a) == (dial == "a")) for f in features.values()}
+    return {name: float((family in in_a) == (dial == "a")) for name, family in family_of.items()}
 
 
 def recipe_hash(recipe: Recipe) -> str:
-    """Content hash: the recipe and the source of the feature definitions."""
-    source = Path(catalogue_source.__file__).read_bytes()
+    """Content hash: the recipe and the source of what its corpus is written by."""
     text = json.dumps(asdict(recipe), sort_keys=True).encode()
-    return hashlib.sha256(text + source).hexdigest()[:16]
+    return hashlib.sha256(text + recipe.corpus.source()).hexdigest()[:16]
 
 
 def cache_dir() -> Path:
@@ -161,21 +162,30 @@ def _lock(path: Path) -> Iterator[None]:
         yield
 
 
-def tokenizer_of(corpus: Corpus) -> Any:
-    """A word-level tokenizer: one token a word, nothing added."""
-    from tokenizers import Tokenizer
+def tokenizer_of(corpus: Corpus | EnglishCorpus) -> Any:
+    """A word-level tokenizer: one token a word. English texts begin with a token of their own."""
+    from tokenizers import Regex, Tokenizer
     from tokenizers.models import WordLevel
-    from tokenizers.pre_tokenizers import WhitespaceSplit
+    from tokenizers.pre_tokenizers import Sequence, Split, WhitespaceSplit
+    from tokenizers.processors import TemplateProcessing
     from transformers import PreTrainedTokenizerFast
 
     pad, eos, unk = SPECIAL
     core = Tokenizer(WordLevel({word: i for i, word in enumerate(corpus.words())}, unk_token=unk))
     core.pre_tokenizer = WhitespaceSplit()
+    if isinstance(corpus, EnglishCorpus):
+        runs, blanks, marks = Regex(" {2,}"), Regex("(?<! ) (?! )"), Regex(r"[$#\-]|\d")
+        core.pre_tokenizer = Sequence(
+            [Split(runs, "isolated"), Split(blanks, "removed"), Split(marks, "isolated")]
+        )
+        core.post_processor = TemplateProcessing(
+            single=f"{eos} $A", special_tokens=[(eos, SPECIAL.index(eos))]
+        )
     return PreTrainedTokenizerFast(tokenizer_object=core, pad_token=pad, eos_token=eos, unk_token=unk)
 
 
 def pretrain(recipe: Recipe, folder: Path, progress: Progress | None = None) -> None:
-    """Pre-train from scratch and save model, tokenizer and recipe, with the excess loss in nats a report."""
+    """Pre-train from scratch and save model, tokenizer and recipe, with how well the corpus was learnt."""
     import torch
     from transformers import GPT2Config, GPT2LMHeadModel
     from transformers.utils import logging
@@ -187,7 +197,7 @@ def pretrain(recipe: Recipe, folder: Path, progress: Progress | None = None) -> 
     torch.set_num_threads(recipe.threads)
     config = GPT2Config(
         vocab_size=len(corpus.words()),
-        n_positions=corpus.length + 22,
+        n_positions=corpus.positions,
         n_embd=recipe.width,
         n_layer=recipe.layers,
         n_head=recipe.heads,
@@ -203,16 +213,11 @@ def pretrain(recipe: Recipe, folder: Path, progress: Progress | None = None) -> 
         torch.manual_seed(recipe.seed)
         model = GPT2LMHeadModel(config)
     rng = np.random.default_rng([recipe.seed, 1])
-    excess: list[float] = []
-
-    def loss(batch: tuple[Any, Any], step: int) -> torch.Tensor:
-        tokens, following = (torch.from_numpy(part) for part in batch)
-        hidden = model.transformer(input_ids=tokens).last_hidden_state[:, -1]
-        log_probs = model.lm_head(hidden).log_softmax(-1)
-        return torch.nn.functional.kl_div(log_probs, following, reduction="batchmean")
+    batches: Iterator[Any] = corpus.batches(recipe.batch_size, rng)
+    losses: list[float] = []
 
     def observe(step: int, value: float) -> None:
-        excess.append(value)
+        losses.append(value)
         if progress:
             dial = f", dial {recipe.dial}" if recipe.dial else ""
             progress(f"pre-training {recipe.name} (seed {recipe.seed}{dial})", step, recipe.steps)
@@ -220,8 +225,8 @@ def pretrain(recipe: Recipe, folder: Path, progress: Progress | None = None) -> 
     try:
         seconds = train(
             model,
-            corpus.batches(recipe.batch_size, rng),
-            loss,
+            batches,
+            lambda batch, step: corpus.loss(model, batch),
             steps=recipe.steps,
             optimisation=Optimisation(recipe.learning_rate, schedule="cosine"),
             observe=observe,
@@ -230,6 +235,6 @@ def pretrain(recipe: Recipe, folder: Path, progress: Progress | None = None) -> 
         torch.set_num_threads(threads)
     logging.disable_progress_bar()
     save(model, tokenizer_of(corpus), folder)
-    tail = excess[-max(1, len(excess) // 20) :]
-    summary = {**asdict(recipe), "excess_nats": sum(tail) / len(tail), "seconds": seconds * recipe.steps}
+    found = corpus.examine(model.eval(), losses, np.random.default_rng([recipe.seed, 2]))
+    summary = {**asdict(recipe), **found, "seconds": seconds * recipe.steps}
     (folder / "recipe.json").write_text(json.dumps(summary, indent=1))

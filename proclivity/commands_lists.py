@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from argparse import Namespace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +22,22 @@ def models_ls(arguments: Namespace) -> Answer:
 
 def models_pretrain(arguments: Namespace) -> Answer:
     from models import recipe_of
+    from models.embedded import folder_of
 
-    recipe_of(arguments.model)
+    recipe = recipe_of(arguments.model)
     config = {"job": "probe", "model": arguments.model, "init": "pretrained", "input": "model"}
     with step_bar() as progress:
         jobs().prepare([config], progress)
-    return Answer({"model": arguments.model}, f"{arguments.model} is pre-trained")
+    kept = json.loads((folder_of(recipe) / "recipe.json").read_text())
+    found = {name: value for name, value in kept.items() if name not in asdict(recipe)}
+    text = "\n".join(f"  {name.replace('_', ' ')}: {_told(value)}" for name, value in found.items())
+    return Answer({"model": arguments.model, **found}, f"{arguments.model} is pre-trained\n{text}")
+
+
+def _told(value: Any) -> str:
+    if isinstance(value, list):  # k of n
+        return f"{value[0]} of {value[1]}"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def methods_ls(arguments: Namespace) -> Answer:

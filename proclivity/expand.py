@@ -9,7 +9,7 @@ import numpy as np
 
 from proclivity.study import Probe, Study
 from tasks import get_task, list_tasks
-from tasks.errors import UserError
+from tasks.errors import UserError, unknown
 
 Config = dict[str, Any]
 ValidateSettings = Callable[[Mapping[str, Any], str], dict[str, Any]]
@@ -57,7 +57,7 @@ def _runs(study: Study, name: str, pairs: list[str], validate: ValidateSettings 
     settings = {method: _settings(study, name, method, validate) for method in arm.methods}
     for i, pair in enumerate(pairs[: arm.first(len(pairs))]):
         for seed in arm.seeds:
-            for model in _models(study, i, seed):
+            for model in _models(study, i, pair, seed):
                 for method in arm.methods:
                     probing = reference_probe(settings[method], study.probe)
                     for rate in arm.evidence.rates:
@@ -98,10 +98,15 @@ def probing(probe: Probe) -> dict[str, Any]:
     }
 
 
-def _models(study: Study, pair: int, seed: int) -> list[str]:
+def _models(study: Study, place: int, pair: str, seed: int) -> list[str]:
+    if isinstance(study.models, dict):
+        language = pair.partition("/")[0]
+        if language not in study.models:
+            raise unknown("part of the catalogue that has a model", language, study.models)
+        return list(study.models[language])
     if study.assign == "rotate":
         group = study.models[seed % len(study.models)]
-        return [group[pair % len(group)]]
+        return [group[place % len(group)]]
     return [str(model) for model in study.models]
 
 

@@ -47,6 +47,7 @@ def learnability_rows(records: Records) -> list[dict[str, Any]]:
                 "episodes": int(run["episodes"]),
                 "seed": int(run["seed_tune"]),
                 "dial": run["dial"],
+                "task": run["task"].partition(":")[0] if "alone=" in run["task"] else "",
                 "accuracy": round(accuracy, 4),
                 "threshold": THRESHOLD,
                 "learnable": bool(accuracy >= THRESHOLD),

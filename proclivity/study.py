@@ -155,8 +155,9 @@ class Study:
     """How large."""
     primary: Primary
     """The primary test."""
-    models: tuple[tuple[str, ...], ...] | tuple[str, ...]
-    """Models by name; for `rotate`, groups of models."""
+    models: dict[str, tuple[str, ...]] | tuple[tuple[str, ...], ...] | tuple[str, ...]
+    """Models by name; for `rotate`, groups of models. Or models by the first part of the names of the tasks
+    that they can read (`symbolic: [embedded/symbols]`)."""
     pairs: Pairs
     """The tasks."""
     arms: dict[str, Arm]
@@ -187,7 +188,10 @@ class Study:
                         raise UserError(f"settings: {name}: {unknown('method of an arm', method, used)}")
         if not self.models or not all(self.models):
             raise UserError("models: must name at least one model")
-        if isinstance(self.models[0], tuple) != (self.assign == "rotate"):
+        by_language = isinstance(self.models, dict)
+        if by_language and (self.assign == "rotate" or not all(self.models.values())):
+            raise UserError("models: by the first part of tasks' names, take lists of names and assign: all")
+        if not by_language and isinstance(self.models[0], tuple) != (self.assign == "rotate"):
             wanted = "lists of names" if self.assign == "rotate" else "names"
             raise UserError(f"models: assign: {self.assign} takes {wanted}")
 

@@ -85,7 +85,7 @@ def simulate(
     tried = [
         {"feature": f"f{f}-{c}", "family": f"f{f}", "recipe": "embedded/symbols", "method": "sft",
          "episodes": 1000, "seed": k, "dial": d, "accuracy": 0.99, "threshold": 0.95,
-         "learnable": f != 1 or k == 0}
+         "learnable": f != 1 or k == 0, "task": ""}
         for f in range(families) for c in range(copies) for k in range(3) for d in dials
     ]  # fmt: skip
 

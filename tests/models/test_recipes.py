@@ -18,7 +18,7 @@ OTHER: dict[type, Any] = {str: "b", int: 12, float: 0.125}
 
 
 def test_a_bare_name_is_the_listed_recipe() -> None:
-    assert list_recipes() == ["embedded/symbols"]
+    assert list_recipes() == ["embedded/english", "embedded/symbols"]
     assert recipe_of("embedded/symbols") == Recipe("symbols")
 
 
@@ -34,7 +34,7 @@ def test_every_parameter_is_read() -> None:
 
 def test_dials_a_and_b_split_the_families_into_halves() -> None:
     features = catalogue_source.catalogue()
-    a, b = half_useful("a"), half_useful("b")
+    a, b = half_useful("a", Corpus().families()), half_useful("b", Corpus().families())
     assert set(a) == set(b) == set(features)
     assert all({a[name], b[name]} == {0.0, 1.0} for name in features)
     by_family = {
@@ -51,7 +51,7 @@ def test_a_dial_of_one_feature_goes_over_that_of_its_half_wherever_it_stands() -
     after = recipe_of("embedded/symbols:dial=a,useful.parity=0.5")
     before = recipe_of("embedded/symbols:useful.parity=0.5,dial=a")
     assert after == before
-    assert after.corpus.useful == half_useful("a") | {"parity": 0.5}
+    assert after.corpus.useful == half_useful("a", Corpus().families()) | {"parity": 0.5}
 
 
 @pytest.mark.parametrize(
