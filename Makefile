@@ -1,4 +1,4 @@
-# make study | make test | make bench | make clean | make help
+# make study | make test | make bench | make docs | make clean | make help
 #
 # Both main targets work in a fresh clone: they make .venv with the system's python3 if there is none, install
 # once (again only when pyproject.toml or constraints.txt change), and run. An existing .venv is used as it is, so
@@ -19,14 +19,15 @@ export HF_HUB_DISABLE_TELEMETRY := 1
 OLD_ENOUGH = -c 'import sys; sys.exit(sys.version_info < (3, 11))'
 
 .DEFAULT_GOAL := help
-.PHONY: help study test lint types unit bench clean
+.PHONY: help study test lint types unit bench docs clean
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 
 help:
 	@echo 'make study   the study cruz2023: probes, fine-tuning runs, tables, figures  [SCALE=smoke|quick|laptop] [ARGS=...]'
 	@echo 'make test    lint, types and unit, in turn: each is a target of its own     [WORKERS=2] [ARGS=...]'
-	@echo 'make bench   seconds of the training loop and of the probe beside their peers [ARGS=--json]'
+	@echo 'make bench   seconds of the training loop, of the probe and of drawing rows [ARGS=--json]'
+	@echo 'make docs    docs/tasks.md: every feature with its definition and examples, from the code'
 	@echo 'make clean   remove .venv and the caches of the tools; studies are kept'
 	@echo 'PYTHON=python3.12 picks the interpreter that .venv is made with (3.11 or newer).'
 
@@ -49,6 +50,10 @@ unit: $(VENV)/.installed-test
 bench: $(VENV)/.installed
 	$(BIN)/python benchmarks/step_speed.py $(ARGS)
 	$(BIN)/python benchmarks/probe_speed.py $(ARGS)
+	$(BIN)/python benchmarks/task_speed.py $(ARGS)
+
+docs: $(VENV)/.installed
+	$(BIN)/python -m proclivity.task_docs docs/tasks.md
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -32,6 +32,8 @@ class Feature:
     """
     about: str = ""
     """One plain sentence that says when the feature holds."""
+    paper: str = ""
+    """The paper that it is from, as `papers.py` names it; a shipped feature names one, or is our `OWN`."""
 
     def __post_init__(self) -> None:
         function = self.holds.function if isinstance(self.holds, _Predicate) else self.holds

@@ -121,9 +121,9 @@ def _parameters(spec: str) -> tuple[str, dict[str, str]]:
 def get_task(name: str) -> Task:
     """A task by name.
 
-    Symbolic ones take parameters: `symbolic/A-vs-B:vocabulary=16,length=8,answers=run`. English ones can hold
-    words or templates out for the test rows: `english/PAIR:heldout=vocabulary`. On any task `alone=target`
-    (or `spurious`) keeps that feature and puts a coin in the place of the other.
+    Behind a colon, symbolic names take parameters: `symbolic/A-vs-B:vocabulary=16,length=8,answers=run`.
+    English ones can hold words or templates out for the test rows: `english/PAIR:heldout=vocabulary`. On any
+    task `alone=target` (or `spurious`) keeps that feature and puts a coin in the place of the other.
     What follows `tsv:` is a file's path, whatever letters are in it.
     """
     if name.startswith(FILE):
@@ -204,7 +204,12 @@ def _number(spec: str, text: str, low: int, high: int) -> int:
 
 def list_tasks() -> list[str]:
     """Names of all tasks, sorted."""
-    return sorted([*_registered(), *(name for language in _LANGUAGES.values() for name in language.names())])
+    return sorted([*_registered(), *(name for names in list_shipped().values() for name in names)])
+
+
+def list_shipped() -> dict[str, list[str]]:
+    """Names of the tasks that come with the package, by input language."""
+    return {prefix: language.names() for prefix, language in _LANGUAGES.items()}
 
 
 def get_feature(name: str) -> Feature:

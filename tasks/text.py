@@ -42,13 +42,15 @@ class Sentences(Protocol):
         """The source with one word, of those that no feature touches, replaced by another of its kind."""
 
 
-def text_feature(name: str, family: str, holds: Callable[[str], bool], about: str = "") -> Feature:
+def text_feature(
+    name: str, family: str, holds: Callable[[str], bool], about: str = "", paper: str = ""
+) -> Feature:
     """A feature of text, told from the text alone."""
 
     def on_rows(rows: Rows) -> NDArray[np.bool_]:
         return np.array([holds(text) for text in rows[:, 0]], dtype=bool)
 
-    return Feature(name, family, on_rows, about=about)
+    return Feature(name, family, on_rows, about=about, paper=paper)
 
 
 @dataclass(frozen=True)

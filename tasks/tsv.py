@@ -78,6 +78,9 @@ def read_table(path: str | Path) -> Table:
         except UnicodeDecodeError as e:
             problems.add("not UTF-8", number, f"byte {e.start + 1}")
             continue
+        if any(mark in text for text in fields for mark in "\r\0"):
+            problems.add("carriage return or NUL within", number)
+            continue
         if len(fields) != len(header):
             problems.add("wrong number of fields", number, f"has {len(fields)}, not {len(header)}")
             continue
@@ -101,6 +104,12 @@ def _lines(path: Path) -> list[bytes]:
     if content[:2] in (b"\xff\xfe", b"\xfe\xff"):
         raise UserError(f"{path}: this is UTF-16; save it as UTF-8")
     content = content.removeprefix(b"\xef\xbb\xbf")
+    if b"\0" in content.partition(b"\n")[0]:
+        raise UserError(f"{path}: the header holds NUL bytes, as UTF-16 does; save it as UTF-8 text")
+    if b"\r" in content and b"\n" not in content:
+        raise UserError(
+            f"{path}: lines end in a carriage return alone; save it with Unix or Windows line ends"
+        )
     if not content.strip():
         raise UserError(f"{path}: the file is empty; a header with {', '.join(COLUMNS)} comes first")
     return content.split(b"\n")
@@ -113,12 +122,21 @@ def _header(path: Path, lines: Sequence[bytes]) -> list[str]:
         raise UserError(f"{path}: line 1, the header, is not UTF-8") from None
     missing = [name for name in COLUMNS if name not in header]
     if missing:
-        hint = "are the columns separated by tabs?" if len(header) == 1 else f"it has {', '.join(header)}"
-        raise UserError(f"{path}: no column {' or '.join(missing)} in line 1, the header; {hint}")
+        raise UserError(f"{path}: no column {' or '.join(missing)} in line 1, the header; {_hint(header)}")
     for name in (*COLUMNS, "source"):
         if header.count(name) > 1:
             raise UserError(f"{path}: {header.count(name)} columns are named {name}")
     return header
+
+
+def _hint(header: Sequence[str]) -> str:
+    if len(header) == 1:
+        return "are the columns separated by tabs?"
+    if set(header) & {*SECTIONS}:
+        return f"a row stands where the names {', '.join(COLUMNS)} belong"
+    if {name.lower() for name in header} >= {*COLUMNS}:
+        return "write the names in lower case"
+    return f"it has {', '.join(header)}"
 
 
 def _row(
@@ -183,8 +201,8 @@ def write_table(path: Path, rows: Iterable[Line]) -> None:
     for row in rows:
         fields = (row.sentence, row.quadrant, str(TARGET[row.quadrant]), row.source)
         for text in fields:
-            if any(mark in text for mark in "\t\n\r"):
-                raise UserError(f"{path}: a row with a tab or a line end cannot be written: {text!r}")
+            if any(mark in text for mark in "\t\n\r\0"):
+                raise UserError(f"{path}: a row with a tab, a line end or a NUL cannot be written: {text!r}")
         lines.append("\t".join(_quoted(text) for text in fields))
     path.write_bytes(("\n".join(lines) + "\n").encode())
 

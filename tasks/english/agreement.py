@@ -21,8 +21,10 @@ from tasks.english.grammar import finite, noun_phrase, opened, the
 from tasks.english.lexicon import ENDINGS, OTHER_ADVERBS, RELATIONS, TIME_ADVERBS, TRANSITIVES, verb_forms
 from tasks.english.reading import plurals, verbs, words
 from tasks.english.sources import Grammar, Parts, Slot
+from tasks.papers import LOVERING_2021
 from tasks.text import text_feature
 
+_feature = partial(text_feature, paper=LOVERING_2021)
 PAIRS = (
     *("base-lexical", "base-agreement", "base-plural"),
     *("hard-lexical", "hard-agreement", "hard-plural", "hard-length"),
@@ -41,32 +43,32 @@ def _agrees(text: str, noun: int) -> bool:
     return nouns[noun] == verb
 
 
-TARGET = text_feature(
+TARGET = _feature(
     "verb-agrees",
     "agreement",
     lambda text: _agrees(text, 0),
     about="the verb agrees with its subject, the first noun",
 )
 SPURIOUS = {
-    "lexical": text_feature(
+    "lexical": _feature(
         "opens-with-time",
         "opening",
         lambda text: words(text)[0] in TIME_ADVERBS,
         about="the sentence opens with an adverb of time",
     ),
-    "agreement": text_feature(
+    "agreement": _feature(
         "nearest-agrees",
         "attraction",
         lambda text: _agrees(text, -1),
         about="the verb agrees with the noun before it",
     ),
-    "plural": text_feature(
+    "plural": _feature(
         "nearest-singular",
         "number",
         lambda text: not _numbers(text)[0][-1],
         about="the noun before the verb is singular",
     ),
-    "length": text_feature(
+    "length": _feature(
         "long-subject",
         "length",
         lambda text: words(text).count("of") > 1,

@@ -46,8 +46,10 @@ from tasks.english.lexicon import (
 )
 from tasks.english.reading import plurals, verbs, words
 from tasks.english.sources import Grammar, Parts, Slot
+from tasks.papers import LOVERING_2021
 from tasks.text import text_feature
 
+_feature = partial(text_feature, paper=LOVERING_2021)
 PAIRS = (
     *("base-length", "base-lexical", "base-plural", "base-tense"),
     *("hard-length", "hard-lexical", "hard-plural", "hard-tense", "hard-none"),
@@ -78,29 +80,29 @@ def _later_verbs_past(text: str) -> bool:
     return all(verb_forms()[found[i]][0] for i in verbs(found)[1:])
 
 
-TARGET = text_feature(
+TARGET = _feature(
     "gap-filled",
     "filler-gap",
     _legal,
     about="`who` comes with a gap in its reach, `that` with no gap left open",
 )
 SPURIOUS = {
-    "length": text_feature(
+    "length": _feature(
         f"over-{LONG}-words",
         "length",
         lambda text: len(words(text)) > LONG,
         about=f"the sentence has more than {LONG} words",
     ),
-    "lexical": text_feature(
+    "lexical": _feature(
         "has-i", "first-person", lambda text: "i" in words(text), about="the first subject is `i`"
     ),
-    "plural": text_feature(
+    "plural": _feature(
         "first-plural", "number", lambda text: plurals(words(text))[0], about="the first subject is plural"
     ),
-    "tense": text_feature(
+    "tense": _feature(
         "later-past", "tense", _later_verbs_past, about="all verbs but the first are in the past tense"
     ),
-    "none": text_feature(
+    "none": _feature(
         "who-iff-gap",
         "co-occurrence",
         lambda text: len(set(_filler_and_gap(text))) == 1,

@@ -32,8 +32,10 @@ from tasks.english.grammar import have, noun_phrase, the
 from tasks.english.lexicon import CONJUNCTIONS, ENDINGS, INTRANSITIVES, MANNERS, PEOPLE, TRANSITIVES
 from tasks.english.reading import plurals, words
 from tasks.english.sources import Grammar, Parts, Slot
+from tasks.papers import LOVERING_2021
 from tasks.text import text_feature
 
+_feature = partial(text_feature, paper=LOVERING_2021)
 PAIRS = ("lexical", "length", "plural", "tense")
 NEGATIONS = ("no", "not many", "almost no")
 WEAK_NEGATIONS = ("few", "very few", "hardly any")
@@ -59,26 +61,26 @@ def _licensed(text: str) -> bool:
     return ever > second
 
 
-TARGET = text_feature(
+TARGET = _feature(
     "ever-licensed", "polarity", _licensed, about="`ever` stands in the scope of a negative determiner"
 )
 SPURIOUS = {
-    "lexical": text_feature(
+    "lexical": _feature(
         "has-negation",
         "negation",
         lambda text: not {"no", "not"}.isdisjoint(words(text)),
         about="`no` or `not` occurs",
     ),
-    "length": text_feature(
+    "length": _feature(
         f"over-{LONG}-words",
         "length",
         lambda text: len(words(text)) > LONG,
         about=f"the sentence has more than {LONG} words",
     ),
-    "plural": text_feature(
+    "plural": _feature(
         "all-singular", "number", lambda text: not any(plurals(words(text))), about="all nouns are singular"
     ),
-    "tense": text_feature(
+    "tense": _feature(
         "present",
         "tense",
         lambda text: "had" not in words(text),

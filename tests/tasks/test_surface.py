@@ -1,4 +1,4 @@
-"""Generators with the known defects of the field's original ones: each is found, and named."""
+"""Cues beyond the two features: none in sound tasks, found and named where one is planted."""
 
 import re
 from dataclasses import replace
@@ -6,11 +6,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tasks import QUADRANTS, Task, get_task, list_tasks, text_feature, text_pair
+from tasks import QUADRANTS, get_task, list_tasks, text_feature, text_pair
 from tasks import surface as surface_module
 from tasks.surface import surface
 from tasks.symbols.pairs import SymbolInputs
-from tasks.validate import checks, validate
+from tasks.validate import checks
 
 GOOD = get_task("symbolic/first-last-vs-contains-2")
 WORDS = {
@@ -62,15 +62,6 @@ class Original(SymbolInputs):
         return rows[:n]
 
 
-def test_a_position_that_leaks_the_target():
-    """Seen by nothing else: the rows are right, only drawn from another distribution."""
-    task = replace(GOOD, inputs=Original())
-    assert validate(task) == []
-    problems, _ = surface(task)
-    assert any("words by position tells both from base rows" in problem for problem in problems)
-    assert all(re.search(r"tells both .* most telling: 'c'", problem) for problem in problems)
-
-
 def test_one_symbol_less_in_one_quadrant():
     class Rarer(SymbolInputs):
         def draw(self, wanted, n, rng, split=None):
@@ -82,17 +73,6 @@ def test_one_symbol_less_in_one_quadrant():
     problems, _ = surface(replace(GOOD, inputs=Rarer()))
     assert any("bag of words tells neither" in problem and "'f'" in problem for problem in problems)
     assert all("tells neither" in problem for problem in problems)
-
-
-def test_a_length_that_differs_by_quadrant():
-    """Their sentences: 17, 13 and 22 words on average in both, neither and spurious_only."""
-
-    def compose(words, target, spurious):
-        more = {(True, True): 1, (False, False): 0, (True, False): 1, (False, True): 3}[target, spurious]
-        return plain(words, target, spurious) + " and on" * more
-
-    problems, _ = surface(sentences(compose))
-    assert any(re.search(r"length tells both with neither from .*\d+ words", problem) for problem in problems)
 
 
 def test_a_conjunction_that_comes_with_a_quadrant():
@@ -133,41 +113,6 @@ def test_rows_that_come_with_one_kind_of_source():
     assert any("bag of words tells both from base rows" in problem for problem in problems)
     assert any("bag of words tells target_only from base rows" in problem for problem in problems)
     assert not any("tells neither from" in problem for problem in problems)
-
-
-def test_a_spurious_feature_that_is_present_in_neither():
-    class Present(SymbolInputs):
-        def draw(self, wanted, n, rng, split=None):
-            if [value for _, value in wanted] == [False, False]:
-                wanted = [wanted[0], (wanted[1][0], True)]
-            return super().draw(wanted, n, rng, split)
-
-    told = " | ".join(validate(replace(GOOD, inputs=Present())))
-    assert re.search(r"spurious feature contains-2 is 1 on '.*', which stands in neither", told)
-
-
-def test_a_prior_that_moves_with_the_evidence():
-    class Drifting(Task):
-        def mixture(self, evidence, n, rng, split="train"):
-            return super().mixture(replace(evidence, kind="one_sided"), n, rng, split)
-
-    found = {check.name: check.problems for check in checks(Drifting(**GOOD.__dict__))}
-    assert any("the label prior is" in problem for problem in found["counts"])
-
-
-@pytest.mark.parametrize("what", ["rows", "sources"])
-def test_rows_or_sources_that_train_and_test_share(what):
-    class Shared(SymbolInputs):
-        def draw(self, wanted, n, rng, split=None):
-            return super().draw(wanted, n, rng, None if what == "rows" else split)
-
-        def source(self, rows):
-            return super().source(rows) if what == "rows" else [row[:1].tobytes().hex() for row in rows]
-
-    found = {check.name: check.problems for check in checks(replace(GOOD, inputs=Shared()))}
-    kind = "prompt" if what == "rows" else "source"
-    assert any(re.search(rf"{kind} '.*' is in \w+ and in \w+", problem) for problem in found["splits"])
-    assert [name for name, problems in found.items() if problems] == ["splits"]
 
 
 def test_every_check_says_how_much_it_looked_at():

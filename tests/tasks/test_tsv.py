@@ -28,7 +28,7 @@ def refused(path):
     return told.removeprefix(f"{path}: ")
 
 
-FIELD = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\t\n\r"), min_size=1).filter(
+FIELD = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\t\n\r\0"), min_size=1).filter(
     lambda text: text == text.strip()
 )
 
@@ -41,7 +41,7 @@ def test_what_is_written_is_read(tmp_path_factory, pairs):
     assert read_table(path).rows == tuple(rows)
 
 
-@pytest.mark.parametrize("text", ["a\tb", "a\nb", "a\rb"])
+@pytest.mark.parametrize("text", ["a\tb", "a\nb", "a\rb", "a\0b"])
 def test_what_would_break_a_line_is_not_written(tmp_path, text):
     with pytest.raises(UserError, match="cannot be written"):
         write_table(tmp_path / "rows.tsv", [Line(text, "both", "s")])
@@ -65,6 +65,11 @@ def test_windows_line_ends_a_mark_quotes_and_order_of_columns_make_no_difference
     assert (table.rows, table.unused) == (plain, ("",))
 
 
+def test_lines_that_a_carriage_return_ends_are_told_and_not_shown(tmp_path):
+    told = refused(write(tmp_path, HEADER, *ROWS * 1000, end="\r"))
+    assert told == "lines end in a carriage return alone; save it with Unix or Windows line ends"
+
+
 @pytest.mark.parametrize("text", ['he said "no"', '"yes" and "no"', '"', '""', 'say ""'])
 def test_quotes_that_are_letters(tmp_path, text):
     rows = [Line(text, "both", "s"), *(Line(q, q, "s") for q in QUADRANTS)]
@@ -84,6 +89,8 @@ WRONG = [
     ("a dog\tstrong\t1", "sentence with two sections", "6 says strong, line 2 another"),
     ("x\tboth", "wrong number of fields", "6 has 2, not 3"),
     ("x\tboth\t1\t1", "wrong number of fields", "6 has 4, not 3"),
+    ("x\ry\tboth\t1", "carriage return or NUL within", "6"),
+    ("x\0y\tboth\t1", "carriage return or NUL within", "6"),
 ]
 
 
@@ -100,7 +107,7 @@ def test_all_mistakes_of_all_rows_are_told_at_once(tmp_path):
         assert kind in told
     sections = re.search(r"9 unknown section \(lines (.*?), \.\.\.\)", told)
     assert sections
-    assert re.findall(r"\b\d+\b", sections[1]) == ["6", "7", "17", "18", "19"]
+    assert re.findall(r"\b\d+\b", sections[1]) == ["6", "7", *(str(6 + len(WRONG) + i) for i in range(3))]
 
 
 def test_an_empty_source_is_told(tmp_path):
@@ -114,7 +121,9 @@ def test_bytes_that_are_no_text_are_told(tmp_path):
     assert refused(path) == "1 row cannot be used: 1 not UTF-8 (line 6 byte 4)"
     path.write_bytes("\n".join([HEADER, *ROWS]).encode("utf-16"))
     assert refused(path) == "this is UTF-16; save it as UTF-8"
-    path.write_bytes(b"caf\xe9\t" + path.read_bytes()[2:])
+    path.write_bytes("\n".join([HEADER, *ROWS]).encode("utf-16-le"))
+    assert refused(path) == "the header holds NUL bytes, as UTF-16 does; save it as UTF-8 text"
+    path.write_bytes(b"caf\xe9\t" + "\n".join([HEADER, *ROWS]).encode())
     assert refused(path) == "line 1, the header, is not UTF-8"
 
 
@@ -125,6 +134,11 @@ def test_bytes_that_are_no_text_are_told(tmp_path):
         ("text\tsection", "no column sentence or label in line 1, the header; it has text, section"),
         ("sentence,section,label", "are the columns separated by tabs?"),
         (HEADER + "\tlabel", "2 columns are named label"),
+        (ROWS[0], "a row stands where the names sentence, section, label belong"),
+        (
+            "Sentence\tsection\tLABEL",
+            "no column sentence or label in line 1, the header; write the names in lower",
+        ),
     ],
 )
 def test_a_wrong_header_is_told(tmp_path, header, told):
