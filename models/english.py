@@ -1,8 +1,8 @@
 """The corpus that the embedded English models are pre-trained on, with two dials for each feature.
 
-A document is two sentences of one of the English tasks. Most first sentences are grammatical, and the second
-one takes after the first: in being grammatical, and in the task's spurious feature. The dials say how often
-the first sentence has a feature and how far the second follows. In a few documents the query mark and an
+A document is two sentences of one of the English tasks, and the second takes after the first in the task's
+features. The dials say how often the first sentence has a feature and how far the second follows. By default
+every sentence is as the target feature would have it: nothing ungrammatical is ever read. In a few documents the query mark and an
 answer word follow the first sentence instead; the word is a fair die, so the slot that tuning uses tells
 nothing.
 """
@@ -57,7 +57,7 @@ class EnglishCorpus:
 
     queries: float = 0.02
     """Share of documents with a query."""
-    errors: float = 0.25
+    errors: float = 0.0
     """Share of first sentences that are ungrammatical."""
     useful: Mapping[str, float] = field(default_factory=dict)
     """Usefulness dial: how often the second sentence must have a feature if and only if the first has; else
