@@ -29,6 +29,11 @@ COLUMNS = {
     "run": {f.name: str(f.type).split(" |")[0] for f in dataclasses.fields(RunRecord)},
     "probe": {f.name: str(f.type).split(" |")[0] for f in dataclasses.fields(ProbeRecord)},
 }
+EARLIER = {
+    kind: {f.name: f.metadata["earlier"] for f in dataclasses.fields(schema) if "earlier" in f.metadata}
+    for kind, schema in (("run", RunRecord), ("probe", ProbeRecord))
+}
+"""What records hold in columns that came after they were written."""
 _EMPTY: dict[str, Any] = {"str": "", "int": 0, "float": math.nan, "bool": False}
 _DTYPE = {"str": "str", "int": "int64", "float": "float64", "bool": "bool"}
 
@@ -86,6 +91,7 @@ def check(record: object) -> dict[str, Any]:
         raise ValueError(f"kind {kind!r} is neither 'run' nor 'probe'")
     columns = COLUMNS[kind]
     # A failed run knows little more than its name and why it failed; a finished one must be whole.
+    record = EARLIER[kind] | record
     missing = [name for name in (("key", "error") if failed else columns) if name not in record]
     if missing:
         more = f" and {len(missing) - 5} more" if len(missing) > 5 else ""

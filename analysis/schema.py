@@ -13,6 +13,11 @@ def _column(doc: str, default: Any) -> Any:
     return field(default=default, metadata={"doc": doc})
 
 
+def _later(column: Any, default: Any) -> Any:
+    """A column that earlier records lack; what it holds for them is given."""
+    return field(default=column.default, metadata={**column.metadata, "earlier": default})
+
+
 def text(doc: str, default: str = "") -> Any:
     return _column(doc, default)
 
@@ -67,6 +72,14 @@ class RunRecord(Identity):
     evidence_n: int = count("tuning rows")
     evidence_mi: float | None = number("mutual information of spurious feature and label, bits")
     label_prior: float | None = number("share of tuning rows with label 1")
+    evidence_noise: float | None = _later(
+        number("share of tuning rows asked for whose label is not the target's"), 0.0
+    )
+    evidence_flipped: int = _later(count("tuning rows whose label is not the target's, of evidence_n"), 0)
+    evidence_mi_target: float | None = _later(number("mutual information of target and label, bits"), None)
+    bayes_accuracy: float | None = _later(
+        number("best accuracy on the tuning labels of any rule that reads the features"), None
+    )
     distinct_counterexamples: int = count("different counter-examples among the tuning rows")
     exposures: int = count("times a counter-example was shown")
     method: str = text("how it was tuned: sft, rloo, ...")

@@ -177,6 +177,8 @@ def _single(commands: Any) -> None:
     finetune.add_argument("--method", required=True, help="such as rloo (see proclivity methods ls)")
     finetune.add_argument("--evidence", type=float, default=0.0, metavar="RATE", help="k / N (default: 0)")
     finetune.add_argument("--evidence-kind", default="symmetric", help="default: symmetric")
+    about = "share of rows whose label is not the target's (default: 0)"
+    finetune.add_argument("--evidence-noise", type=float, default=0.0, metavar="RATE", help=about)
     finetune.add_argument("--control", choices=("random_reward", "shuffled_labels"), default="")
     _seed_and_out(finetune)
     use = _command(

@@ -31,8 +31,8 @@ def probe(arguments: Namespace) -> Answer:
 
 
 def finetune(arguments: Namespace) -> Answer:
-    Evidence(kind=arguments.evidence_kind, rate=arguments.evidence)
-    return _tuned(arguments, {**_run(arguments), "method": arguments.method})
+    evidence = Evidence(arguments.evidence_kind, arguments.evidence, arguments.evidence_noise)
+    return _tuned(arguments, {**_run(arguments), **evidence.config(), "method": arguments.method})
 
 
 def use(arguments: Namespace) -> Answer:
@@ -85,8 +85,7 @@ def _run(arguments: Namespace) -> dict[str, Any]:
         "model": arguments.model,
         "init": arguments.init,
         "task": arguments.task,
-        "evidence_kind": getattr(arguments, "evidence_kind", "symmetric"),
-        "evidence_rate": getattr(arguments, "evidence", 0.0),
+        **Evidence().config(),
         "control": getattr(arguments, "control", ""),
         "seed_data": arguments.seed,
         "seed_tune": arguments.seed,
@@ -204,10 +203,17 @@ def _run_text(record: Mapping[str, Any]) -> str:
     if record["method"]:
         lines.append(
             f"{record['method']}: {record['episodes']} rows, {record['evidence_k']} counter-examples "
-            f"({record['evidence_kind']}); KL to the reference {_number(record['kl_reverse'])} nats, "
-            f"{record['wall_s']:.1f} s"
+            f"({record['evidence_kind']}){_noise(record)}; KL to the reference "
+            f"{_number(record['kl_reverse'])} nats, {record['wall_s']:.1f} s"
         )
     return "\n".join(lines)
+
+
+def _noise(record: Mapping[str, Any]) -> str:
+    if not record["evidence_flipped"]:
+        return ""
+    best = f"no rule agrees with more than {record['bayes_accuracy']:.3f} of them"
+    return f", {record['evidence_flipped']} labels flipped ({best})"
 
 
 def _number(value: float | None) -> str:

@@ -14,7 +14,8 @@ import numpy as np
 from proclivity.job import Config, JobResult, identity, load_model, plain_row, recipe
 from proclivity.probe_job import probed
 from rl_finetune.settings import settings_from
-from tasks import QUADRANTS, Evidence, Task, get_task, third_feature
+from tasks import QUADRANTS, Task, bayes_accuracy, get_task, third_feature
+from tasks.evidence import evidence_of
 
 if TYPE_CHECKING:
     from models import LanguageModel
@@ -39,7 +40,7 @@ def run_tuning(config: Config) -> JobResult:
     settings = settings_from(dict(config["settings"]))
     task = get_task(config["task"]).for_seed(config["seed_tune"])
     lm = load_model(config["model"], config["init"])
-    evidence = Evidence(config["evidence_kind"], config["evidence_rate"])
+    evidence = evidence_of(config)
     seed = config["seed_data"]
     rows = task.mixture(evidence, settings.rows, np.random.default_rng([seed, 1])).to_dict()
     third, third_accuracy = _third(config["task"])
@@ -100,6 +101,10 @@ def run_tuning(config: Config) -> JobResult:
         evidence_n=settings.rows,
         evidence_mi=evidence.information(settings.rows),
         label_prior=evidence.label_prior(settings.rows),
+        evidence_noise=evidence.noise,
+        evidence_flipped=sum(t != y for t, y in zip(rows["target"], rows["label"], strict=True)),
+        evidence_mi_target=evidence.information(settings.rows, 0),
+        bayes_accuracy=bayes_accuracy(evidence.joint(settings.rows), (0, 1)),
         method=config["method"],
         answers=settings.answers,
         control=config["control"],
@@ -159,7 +164,7 @@ def _counterexamples(
     from rl_finetune import count_answers
 
     shown = [i for i, (t, s) in enumerate(zip(rows["target"], rows["spurious"], strict=True)) if t != s]
-    distinct = {rows["prompt"][i]: rows["label"][i] for i in shown}
+    distinct = {rows["prompt"][i]: rows["target"][i] for i in shown}
     out = {"distinct_counterexamples": len(distinct), "exposures": len(shown)}
     if distinct:
         asked = dict(list(distinct.items())[:_SEEN])

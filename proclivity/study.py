@@ -89,16 +89,23 @@ class Levels:
     """`symmetric`, `one_sided` or `one_sided_balanced`."""
     rates: tuple[float, ...] = (0.0,)
     """k / N at each level."""
+    noise: float = 0.0
+    """Share of rows whose label is not the target's, at every level."""
 
     def __post_init__(self) -> None:
         Evidence(kind=self.kind)  # type: ignore[arg-type]
         if not self.rates:
             raise UserError("rates: must name at least one level")
-        for rate in self.rates:
+        for name, values in (("rates", [(rate, 0.0) for rate in self.rates]), ("noise", [(0.0, self.noise)])):
             try:
-                Evidence(kind=self.kind, rate=rate)  # type: ignore[arg-type]
+                for rate, noise in values:
+                    Evidence(self.kind, rate, noise)  # type: ignore[arg-type]
             except UserError as e:
-                raise UserError(f"rates: {e}") from e
+                raise UserError(f"{name}: {e}") from e
+
+    def levels(self) -> list[Evidence]:
+        """The evidence at each level."""
+        return [Evidence(self.kind, rate, self.noise) for rate in self.rates]  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)
@@ -195,6 +202,9 @@ class Study:
         """The study as plain JSON values, as study.json keeps it."""
         plain: dict[str, Any] = _plain(asdict(self))
         plain["pairs"]["from"] = plain["pairs"].pop("from_")
+        for arm in plain["arms"].values():
+            # Only where it is used, so that studies without it are the studies they were.
+            arm["evidence"] = {k: v for k, v in arm["evidence"].items() if v or k in ("kind", "rates")}
         return plain
 
 

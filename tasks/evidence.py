@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from math import log2
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from tasks.errors import UserError, unknown
 
@@ -12,6 +14,10 @@ QUADRANTS = ("both", "neither", "target_only", "spurious_only")
 TARGET = {"both": 1, "neither": 0, "target_only": 1, "spurious_only": 0}
 SPURIOUS = {"both": 1, "neither": 0, "target_only": 0, "spurious_only": 1}
 EvidenceKind = Literal["symmetric", "one_sided", "one_sided_balanced"]
+Cell = tuple[int, ...]
+"""Truths of the target feature, of the spurious one, and of the others where a task has more."""
+Joint = Mapping[tuple[Cell, int], int]
+"""Rows of each cell and label."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +31,9 @@ class Evidence:
     place of neither, label prior 0.5."""
     rate: float = 0.0
     """k / N: 0 to 0.5, or 0 to 1 when one_sided."""
+    noise: float = 0.0
+    """Share of the rows of each cell whose label is not the target's, 0 to 0.5: the target agrees with the
+    label (its predictivity, in Hermann et al. 2024) in 1 - noise of the rows."""
 
     def __post_init__(self) -> None:
         if self.kind not in get_args(EvidenceKind):
@@ -34,6 +43,13 @@ class Evidence:
             raise UserError(
                 f"evidence {self.rate} is outside 0 to {highest}, the range of {self.kind} evidence"
             )
+        if not 0 <= self.noise <= 0.5:
+            raise UserError(f"label noise {self.noise} is outside 0 to 0.5")
+
+    def config(self) -> dict[str, Any]:
+        """The evidence as keys of a run's config, for `evidence_of`; noise only where there is some."""
+        told = {"evidence_kind": self.kind, "evidence_rate": self.rate}
+        return told | ({"evidence_noise": self.noise} if self.noise else {})
 
     def counts(self, n: int) -> dict[str, int]:
         """Rows of each quadrant in a mixture of n. The label prior is 0.5 for even n, except one_sided."""
@@ -51,18 +67,64 @@ class Evidence:
         neither = n - both - target_only - spurious_only
         return dict(zip(QUADRANTS, (both, neither, target_only, spurious_only), strict=True))
 
-    def information(self, n: int) -> float:
-        """Mutual information, in bits, of the spurious feature and the label in a mixture of n."""
-        counts = self.counts(n)
-        total = 0.0
-        for quadrant, k in counts.items():
-            if k:
-                label = sum(c for q, c in counts.items() if TARGET[q] == TARGET[quadrant])
-                spurious = sum(c for q, c in counts.items() if SPURIOUS[q] == SPURIOUS[quadrant])
-                total += k / n * log2(k * n / (label * spurious))
-        return total
+    def cells(self, n: int) -> dict[Cell, int]:
+        """Rows of each cell in a mixture of n."""
+        return {(TARGET[q], SPURIOUS[q]): k for q, k in self.counts(n).items()}
+
+    def flipped(self, k: int) -> int:
+        """How many of the k rows of a cell have a label that is not the target's."""
+        return round(self.noise * k)
+
+    def joint(self, n: int) -> dict[tuple[Cell, int], int]:
+        """Rows of each cell and label in a mixture of n."""
+        cells = self.cells(n)
+        true = {(cell, cell[0]): k - self.flipped(k) for cell, k in cells.items()}
+        return true | {(cell, 1 - cell[0]): self.flipped(k) for cell, k in cells.items()}
+
+    def information(self, n: int, feature: int = 1) -> float:
+        """Mutual information, in bits, of a feature and the label in a mixture of n.
+
+        `feature` is its place in a cell: 0 for the target, 1 for the spurious feature.
+        """
+        return information(self.joint(n), [feature])
 
     def label_prior(self, n: int) -> float:
         """Share of rows whose label is 1."""
-        counts = self.counts(n)
-        return (counts["both"] + counts["target_only"]) / n
+        return sum(k for (_, label), k in self.joint(n).items() if label) / n
+
+
+def evidence_of(config: Mapping[str, Any]) -> Evidence:
+    """The evidence that a run's config names."""
+    return Evidence(config["evidence_kind"], config["evidence_rate"], config.get("evidence_noise", 0.0))
+
+
+def information(joint: Joint, read: Iterable[int]) -> float:
+    """Mutual information, in bits, of the label and the features at these places in a cell."""
+    seen = _seen(joint, read)
+    n = sum(seen.values())
+    truths, labels = Counter[Cell](), Counter[int]()
+    for (truth, label), k in seen.items():
+        truths[truth] += k
+        labels[label] += k
+    bits = 0.0
+    for (truth, label), k in seen.items():
+        if k:
+            bits += k / n * log2(k * n / (labels[label] * truths[truth]))
+    return bits
+
+
+def bayes_accuracy(joint: Joint, read: Iterable[int]) -> float:
+    """The best accuracy that any rule can reach that reads the features at these places in a cell."""
+    seen = _seen(joint, read)
+    best = Counter[Cell]()
+    for (truth, _), k in seen.items():
+        best[truth] = max(best[truth], k)
+    return best.total() / sum(seen.values())
+
+
+def _seen(joint: Joint, read: Iterable[int]) -> Counter[tuple[Cell, int]]:
+    places = list(read)
+    rows = Counter[tuple[Cell, int]]()
+    for (cell, label), k in joint.items():
+        rows[tuple(cell[i] for i in places), label] += k
+    return rows

@@ -20,11 +20,13 @@ Truth = Callable[[Feature, Sequence[str]], list[int]]
 """A feature's truth on the rows from which prompts were written, recomputed."""
 
 RATES = (0.0, 0.25, 0.5)
+NOISE = 0.25
+"""Label noise of the data sets whose names begin with `noisy`."""
 _CONFLICTS = ("target_only", "spurious_only")
 
 
 def predicates(task: Task, data: Data, truth: Truth) -> Iterator[str]:
-    """Both predicates have exactly the stated value on every row, and the label is the target's."""
+    """Both predicates have exactly the stated value on every row; without noise the label is the target's."""
     for name, rows in data.items():
         prompts = [row["prompt"] for row in rows]
         for role, feature, table in (("target", task.target, TARGET), ("spurious", task.spurious, SPURIOUS)):
@@ -36,13 +38,16 @@ def predicates(task: Task, data: Data, truth: Truth) -> Iterator[str]:
                     )
                     break
         for row in rows:
-            if row["label"] != row["target"]:
+            if row["label"] != row["target"] and not name.startswith("noisy"):
                 yield f"{name}: label {row['label']} is not the target feature's on {row['prompt']!r}"
                 break
 
 
 def counts(data: Data, n: int) -> Iterator[str]:
-    """As many rows of each quadrant as were asked for; a label prior of 0.5 at every level of evidence."""
+    """As many rows of each quadrant as were asked for; a label prior of 0.5 at every level of evidence.
+
+    Under label noise, as many labels as were asked for are not the target's.
+    """
     for name, rows in data.items():
         kind, *rest = name.split()
         found = Counter(row["quadrant"] for row in rows)
@@ -57,6 +62,11 @@ def counts(data: Data, n: int) -> Iterator[str]:
             asked = evidence.counts(n)
             if evidence.kind == "one_sided":
                 stated = (1 - evidence.rate) / 2
+        if kind == "noisy":
+            noisy = Evidence(evidence.kind, evidence.rate, NOISE)
+            flipped = Counter(row["quadrant"] for row in rows if row["label"] != row["target"])
+            if flipped != Counter({q: noisy.flipped(k) for q, k in found.items()}):
+                yield f"{name}: labels are flipped in {dict(flipped)} where {NOISE} of {dict(found)} was asked for"
         if found != Counter(asked):
             yield f"{name}: holds {dict(found)} where {asked} was asked for, as {rows[:1]}"
         prior = sum(row["label"] for row in rows) / max(len(rows), 1)

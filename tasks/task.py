@@ -86,7 +86,11 @@ class Task:
         return self._dataset({name: self._draw(name, n, rng, split)}, rng)
 
     def mixture(self, evidence: Evidence, n: int, rng: Generator, split: Split = "train") -> Dataset:
-        """n fine-tuning rows in random order. Equal generators nest counter-examples as the rate grows."""
+        """n fine-tuning rows in random order. Equal generators nest counter-examples as the rate grows.
+
+        Under label noise `label` is what is rewarded, and `target` the truth. Of equal generators the rows
+        with a flipped label are nested too, as the noise grows and, among counter-examples, as the rate does.
+        """
         *streams, order = rng.spawn(len(QUADRANTS) + 1)
         counts = evidence.counts(n)
         parts = {
@@ -94,7 +98,7 @@ class Task:
             for q, stream in zip(QUADRANTS, streams, strict=True)
             if counts[q]
         }
-        return self._dataset(parts, order)
+        return self._dataset(parts, order, evidence)
 
     def prompts(self, n: int, rng: Generator) -> Dataset:
         """n rows at no evidence: both and neither."""
@@ -165,19 +169,24 @@ class Task:
         wanted = [(self.target, bool(TARGET[quadrant])), (self.spurious, bool(SPURIOUS[quadrant]))]
         return self.inputs.draw(wanted, n, rng, split)
 
-    def _dataset(self, parts: dict[str, Rows], order: Generator | None) -> Dataset:
+    def _dataset(
+        self, parts: dict[str, Rows], order: Generator | None, evidence: Evidence | None = None
+    ) -> Dataset:
         from datasets import Dataset
 
         rows = np.concatenate(list(parts.values()))
-        quadrant = np.repeat(list(parts), [len(p) for p in parts.values()])
+        sizes = [len(p) for p in parts.values()]
+        quadrant = np.repeat(list(parts), sizes)
+        # The first rows of a draw: whatever its size, the same ones.
+        flipped = np.concatenate([np.arange(k) < (evidence.flipped(k) if evidence else 0) for k in sizes])
         if order is not None:
             shuffled = order.permutation(len(rows))
-            rows, quadrant = rows[shuffled], quadrant[shuffled]
+            rows, quadrant, flipped = rows[shuffled], quadrant[shuffled], flipped[shuffled]
         target = _truth(TARGET, quadrant)
         return Dataset.from_dict(
             {
                 "prompt": self.inputs.text(rows),
-                "label": target,
+                "label": [int(t != f) for t, f in zip(target, flipped.tolist(), strict=True)],
                 "target": target,
                 "spurious": _truth(SPURIOUS, quadrant),
                 "quadrant": quadrant.tolist(),

@@ -15,7 +15,7 @@ from tasks import promises
 from tasks.errors import UserError
 from tasks.evidence import QUADRANTS, Evidence, EvidenceKind
 from tasks.feature import Feature, Rows, Split
-from tasks.promises import RATES, Data
+from tasks.promises import NOISE, RATES, Data
 from tasks.task import Inputs, Task
 
 
@@ -161,11 +161,13 @@ def _methods(task: Task, n: int) -> dict[str, _Draw]:
 
     kinds = _kinds(task)
     evidence = Evidence(kinds[0], RATES[1]) if kinds else Evidence()
+    noisy = replace(evidence, noise=NOISE)
     told = f"{evidence.kind} {evidence.rate} train"
     return {
         **dict(quadrant(name, "test") for name in QUADRANTS if name not in task.missing),
         **({} if task.missing else {"probe_rows": lambda rng: task.probe_rows(n, rng)}),
         "counterfactuals": lambda rng: task.counterfactuals(n, rng),
+        f"noisy {told}": lambda rng: task.mixture(noisy, n, rng),
         f"demonstrations {told}": lambda rng: task.demonstrations(evidence, n, rng),
         f"preferences {told}": lambda rng: task.preferences(evidence, n, rng),
     }

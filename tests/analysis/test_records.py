@@ -4,7 +4,7 @@ import json
 import pandas as pd
 import pytest
 
-from analysis.records import LEARNABILITY, SCHEMA, ProbeRecord, RunRecord, read_study, write_compact
+from analysis.records import EARLIER, LEARNABILITY, SCHEMA, ProbeRecord, RunRecord, read_study, write_compact
 from tasks.errors import UserError
 
 
@@ -44,6 +44,15 @@ def test_reads_the_store_layout(tmp_path):
     assert study.probes.censored.all() and study.learnability.learnable.all()
     ok = study.runs.set_index("key").loc["r"]
     assert ok.U == 0.25 and pd.isna(ok.third_accuracy) and ok.dial == ""
+
+
+def test_a_record_from_before_a_column_is_read(tmp_path):
+    """Only columns that say what earlier records hold may be missing; those of the shipped results say it."""
+    before = {name: value for name, value in RUN.items() if name not in EARLIER["run"]}
+    assert len(before) < len(RUN)
+    study = read_study(write(tmp_path, {"a": before, "b": RUN | {"key": "s", "evidence_noise": 0.25}}))
+    assert study.problems == []
+    assert dict(zip(study.runs.key, study.runs.evidence_noise, strict=True)) == {"r": 0.0, "s": 0.25}
 
 
 def test_compact_round_trip(tmp_path):

@@ -46,6 +46,42 @@ def test_counter_examples_at_a_lower_rate_are_among_those_at_a_higher(kind, one,
     )
 
 
+def flipped(rows):
+    return Counter(r["prompt"] for r in rows.to_list() if r["label"] != r["target"])
+
+
+@settings(max_examples=25)
+@given(
+    st.sampled_from(["symmetric", "one_sided", "one_sided_balanced"]),
+    st.floats(0, 0.5),
+    st.floats(0, 0.5),
+    st.integers(1, 100),
+    st.integers(0, 2**32),
+)
+def test_noise_flips_labels_of_the_same_rows_and_of_more_as_it_grows(kind, one, other, n, seed):
+    low, high = (Evidence(kind, 0.2, noise) for noise in sorted((one, other)))
+    clean, fewer, more = (TASK.mixture(e, n, rng(seed)) for e in (Evidence(kind, 0.2), low, high))
+    assert flipped(clean).total() == 0
+    assert flipped(fewer) <= flipped(more)
+    for evidence, rows in ((low, fewer), (high, more)):
+        assert rows.remove_columns("label").to_list() == clean.remove_columns("label").to_list()
+        found = Counter(r["quadrant"] for r in rows.to_list() if r["label"] != r["target"])
+        assert found == Counter({q: evidence.flipped(k) for q, k in evidence.counts(n).items()})
+
+
+def test_flipped_counter_examples_at_a_lower_rate_are_flipped_at_a_higher():
+    fewer, more = (TASK.mixture(Evidence("symmetric", rate, 0.25), 80, rng()) for rate in (0.1, 0.4))
+    assert (flipped(fewer) & conflicts(fewer)).total() > 0
+    assert flipped(fewer) & conflicts(fewer) <= flipped(more) & conflicts(more)
+
+
+def test_demonstrations_and_rewards_go_by_the_label_that_noise_flipped():
+    rows = TASK.demonstrations(Evidence("symmetric", 0.25, 0.25), 80, rng())
+    assert list(rows["label"]) != list(rows["target"])
+    assert [TASK.answers.read(said) for said in rows["completion"]] == list(rows["label"])
+    assert set(TASK.reward(rows["prompt"], rows["completion"], label=rows["label"])) == {TASK.optimum}
+
+
 def test_other_seeds_give_other_rows():
     """Equal seeds giving equal rows would be no achievement for a task that has only one data set."""
     one, other = (TASK.mixture(Evidence("symmetric", 0.25), 64, rng(seed)) for seed in (0, 1))

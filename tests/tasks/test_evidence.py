@@ -1,5 +1,7 @@
 """Evidence: counts, label prior and mutual information."""
 
+from collections import Counter
+from itertools import product
 from math import isclose
 
 import numpy as np
@@ -7,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks import QUADRANTS, SPURIOUS, TARGET, Evidence, UserError
+from tasks import QUADRANTS, SPURIOUS, TARGET, Evidence, UserError, bayes_accuracy
+from tasks.evidence import evidence_of
 
 KINDS = ("symmetric", "one_sided", "one_sided_balanced")
 kinds = st.sampled_from(KINDS)
@@ -110,3 +113,80 @@ def test_impossible_evidence_is_refused_in_one_line(kind, rate, told):
     with pytest.raises(UserError, match=told) as error:
         Evidence(kind, rate)
     assert "\n" not in str(error.value)
+
+
+noises = st.floats(0, 0.5)
+
+
+def brute(evidence, n):
+    """Every row of a mixture as (target, spurious, label), one by one."""
+    for quadrant, k in evidence.counts(n).items():
+        for i in range(k):
+            yield TARGET[quadrant], SPURIOUS[quadrant], TARGET[quadrant] ^ (i < round(evidence.noise * k))
+
+
+@given(kinds, rates, noises, st.integers(1, 300))
+def test_the_joint_table_is_the_rows_counted_one_by_one(kind, rate, noise, n):
+    evidence = Evidence(kind, rate, noise)
+    rows = Counter(((t, s), y) for t, s, y in brute(evidence, n))
+    assert Counter(evidence.joint(n)) == rows
+    assert isclose(evidence.label_prior(n), sum(y for _, _, y in brute(evidence, n)) / n)
+
+
+@given(kinds, rates, noises, st.integers(1, 300))
+def test_bayes_accuracy_is_that_of_the_best_of_all_rules(kind, rate, noise, n):
+    """By enumeration of every rule: all maps from truths to labels."""
+    evidence = Evidence(kind, rate, noise)
+    rows = list(brute(evidence, n))
+    for read in ((0, 1), (0,), (1,), ()):
+        truths = list(product((0, 1), repeat=len(read)))
+        best = 0
+        for answers in product((0, 1), repeat=len(truths)):
+            rule = dict(zip(truths, answers, strict=True))
+            best = max(best, sum(rule[tuple(row[i] for i in read)] == row[2] for row in rows))
+        assert isclose(bayes_accuracy(evidence.joint(n), read), best / n)
+
+
+@given(kinds, rates, noises, sizes)
+def test_information_under_noise_is_that_of_the_joint_table(kind, rate, noise, n):
+    evidence = Evidence(kind, rate, noise)
+    for feature in (0, 1):
+        joint = np.zeros((2, 2))
+        for (cell, label), k in evidence.joint(n).items():
+            joint[cell[feature], label] += k / n
+        direct = entropy(joint.sum(axis=0)) + entropy(joint.sum(axis=1)) - entropy(joint.ravel())
+        assert isclose(evidence.information(n, feature), direct, abs_tol=1e-9)
+
+
+@given(rates, noises, st.integers(1, 2500))
+def test_noise_leaves_the_label_prior_of_symmetric_evidence_at_a_half(rate, noise, half):
+    assert Evidence("symmetric", rate, noise).label_prior(2 * half) == 0.5
+
+
+@given(kinds, rates, noises, noises, sizes)
+def test_more_noise_never_means_fewer_flipped_labels_and_each_cell_has_its_share(kind, rate, one, other, n):
+    low, high = (Evidence(kind, rate, noise) for noise in sorted((one, other)))
+    for k in low.cells(n).values():
+        assert 0 <= low.flipped(k) <= high.flipped(k) <= k
+        assert abs(low.flipped(k) - low.noise * k) <= 0.5
+
+
+def test_without_noise_the_target_is_the_label_and_at_a_half_it_tells_nothing():
+    for kind in KINDS:
+        assert bayes_accuracy(Evidence(kind, 0.3).joint(1000), (0,)) == 1
+    half = Evidence("symmetric", 0.2, 0.5)
+    assert bayes_accuracy(half.joint(4000), (0, 1)) == 0.5
+    assert isclose(half.information(4000, 0), 0, abs_tol=1e-12)
+
+
+@given(kinds, rates, noises)
+def test_a_config_says_the_evidence_and_says_no_more_without_noise(kind, rate, noise):
+    evidence = Evidence(kind, rate, noise)
+    assert evidence_of(evidence.config()) == evidence
+    assert set(Evidence(kind, rate).config()) == {"evidence_kind", "evidence_rate"}
+
+
+@pytest.mark.parametrize("noise", [-0.1, 0.51, float("nan")])
+def test_impossible_noise_is_refused(noise):
+    with pytest.raises(UserError, match=r"label noise .* is outside 0 to 0.5"):
+        Evidence(noise=noise)

@@ -87,12 +87,25 @@ def test_a_predicate_with_another_value_than_stated():
 
 def test_a_label_that_is_not_the_target():
     class Flipped(Task):
-        def _dataset(self, parts, order):
-            rows = super()._dataset(parts, order)
+        def _dataset(self, *parts):
+            rows = super()._dataset(*parts)
             return rows.remove_columns("label").add_column("label", [1 - y for y in rows["label"]])
 
     task = Flipped(**GOOD.__dict__)
-    problems(task, rf"label [01] is not the target feature's on {ROW}", "the label prior is")
+    problems(
+        task,
+        rf"label [01] is not the target feature's on {ROW}",
+        "the label prior is",
+        "labels are flipped in",
+    )
+
+
+def test_noise_that_flips_other_labels_than_asked():
+    class Deaf(Task):
+        def _dataset(self, parts, order, evidence=None):
+            return super()._dataset(parts, order)
+
+    problems(Deaf(**GOOD.__dict__), r"noisy .*: labels are flipped in \{\} where 0.25 of ")
 
 
 def test_a_quadrant_that_cannot_exist(monkeypatch):
