@@ -66,7 +66,7 @@ def counts(data: Data, n: int) -> Iterator[str]:
             noisy = Evidence(evidence.kind, evidence.rate, NOISE)
             flipped = Counter(row["quadrant"] for row in rows if row["label"] != row["target"])
             if flipped != Counter({q: noisy.flipped(k) for q, k in found.items()}):
-                yield f"{name}: labels are flipped in {dict(flipped)} where {NOISE} of {dict(found)} was asked for"
+                yield f"{name}: labels are flipped in {dict(flipped)}, not {NOISE} of {dict(found)}"
         if found != Counter(asked):
             yield f"{name}: holds {dict(found)} where {asked} was asked for, as {rows[:1]}"
         prior = sum(row["label"] for row in rows) / max(len(rows), 1)
@@ -177,13 +177,14 @@ def answers(task: Task, data: Data, seed: int) -> Iterator[str]:
 
 
 def _rewards(task: Task, name: str, rows: list[Row]) -> Iterator[str]:
-    """Calls the reward as TRL does."""
+    """Calls the reward as TRL does. What is rejected may be optimal in a tie, and there it must be."""
     columns = {key: [row[key] for row in rows] for key in rows[0]}
     prompts = columns.pop("prompt")
+    ties = columns.get("tie", [0] * len(rows))
     for key in {"completion", "chosen", "rejected"} & set(columns):
         scores = task.reward(prompts=prompts, completions=columns[key], **columns)
-        for said, label, score in zip(columns[key], columns["label"], scores, strict=True):
+        for said, label, tie, score in zip(columns[key], columns["label"], ties, scores, strict=True):
             reached = abs(score - task.optimum) < 1e-9
-            if reached == (key == "rejected") or not 0 <= score <= task.optimum + 1e-9:
+            if reached == (key == "rejected" and not tie) or not 0 <= score <= task.optimum + 1e-9:
                 yield f"{name}: {key} {said!r} for label {label} gets {score}; the optimum is {task.optimum}"
                 break

@@ -152,12 +152,21 @@ class Task:
         rows = self.mixture(evidence, n, rng)
         return rows.add_column("completion", [self.answers.say(y, rng) for y in rows["label"]])
 
-    def preferences(self, evidence: Evidence, n: int, rng: Generator) -> Dataset:
-        """The mixture with a `chosen` completion of full reward and a `rejected` one of the other label."""
+    def preferences(self, evidence: Evidence, n: int, rng: Generator, ties: float = 0.0) -> Dataset:
+        """The mixture with a `chosen` completion of full reward and a `rejected` one of the other label.
+
+        In a share `ties` of the rows, at random and marked `tie`, what is rejected has full reward too: with
+        a word a label it is the chosen word again. Of equal generators the ties nest as their share grows.
+        """
+        if not 0 <= ties <= 1:
+            raise UserError(f"ties {ties} is outside 0 to 1")
         rows = self.mixture(evidence, n, rng)
+        (stream,) = rng.spawn(1)
+        tie = (stream.permutation(len(rows)) < round(ties * len(rows))).astype(int).tolist()
         chosen = [self.answers.say(y, rng) for y in rows["label"]]
-        rejected = [self.answers.say(1 - y, rng) for y in rows["label"]]
-        return rows.add_column("chosen", chosen).add_column("rejected", rejected)
+        wrong = [y if tied else 1 - y for y, tied in zip(rows["label"], tie, strict=True)]
+        rejected = [self.answers.say(y, rng) for y in wrong]
+        return rows.add_column("chosen", chosen).add_column("rejected", rejected).add_column("tie", tie)
 
     def reward(self, prompts: Sequence[str], completions: Sequence[str], **columns: Any) -> list[float]:
         """Rewards in [0, 1], with the signature that TRL calls; reads the `label` column."""

@@ -169,7 +169,7 @@ def _methods(task: Task, n: int) -> dict[str, _Draw]:
         "counterfactuals": lambda rng: task.counterfactuals(n, rng),
         f"noisy {told}": lambda rng: task.mixture(noisy, n, rng),
         f"demonstrations {told}": lambda rng: task.demonstrations(evidence, n, rng),
-        f"preferences {told}": lambda rng: task.preferences(evidence, n, rng),
+        f"preferences {told}": lambda rng: task.preferences(evidence, n, rng, ties=RATES[1]),
     }
 
 

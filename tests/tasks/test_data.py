@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from scipy.stats import chisquare
 
 from tasks import QUADRANTS, SPURIOUS, TARGET, Evidence, UserError, get_task, third_feature
+from tasks.english.pairs import list_pairs as list_english
 from tasks.symbols.catalogue import catalogue
 from tasks.symbols.edits import counterfactual
 from tasks.symbols.pairs import list_pairs
@@ -143,6 +144,51 @@ def test_preferences_prefer_the_right_label():
     rows = TASK.preferences(Evidence("symmetric", 0.25), 40, rng())
     assert [TASK.answers.read(said) for said in rows["chosen"]] == list(rows["label"])
     assert [TASK.answers.read(said) for said in rows["rejected"]] == [1 - y for y in rows["label"]]
+
+
+A_PREFERENCE_OF_EACH = st.sampled_from(
+    ["symbolic/first-last-vs-contains-2", "symbolic/contains-1-vs-first-class:answers=run", list_english()[0]]
+)
+
+
+@settings(max_examples=25)
+@given(
+    A_PREFERENCE_OF_EACH, st.sampled_from([0, 0.1, 0.5]), st.integers(1, 60), st.floats(0, 1), st.floats(0, 1)
+)
+def test_ties_are_k_of_n_pairs_of_equal_reward_and_change_nothing_else(name, rate, n, one, other):
+    task, evidence = get_task(name), Evidence("symmetric", rate, 0.25)
+    clean, fewer, more = (task.preferences(evidence, n, rng(), ties) for ties in (0, *sorted((one, other))))
+    mixture = task.mixture(evidence, n, rng())
+    assert set(clean["tie"]) == {0}
+    assert all(few <= many for few, many in zip(fewer["tie"], more["tie"], strict=True))
+    for rows, ties in ((clean, 0), (fewer, min(one, other)), (more, max(one, other))):
+        assert rows.select_columns(mixture.column_names).to_list() == mixture.to_list()
+        assert sum(rows["tie"]) == round(ties * n)
+        chosen, rejected = (
+            task.reward(rows["prompt"], rows[c], label=rows["label"]) for c in ("chosen", "rejected")
+        )
+        assert set(chosen) == {task.optimum}
+        assert [low == high for low, high in zip(rejected, chosen, strict=True)] == [
+            t == 1 for t in rows["tie"]
+        ]
+        for row, same in zip(rows.to_list(), clean.to_list(), strict=True):
+            assert row["chosen"] == same["chosen"]
+            assert row["tie"] or row["rejected"] == same["rejected"]
+
+
+def test_ties_are_in_random_order_and_in_every_quadrant():
+    """Neither the place in the data set nor the quadrant must tell a tie."""
+    rows = TASK.preferences(Evidence("symmetric", 0.5), 4000, rng(), 0.25)
+    ties = np.array(rows["tie"])
+    assert abs(ties[:2000].mean() - 0.25) < 0.03
+    found = Counter(q for q, tie in zip(rows["quadrant"], ties, strict=True) if tie)
+    assert chisquare([found[q] for q in QUADRANTS]).pvalue > 1e-4
+
+
+@pytest.mark.parametrize("ties", [-0.1, 1.1, float("nan")])
+def test_an_impossible_share_of_ties_is_refused(ties):
+    with pytest.raises(UserError, match=r"ties .* is outside 0 to 1"):
+        TASK.preferences(Evidence(), 8, rng(), ties)
 
 
 def neighbours(row, size, vocabulary):

@@ -105,7 +105,7 @@ def test_noise_that_flips_other_labels_than_asked():
         def _dataset(self, parts, order, evidence=None):
             return super()._dataset(parts, order)
 
-    problems(Deaf(**GOOD.__dict__), r"noisy .*: labels are flipped in \{\} where 0.25 of ")
+    problems(Deaf(**GOOD.__dict__), r"noisy .*: labels are flipped in \{\}, not 0.25 of ")
 
 
 def test_a_quadrant_that_cannot_exist(monkeypatch):
@@ -230,6 +230,15 @@ class Broken(LabelAnswers):
 )
 def test_answers_that_do_not_fit_together(how, told):
     problems(replace(GOOD, answers=Broken(how=how)), told, "gets")
+
+
+def test_ties_that_are_none():
+    class Marked(Task):
+        def preferences(self, evidence, n, rng, ties=0.0):
+            rows = super().preferences(evidence, n, rng, ties)
+            return rows.remove_columns("tie").add_column("tie", [1 - tie for tie in rows["tie"]])
+
+    problems(Marked(**GOOD.__dict__), "rejected 'amber|birch' for label [01] gets [01].0; the optimum is 1.0")
 
 
 def test_an_optimum_that_nothing_reaches_and_a_chance_level_above_it():
