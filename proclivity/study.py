@@ -91,21 +91,30 @@ class Levels:
     """k / N at each level."""
     noise: float = 0.0
     """Share of rows whose label is not the target's, at every level."""
+    others: tuple[float, ...] = ()
+    """Share of rows in which each further spurious feature disagrees with the target, at every level; the
+    level's own for those not given."""
 
     def __post_init__(self) -> None:
         Evidence(kind=self.kind)  # type: ignore[arg-type]
         if not self.rates:
             raise UserError("rates: must name at least one level")
-        for name, values in (("rates", [(rate, 0.0) for rate in self.rates]), ("noise", [(0.0, self.noise)])):
+        parts: dict[str, list[dict[str, Any]]] = {
+            "rates": [{"kind": self.kind, "rate": rate} for rate in self.rates],
+            "noise": [{"noise": self.noise}],
+            "others": [{"others": self.others}],
+        }
+        for name, levels in parts.items():
             try:
-                for rate, noise in values:
-                    Evidence(self.kind, rate, noise)  # type: ignore[arg-type]
+                for level in levels:
+                    Evidence(**level)
             except UserError as e:
                 raise UserError(f"{name}: {e}") from e
 
     def levels(self) -> list[Evidence]:
         """The evidence at each level."""
-        return [Evidence(self.kind, rate, self.noise) for rate in self.rates]  # type: ignore[arg-type]
+        kind: Any = self.kind
+        return [Evidence(kind, rate, self.noise, self.others) for rate in self.rates]
 
 
 @dataclass(frozen=True)

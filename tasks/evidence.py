@@ -34,6 +34,9 @@ class Evidence:
     noise: float = 0.0
     """Share of the rows of each cell whose label is not the target's, 0 to 0.5: the target agrees with the
     label (its predictivity, in Hermann et al. 2024) in 1 - noise of the rows."""
+    others: tuple[float, ...] = ()
+    """For each further spurious feature of a task, the share of rows in which it disagrees with the target,
+    0 to 1: the same share whatever the other features are. `rate` for those not given."""
 
     def __post_init__(self) -> None:
         if self.kind not in get_args(EvidenceKind):
@@ -45,11 +48,15 @@ class Evidence:
             )
         if not 0 <= self.noise <= 0.5:
             raise UserError(f"label noise {self.noise} is outside 0 to 0.5")
+        for rate in self.others:
+            if not 0 <= rate <= 1:
+                raise UserError(f"evidence {rate} of a further spurious feature is outside 0 to 1")
 
     def config(self) -> dict[str, Any]:
-        """The evidence as keys of a run's config, for `evidence_of`; noise only where there is some."""
-        told = {"evidence_kind": self.kind, "evidence_rate": self.rate}
-        return told | ({"evidence_noise": self.noise} if self.noise else {})
+        """The evidence as keys of a run's config, for `evidence_of`; noise and others only where given."""
+        beside = {"evidence_noise": self.noise, "evidence_others": list(self.others)}
+        told = {name: value for name, value in beside.items() if value}
+        return {"evidence_kind": self.kind, "evidence_rate": self.rate, **told}
 
     def counts(self, n: int) -> dict[str, int]:
         """Rows of each quadrant in a mixture of n. The label prior is 0.5 for even n, except one_sided."""
@@ -67,35 +74,63 @@ class Evidence:
         neither = n - both - target_only - spurious_only
         return dict(zip(QUADRANTS, (both, neither, target_only, spurious_only), strict=True))
 
-    def cells(self, n: int) -> dict[Cell, int]:
-        """Rows of each cell in a mixture of n."""
-        return {(TARGET[q], SPURIOUS[q]): k for q, k in self.counts(n).items()}
+    def cells(self, n: int, others: int = 0) -> dict[Cell, int]:
+        """Rows of each cell in a mixture of n, for a task with so many further spurious features.
+
+        Each further feature divides every cell into its rows that agree with the target and the nearest
+        whole number to its share that disagree, so that a cell never shrinks as what it divides grows.
+        """
+        if len(self.others) > others:
+            raise UserError(
+                f"evidence of {len(self.others)} further spurious features is given for a task with {others}"
+            )
+        cells: dict[Cell, int] = {(TARGET[q], SPURIOUS[q]): k for q, k in self.counts(n).items()}
+        for rate in (*self.others, *[self.rate] * (others - len(self.others))):
+            cells = {
+                (*cell, truth): round(rate * k) if truth != cell[0] else k - round(rate * k)
+                for cell, k in cells.items()
+                for truth in (cell[0], 1 - cell[0])
+            }
+        return cells
 
     def flipped(self, k: int) -> int:
         """How many of the k rows of a cell have a label that is not the target's."""
         return round(self.noise * k)
 
-    def joint(self, n: int) -> dict[tuple[Cell, int], int]:
-        """Rows of each cell and label in a mixture of n."""
-        cells = self.cells(n)
+    def joint(self, n: int, others: int = 0) -> dict[tuple[Cell, int], int]:
+        """Rows of each cell and label in a mixture of n, for a task with so many more spurious features."""
+        cells = self.cells(n, others)
         true = {(cell, cell[0]): k - self.flipped(k) for cell, k in cells.items()}
         return true | {(cell, 1 - cell[0]): self.flipped(k) for cell, k in cells.items()}
 
-    def information(self, n: int, feature: int = 1) -> float:
+    def information(self, n: int, feature: int = 1, others: int = 0) -> float:
         """Mutual information, in bits, of a feature and the label in a mixture of n.
 
         `feature` is its place in a cell: 0 for the target, 1 for the spurious feature.
         """
-        return information(self.joint(n), [feature])
+        return information(self.joint(n, others), [feature])
 
-    def label_prior(self, n: int) -> float:
+    def label_prior(self, n: int, others: int = 0) -> float:
         """Share of rows whose label is 1."""
-        return sum(k for (_, label), k in self.joint(n).items() if label) / n
+        return sum(k for (_, label), k in self.joint(n, others).items() if label) / n
 
 
 def evidence_of(config: Mapping[str, Any]) -> Evidence:
     """The evidence that a run's config names."""
-    return Evidence(config["evidence_kind"], config["evidence_rate"], config.get("evidence_noise", 0.0))
+    others = tuple(config.get("evidence_others", ()))
+    return Evidence(
+        config["evidence_kind"], config["evidence_rate"], config.get("evidence_noise", 0.0), others
+    )
+
+
+def quadrant_of(cell: Cell) -> str:
+    """The quadrant in which a cell is."""
+    return next(q for q in QUADRANTS if (TARGET[q], SPURIOUS[q]) == cell[:2])
+
+
+def cell_name(quadrant: str, others: Iterable[int]) -> str:
+    """A cell in words: its quadrant and, where there are more spurious features, their truths: `both 0 1`."""
+    return " ".join([quadrant, *map(str, others)])
 
 
 def information(joint: Joint, read: Iterable[int]) -> float:

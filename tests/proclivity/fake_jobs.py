@@ -29,6 +29,7 @@ class SETTINGS:
 class JobResult:
     records: list[dict[str, Any]]
     log: list[dict[str, Any]] | None = None
+    cells: list[dict[str, Any]] | None = None
     policy: Any = None
 
 

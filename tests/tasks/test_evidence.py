@@ -1,5 +1,6 @@
 """Evidence: counts, label prior and mutual information."""
 
+import json
 from collections import Counter
 from itertools import product
 from math import isclose
@@ -116,6 +117,7 @@ def test_impossible_evidence_is_refused_in_one_line(kind, rate, told):
 
 
 noises = st.floats(0, 0.5)
+shares = st.lists(st.floats(0, 1), max_size=3).map(tuple)
 
 
 def brute(evidence, n):
@@ -179,10 +181,60 @@ def test_without_noise_the_target_is_the_label_and_at_a_half_it_tells_nothing():
     assert isclose(half.information(4000, 0), 0, abs_tol=1e-12)
 
 
-@given(kinds, rates, noises)
-def test_a_config_says_the_evidence_and_says_no_more_without_noise(kind, rate, noise):
-    evidence = Evidence(kind, rate, noise)
-    assert evidence_of(evidence.config()) == evidence
+@given(kinds, rates, shares, st.integers(0, 3), sizes)
+def test_further_features_divide_each_quadrant_and_disagree_in_their_shares(kind, rate, given, more, n):
+    evidence, others = Evidence(kind, rate, others=given), len(given) + more
+    cells = evidence.cells(n, others)
+    assert set(cells) == set(product((0, 1), repeat=2 + others))
+    assert min(cells.values()) >= 0
+    for quadrant, k in evidence.counts(n).items():
+        truths = TARGET[quadrant], SPURIOUS[quadrant]
+        assert sum(c for cell, c in cells.items() if cell[:2] == truths) == k
+    for i, share in enumerate((*given, *[rate] * more), 2):
+        # Given all features before it, it disagrees in its share, to the nearest row.
+        for before in product((0, 1), repeat=i):
+            rows = {cell[i]: 0 for cell in ((0,) * i + (t,) for t in (0, 1))}
+            for cell, c in cells.items():
+                if cell[:i] == before:
+                    rows[cell[i]] += c
+            assert abs(rows[1 - before[0]] - share * sum(rows.values())) <= 0.5 + 1e-6
+
+
+@given(rates, rates, shares, sizes)
+def test_more_evidence_against_the_first_never_means_fewer_rows_of_a_conflicting_cell(one, other, given, n):
+    low, high = (Evidence("symmetric", r, others=given).cells(n, len(given)) for r in sorted((one, other)))
+    assert all(low[cell] <= high[cell] for cell in low if cell[0] != cell[1])
+
+
+@given(kinds, rates, noises, shares, st.integers(1, 200))
+def test_bayes_accuracy_on_many_features_is_that_of_the_best_of_all_rules(kind, rate, noise, given, n):
+    """By enumeration: the best rule gives each combination of truths the label of most of its rows."""
+    evidence, others = Evidence(kind, rate, noise, given), len(given)
+    rows = [
+        (*cell, cell[0] ^ (i < round(noise * k)))
+        for cell, k in evidence.cells(n, others).items()
+        for i in range(k)
+    ]
+    assert len(rows) == n
+    for read in (range(2 + others), range(1, 2 + others)):
+        votes = {}
+        for row in rows:
+            votes.setdefault(tuple(row[i] for i in read), []).append(row[-1])
+        right = sum(max(sum(v), len(v) - sum(v)) for v in votes.values())
+        assert isclose(bayes_accuracy(evidence.joint(n, others), read), right / n)
+
+
+def test_evidence_of_more_features_than_there_are_is_refused():
+    with pytest.raises(UserError, match="2 further spurious features is given for a task with 1"):
+        Evidence(others=(0.1, 0.2)).cells(8, 1)
+    with pytest.raises(UserError, match="outside 0 to 1"):
+        Evidence(others=(0.1, 1.2))
+
+
+@given(kinds, rates, noises, shares)
+def test_a_config_says_the_evidence_and_says_no_more_without_noise(kind, rate, noise, given):
+    evidence = Evidence(kind, rate, noise, given)
+    assert evidence_of(json.loads(json.dumps(evidence.config()))) == evidence
     assert set(Evidence(kind, rate).config()) == {"evidence_kind", "evidence_rate"}
 
 
