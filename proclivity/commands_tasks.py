@@ -40,7 +40,8 @@ def show(arguments: Namespace) -> Answer:
     about |= {"inputs": task.inputs.legend}
     if task.missing:
         about |= {"missing": ", ".join(task.missing)}
-    head = "\n".join(f"{name:16} {value}" for name, value in about.items())
+    width = max(16, *map(len, about))
+    head = "\n".join(f"{name:{width}} {value}" for name, value in about.items())
     rows = _rows(task, arguments.rows)
     if read_four_ways(task):
         text = shown_readings(rows)

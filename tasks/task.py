@@ -108,7 +108,7 @@ class Task:
         return self._dataset({cell: self._draw(cell, n, rng, split)}, rng)
 
     def mixture(self, evidence: Evidence, n: int, rng: Generator, split: Split = "train") -> Dataset:
-        """n fine-tuning rows in random order; under label noise `label` is what is rewarded, `target` the truth.
+        """n fine-tuning rows in random order. Under noise `label`, which is rewarded, is not always `target`.
 
         Of equal generators, counter-examples nest as the rate grows, if the shares of further spurious
         features stay; flipped labels as the noise grows and, among counter-examples, as the rate does.
