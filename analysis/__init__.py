@@ -8,13 +8,14 @@ from analysis.dyadic import Dyads, dyadic_permutation, dyads
 from analysis.estimate import Estimate, dyadic_jackknife, estimate, node_bootstrap
 from analysis.evidence_needed import Needed, evidence_needed, ordinal_scores
 from analysis.pairs import RULES, exclusions, learnable, learnt_share, pairs_table
-from analysis.records import SCHEMA, ProbeRecord, RunRecord, Study, read_study, write_compact
+from analysis.records import SCHEMA, CellRecord, ProbeRecord, RunRecord, Study, read_study, write_compact
 from analysis.tables import claims_text, text_table
 from analysis.use import QuadrantCounts, Reliance, Use, reliance, use_of, wilson
 
 __all__ = [
     "RULES",
     "SCHEMA",
+    "CellRecord",
     "ClaimRow",
     "Dyads",
     "Estimate",

@@ -7,17 +7,26 @@ import json
 import math
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from analysis.schema import SCHEMA, ProbeRecord, RunRecord
+from analysis.schema import SCHEMA, CellRecord, ProbeRecord, RunRecord
 from tasks.errors import UserError
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-__all__ = ["LEARNABILITY", "SCHEMA", "ProbeRecord", "RunRecord", "Study", "read_study", "write_compact"]
+__all__ = [
+    "LEARNABILITY",
+    "SCHEMA",
+    "CellRecord",
+    "ProbeRecord",
+    "RunRecord",
+    "Study",
+    "read_study",
+    "write_compact",
+]
 
 LEARNABILITY = {
     "feature": "str", "family": "str", "recipe": "str", "method": "str", "episodes": "int",
@@ -27,10 +36,18 @@ LEARNABILITY = {
 """Columns of `learnability.csv`: one row per feature, recipe, dial, task and seed. An empty task stands for
 every task of the recipe's language."""
 
-COLUMNS = {
-    "run": {f.name: str(f.type).split(" |")[0] for f in dataclasses.fields(RunRecord)},
-    "probe": {f.name: str(f.type).split(" |")[0] for f in dataclasses.fields(ProbeRecord)},
+
+def _types(schema: type) -> dict[str, str]:
+    return {f.name: str(f.type).split(" |")[0] for f in dataclasses.fields(schema)}
+
+
+COLUMNS = {"run": _types(RunRecord), "probe": _types(ProbeRecord)}
+CELLS = _types(CellRecord)
+EARLIER = {
+    kind: {f.name: f.metadata["earlier"] for f in dataclasses.fields(schema) if "earlier" in f.metadata}
+    for kind, schema in (("run", RunRecord), ("probe", ProbeRecord))
 }
+"""What records hold in columns that came after they were written."""
 _EMPTY: dict[str, Any] = {"str": "", "int": 0, "float": math.nan, "bool": False}
 _DTYPE = {"str": "str", "int": "int64", "float": "float64", "bool": "bool"}
 
@@ -50,6 +67,8 @@ class Study:
     """One row per feature and seed, columns of `LEARNABILITY`; empty when the study has no list."""
     problems: list[str]
     """One line for every record that could not be read; these records are in no frame."""
+    cells: DataFrame = field(default_factory=lambda: frame([], CELLS))
+    """One row per run and cell, columns of `CellRecord`, of runs whose task has several spurious features."""
 
 
 def _value(kind: str, value: object) -> Any:
@@ -88,6 +107,7 @@ def check(record: object) -> dict[str, Any]:
         raise ValueError(f"kind {kind!r} is neither 'run' nor 'probe'")
     columns = COLUMNS[kind]
     # A failed run knows little more than its name and why it failed; a finished one must be whole.
+    record = EARLIER[kind] | record
     missing = [name for name in (("key", "error") if failed else columns) if name not in record]
     if missing:
         more = f" and {len(missing) - 5} more" if len(missing) > 5 else ""
@@ -162,6 +182,26 @@ def _table(path: Path, columns: dict[str, str], problems: list[str], *, records:
     return frame(rows, columns)
 
 
+def _cells(root: Path, problems: list[str]) -> DataFrame:
+    """The cells beside the records of a store, or the one table of a compact study."""
+    import pandas as pd
+
+    stored = sorted(root.glob("runs/[!.]*/cells.parquet"))
+    rows: list[dict[str, Any]] = []
+    for path in stored if (root / "runs").is_dir() else root.glob("cells.parquet"):
+        told = {"key": path.parent.name} if stored else {}
+        try:
+            table = pd.read_parquet(path).astype(object)
+            for value in table.where(table.notna(), None).to_dict("records"):
+                row = {**value, **told}
+                rows.append({name: _value(type_, row[name]) for name, type_ in CELLS.items()})
+        except KeyError as error:
+            problems.append(f"{path.relative_to(root)}: missing column {error.args[0]}")
+        except Exception as error:  # pyarrow and pandas raise many kinds for a damaged file
+            problems.append(f"{path.relative_to(root)}: not readable ({str(error).splitlines()[0]})")
+    return frame(rows, CELLS)
+
+
 def read_study(folder: Path | str) -> Study:
     """Read a study folder: the store's layout (`runs/<key>/record.json`) or a compact one (parquet)."""
     root = Path(folder)
@@ -198,11 +238,15 @@ def read_study(folder: Path | str) -> Study:
     learnability = frame([], LEARNABILITY)
     if listed:
         learnability = _table(root / "learnability.csv", LEARNABILITY, problems, records=False)
-    return Study(str(manifest.get("name", root.name)), manifest, runs, probes, learnability, problems)
+    cells = _cells(root, problems)
+    return Study(str(manifest.get("name", root.name)), manifest, runs, probes, learnability, problems, cells)
 
 
 def write_compact(study: Study, folder: Path | str) -> None:
-    """Write a study as four files, small enough for a repository; each appears whole or not at all."""
+    """Write a study as four files, small enough for a repository; each appears whole or not at all.
+
+    A fifth has the cells, where there are any.
+    """
     root = Path(folder)
     root.mkdir(parents=True, exist_ok=True)
 
@@ -216,7 +260,10 @@ def write_compact(study: Study, folder: Path | str) -> None:
 
     text = json.dumps(study.manifest, indent=1, sort_keys=True)
     put("study.json", lambda path: path.write_text(text + "\n", encoding="utf-8"))
-    for name, table, order in (("runs", study.runs, ["key"]), ("probes", study.probes, ["key", "role"])):
+    tables = [("runs", study.runs, ["key"]), ("probes", study.probes, ["key", "role"])]
+    if len(study.cells):
+        tables.append(("cells", study.cells, ["key"]))
+    for name, table, order in tables:
         rows = table.sort_values(order, kind="stable")
         put(f"{name}.parquet", lambda path, rows=rows: rows.to_parquet(path, index=False, compression="zstd"))
     put("learnability.csv", lambda path: study.learnability.to_csv(path, index=False))

@@ -13,6 +13,11 @@ def _column(doc: str, default: Any) -> Any:
     return field(default=default, metadata={"doc": doc})
 
 
+def _later(column: Any, default: Any) -> Any:
+    """A column that earlier records lack; what it holds for them is given."""
+    return field(default=column.default, metadata={**column.metadata, "earlier": default})
+
+
 def text(doc: str, default: str = "") -> Any:
     return _column(doc, default)
 
@@ -47,6 +52,7 @@ class Identity:
     spurious: str = text("spurious feature")
     target_family: str = text("family of the target feature")
     spurious_family: str = text("family of the spurious feature")
+    others: str = _later(text("further spurious features, separated by spaces; empty for a pair"), "")
     seed_data: int = count("seed of the rows")
     wall_s: float | None = number("wall time, seconds")
     versions: str = text("library versions, one string")
@@ -67,6 +73,21 @@ class RunRecord(Identity):
     evidence_n: int = count("tuning rows")
     evidence_mi: float | None = number("mutual information of spurious feature and label, bits")
     label_prior: float | None = number("share of tuning rows with label 1")
+    evidence_noise: float | None = _later(
+        number("share of tuning rows asked for whose label is not the target's"), 0.0
+    )
+    evidence_others: str = _later(
+        text(
+            "for each further spurious feature the share of rows asked for in which it disagrees with the "
+            "target, separated by spaces; evidence_rate for those not given"
+        ),
+        "",
+    )
+    evidence_flipped: int = _later(count("tuning rows whose label is not the target's, of evidence_n"), 0)
+    evidence_mi_target: float | None = _later(number("mutual information of target and label, bits"), None)
+    bayes_accuracy: float | None = _later(
+        number("best accuracy on the tuning labels of any rule that reads the features"), None
+    )
     distinct_counterexamples: int = count("different counter-examples among the tuning rows")
     exposures: int = count("times a counter-example was shown")
     method: str = text("how it was tuned: sft, rloo, ...")
@@ -122,7 +143,7 @@ class ProbeRecord(Identity):
 
     kind: str = text("always 'probe'", "probe")
     feature: str = text("the probed feature: the pair's target or its spurious feature")
-    role: str = text("'target' or 'spurious': which of the two it is")
+    role: str = text("'target', 'spurious', or 'spurious_2' and so on: which of the task's features it is")
     family: str = text("its family")
     input: str = text("'model' for representations, 'raw' for the tokens themselves", "model")
     layer: int = count("layer; -1 is the last one, after the final norm", -1)
@@ -141,3 +162,21 @@ class ProbeRecord(Identity):
     selectivity: float | None = number("accuracy minus the control's")
     converged: bool = _column("whether every fit converged", True)
     curve: str = text("JSON list of [n_train, n_eval, bits_probe, bits_mixed, correct], one per block")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CellRecord:
+    """Answers of one run on one cell of a task with several spurious features: a row of a long table."""
+
+    key: str = text("key of the run")
+    cell: str = text("quadrant and truths of the further spurious features, as in 'both 0 1'")
+    target: int = count("truth of the target feature")
+    spurious: int = count("truth of the spurious feature")
+    others: str = text("truths of the further spurious features, separated by spaces")
+    n: int = count("test rows")
+    errors: int = count("wrong greedy answers among them")
+    p_error: float | None = number("mean probability of a wrong answer")
+    ones: int = count("greedy answers that say label 1")
+    invalid: int = count("greedy answers outside the answer words")
+    tuning_n: int = count("tuning rows of the cell")
+    tuning_ones: int = count("those with label 1: a Bayes-optimal rule gives the label of most")

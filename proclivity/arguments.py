@@ -64,6 +64,14 @@ def a_seed(text: str) -> int:
         raise argparse.ArgumentTypeError(told) from e
 
 
+def rates(text: str) -> tuple[float, ...]:
+    """The type of an option that takes numbers separated by commas."""
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError as e:
+        raise argparse.ArgumentTypeError(f"must be numbers such as 0,0.25, not {text}") from e
+
+
 def add_fields(parser: argparse._ActionsContainer, kind: type, only: Collection[str] = ()) -> None:
     """An option for each field of a dataclass: its name, type, default and `metadata["help"]`.
 

@@ -13,7 +13,7 @@ from types import FrameType
 from typing import Any, NoReturn
 
 from proclivity.answer import Answer, as_json
-from proclivity.arguments import Parser, a_seed, add_fields
+from proclivity.arguments import Parser, a_seed, add_fields, rates
 from tasks import INCLUDE
 from tasks.errors import UserError, one_line
 
@@ -177,6 +177,10 @@ def _single(commands: Any) -> None:
     finetune.add_argument("--method", required=True, help="such as rloo (see proclivity methods ls)")
     finetune.add_argument("--evidence", type=float, default=0.0, metavar="RATE", help="k / N (default: 0)")
     finetune.add_argument("--evidence-kind", default="symmetric", help="default: symmetric")
+    about = "share of rows whose label is not the target's (default: 0)"
+    finetune.add_argument("--evidence-noise", type=float, default=0.0, metavar="RATE", help=about)
+    about = "k / N of each further spurious feature of the task (default: that of --evidence)"
+    finetune.add_argument("--evidence-others", type=rates, default=(), metavar="RATE[,RATE]", help=about)
     finetune.add_argument("--control", choices=("random_reward", "shuffled_labels"), default="")
     _seed_and_out(finetune)
     use = _command(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from argparse import Namespace
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +31,10 @@ def probe(arguments: Namespace) -> Answer:
 
 
 def finetune(arguments: Namespace) -> Answer:
-    Evidence(kind=arguments.evidence_kind, rate=arguments.evidence)
-    return _tuned(arguments, {**_run(arguments), "method": arguments.method})
+    evidence = Evidence(
+        arguments.evidence_kind, arguments.evidence, arguments.evidence_noise, arguments.evidence_others
+    )
+    return _tuned(arguments, {**_run(arguments), **evidence.config(), "method": arguments.method})
 
 
 def use(arguments: Namespace) -> Answer:
@@ -85,8 +87,7 @@ def _run(arguments: Namespace) -> dict[str, Any]:
         "model": arguments.model,
         "init": arguments.init,
         "task": arguments.task,
-        "evidence_kind": getattr(arguments, "evidence_kind", "symmetric"),
-        "evidence_rate": getattr(arguments, "evidence", 0.0),
+        **Evidence().config(),
         "control": getattr(arguments, "control", ""),
         "seed_data": arguments.seed,
         "seed_tune": arguments.seed,
@@ -104,6 +105,8 @@ class _Done:
     """Where they are kept."""
     lost: str = ""
     """Why they could not be kept."""
+    cells: list[dict[str, Any]] = field(default_factory=list)
+    """Answers on every cell, of a run on a task with several spurious features."""
 
 
 def _do(arguments: Namespace, config: dict[str, Any]) -> _Done:
@@ -112,7 +115,8 @@ def _do(arguments: Namespace, config: dict[str, Any]) -> _Done:
     (job,) = keyed([config])
     if not arguments.out:
         result = _execute(config)
-        return _Done([stamp(record, job) for record in plain(result.records)])
+        made = [stamp(record, job) for record in plain(result.records)]
+        return _Done(made, cells=plain(result.cells) or [])
     store = open_store(Path(arguments.out))
     make_folder(store.folder)
     with store.claims.alone():
@@ -125,17 +129,25 @@ def _do(arguments: Namespace, config: dict[str, Any]) -> _Done:
         records = None
         note(f"{store.folder}/{e}; moved to {store.set_aside(e).moved_to}, and made again")
     lost = ""
+    cells = store.cells(job.key)
     if records is None:
         result = _execute(config)
         records = [stamp(record, job) for record in plain(result.records)]
+        cells = plain(result.cells) or []
         try:
-            store.publish(job.key, records, plain(result.log), lambda folder: _save_policy(result, folder))
+            store.publish(
+                job.key,
+                records,
+                plain(result.log),
+                cells,
+                lambda folder: _save_policy(result, folder),
+            )
         except (UserError, OSError) as e:
             full = e.__cause__
             named = isinstance(full, OSError) and full.filename is not None
             lost = f"not kept: {one_line(full if full and named else e)}"
     store.claims.close()
-    return _Done(records, None if lost else store.runs / job.key, lost)
+    return _Done(records, None if lost else store.runs / job.key, lost, cells)
 
 
 def _execute(config: dict[str, Any]) -> composition.JobResult:
@@ -162,6 +174,8 @@ def _save_policy(result: composition.JobResult, folder: Path) -> None:
 
 def _shown(done: _Done, before: _Done | None = None) -> Answer:
     parts = [_run_text(record) for record in done.records if record["kind"] == "run"]
+    if done.cells:
+        parts.append(table([_cell_row(cell) for cell in done.cells]))
     probes = [_probe_row(record) for record in done.records if record["kind"] == "probe"]
     if before:
         earlier = [{**_probe_row(record), "format warm-up": "before"} for record in before.records]
@@ -204,14 +218,31 @@ def _run_text(record: Mapping[str, Any]) -> str:
     if record["method"]:
         lines.append(
             f"{record['method']}: {record['episodes']} rows, {record['evidence_k']} counter-examples "
-            f"({record['evidence_kind']}); KL to the reference {_number(record['kl_reverse'])} nats, "
-            f"{record['wall_s']:.1f} s"
+            f"({record['evidence_kind']}){_noise(record)}; KL to the reference "
+            f"{_number(record['kl_reverse'])} nats, {record['wall_s']:.1f} s"
         )
     return "\n".join(lines)
 
 
+def _noise(record: Mapping[str, Any]) -> str:
+    if not record["evidence_flipped"]:
+        return ""
+    best = f"no rule agrees with more than {record['bayes_accuracy']:.3f} of them"
+    return f", {record['evidence_flipped']} labels flipped ({best})"
+
+
 def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:.3f}"
+
+
+def _cell_row(cell: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "cell": cell["cell"],
+        "errors": f"{cell['errors']} of {cell['n']}",
+        "rate": cell["errors"] / cell["n"],
+        "tuned on": cell["tuning_n"],
+        "with label 1": cell["tuning_ones"],
+    }
 
 
 def _probe_row(record: Mapping[str, Any]) -> dict[str, Any]:

@@ -35,22 +35,23 @@ def show(arguments: Namespace) -> Answer:
         raise UserError("--rows must be 1 or more")
     task = get_task(arguments.task)
     about = {"task": arguments.task}
-    for role, feature in (("target", task.target), ("spurious", task.spurious)):
+    for role, feature in task.roles.items():
         about |= {role: feature.name, f"{role}_family": feature.family, f"{role}_means": feature.about}
     about |= {"inputs": task.inputs.legend}
     if task.missing:
         about |= {"missing": ", ".join(task.missing)}
-    head = "\n".join(f"{name:16} {value}" for name, value in about.items())
+    width = max(16, *map(len, about))
+    head = "\n".join(f"{name:{width}} {value}" for name, value in about.items())
     rows = _rows(task, arguments.rows)
     if read_four_ways(task):
         text = shown_readings(rows)
     else:
-        text = table([{name: row[name] for name in ("quadrant", "prompt", "label")} for row in rows])
+        text = table([{name: row[name] for name in row if name != "source"} for row in rows])
     return Answer({**about, "rows": rows}, f"{head}\n\n{text}")
 
 
 def _rows(task: Task, n: int) -> list[dict[str, Any]]:
-    """n rows a quadrant; where sources have four readings, all those of n sources."""
+    """n rows a cell, of a pair a quadrant; where sources have four readings, all those of n sources."""
     rng = np.random.default_rng(0)
     sentences = read_four_ways(task)
     if sentences:
@@ -60,10 +61,11 @@ def _rows(task: Task, n: int) -> list[dict[str, Any]]:
             for source in sources
             for quadrant, prompt in sentences.readings(source).items()
         ]
-    columns = ("quadrant", "prompt", "label", "source")
+    others = [role for role in task.roles if role not in ("target", "spurious")]
+    columns = ("quadrant", *others, "prompt", "label", "source")
     # A file shows what it has, also where that is too little to be split.
     split: Split | None = None if isinstance(task.inputs, GivenInputs) else "test"
-    drawn = (row for q in task.quadrants for row in task.quadrant(q, n, rng, split))
+    drawn = (row for cell in task.cells for row in task.cell(cell, n, rng, split))
     return [{name: row[name] for name in columns} for row in drawn]
 
 

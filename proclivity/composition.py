@@ -25,6 +25,10 @@ class JobResult(Protocol):
         """One row a logged step."""
 
     @property
+    def cells(self) -> Sequence[dict[str, Any]] | None:
+        """One row a cell of a task with several spurious features."""
+
+    @property
     def policy(self) -> Any:
         """The tuned model (`.model`, `.tokenizer`); None for a probe. It never leaves the process."""
 

@@ -60,7 +60,7 @@ def _runs(study: Study, name: str, pairs: list[str], validate: ValidateSettings 
             for model in _models(study, i, pair, seed):
                 for method in arm.methods:
                     probing = reference_probe(settings[method], study.probe)
-                    for rate in arm.evidence.rates:
+                    for evidence in arm.evidence.levels():
                         yield {
                             "job": "run",
                             "study": study.name,
@@ -68,8 +68,7 @@ def _runs(study: Study, name: str, pairs: list[str], validate: ValidateSettings 
                             "model": model,
                             "init": arm.init,
                             "task": swap(pair) if arm.swapped else pair,
-                            "evidence_kind": arm.evidence.kind,
-                            "evidence_rate": rate,
+                            **evidence.config(),
                             "method": method,
                             "control": arm.control,
                             "seed_data": seed,

@@ -76,7 +76,7 @@ def _rows(task: Task, quadrant: str, n: int, seed: list[int], split: Split) -> l
 def _about(task: Task, name: str, n: int, seed: int) -> dict[str, Any]:
     features = {
         role: {"name": feature.name, "family": feature.family, "means": feature.about}
-        for role, feature in (("target", task.target), ("spurious", task.spurious))
+        for role, feature in task.roles.items()
     }
     return {
         "task": name,

@@ -27,6 +27,8 @@ Config = Mapping[str, Any]
 class JobResult:
     records: list[dict[str, Any]]
     log: list[dict[str, Any]] | None = None
+    cells: list[dict[str, Any]] | None = None
+    """Answers on every cell of a task with several spurious features."""
     policy: Any = field(default=None, repr=False)
     """The tuned model, for a caller in the same process."""
 
@@ -52,6 +54,7 @@ def names(config: Config) -> dict[str, Any]:
         "spurious": task.spurious.name,
         "target_family": task.target.family,
         "spurious_family": task.spurious.family,
+        "others": " ".join(feature.name for feature in task.others),
         "seed_data": config["seed_data"],
     }
 

@@ -14,8 +14,9 @@ from typing import Any
 
 from proclivity.job import Config, JobResult, hash_of, recipe
 from rl_finetune.settings import Settings, settings_from
-from tasks import Evidence, task_sources
+from tasks import get_task, task_sources
 from tasks.errors import UserError
+from tasks.evidence import evidence_of
 
 SETTINGS = Settings
 Progress = Callable[[str, int, int], None]
@@ -99,7 +100,8 @@ def check(config: Config) -> None:
 
         settings = settings_from(dict(config["settings"]))
         check_tuning(get_method(config["method"]), settings, config["control"])
-        evidence, n = Evidence(config["evidence_kind"], config["evidence_rate"]), settings.rows
+        evidence, n = evidence_of(config), settings.rows
+        evidence.cells(n, len(get_task(config["task"]).others))
         if evidence.rate and not evidence.counts(n)["spurious_only"]:
             raise UserError(f"evidence {evidence.rate:g} of {n} rows is no counter-example at all")
 

@@ -24,7 +24,7 @@ def learnability_study(tasks: Iterable[str]) -> tuple[Study, Any]:
     pairs: dict[str, str] = {}
     for name in tasks:
         task = get_task(name)
-        for role, feature in (("target", task.target), ("spurious", task.spurious)):
+        for role, feature in task.roles.items():
             own = f"{name}{',' if ':' in name else ':'}alone={role}"
             pairs.setdefault(feature.name, own if ":" in name else shipped.get(feature.name, own))
     return replace(study, pairs=replace(study.pairs, list=tuple(pairs.values()))), document

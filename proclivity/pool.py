@@ -40,6 +40,7 @@ class Attempt:
     """Why it failed, in one line; empty when it did not."""
     records: list[dict[str, Any]] = field(default_factory=list)
     log: list[dict[str, Any]] = field(default_factory=list)
+    cells: list[dict[str, Any]] = field(default_factory=list)
 
 
 def attempt(reference: str, config: Mapping[str, Any]) -> Attempt:
@@ -48,10 +49,12 @@ def attempt(reference: str, config: Mapping[str, Any]) -> Attempt:
     try:
         result = execute(reference, config)
         # A round trip, so that what is no JSON value is this job's failure and nobody else's.
-        plain = json.loads(json.dumps([list(result.records), list(result.log or ())]))
+        parts = [list(result.records), list(result.log or ()), list(result.cells or ())]
+        plain = json.loads(json.dumps(parts))
     except (Exception, SystemExit) as e:
         return Attempt(started, time.perf_counter() - clock, error=one_line(e))
-    return Attempt(started, time.perf_counter() - clock, records=plain[0], log=plain[1])
+    records, log, cells = plain
+    return Attempt(started, time.perf_counter() - clock, records=records, log=log, cells=cells)
 
 
 class Workers:

@@ -1,4 +1,4 @@
-"""A probe job: both features of a pair on the same rows, a record a layer and feature."""
+"""A probe job: the features of a task on the same rows, a record a layer and feature."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ def run_probe(config: Config) -> JobResult:
 
 
 def probed(config: Config, task: Task, lm: LanguageModel) -> list[dict[str, Any]]:
-    """One row a layer and feature: both features on the same rows."""
+    """One row a layer and feature: all features on the same rows."""
     from analysis import ProbeRecord
     from models import prompt_ids
     from probes import probe, raw_design, representations
 
     start = time.perf_counter()
     rows = task.probe_rows(config["n"], np.random.default_rng([config["seed_data"], 5]))
-    labels = np.stack([rows["target"], rows["spurious"]], axis=1)
+    roles = task.roles
+    labels = np.stack([rows[role] for role in roles], axis=1)
     if config["input"] == "raw":
         inputs = {-1: raw_design(prompt_ids(lm, rows["prompt"]))}
     else:
         inputs = representations(lm.model, lm.tokenizer, list(rows["prompt"]), _layers(config["layers"]))
     head = identity(config, lm, rows["prompt"])
-    roles = {"target": task.target, "spurious": task.spurious}
     records = []
     for layer, matrix in inputs.items():
         results = probe(

@@ -14,7 +14,8 @@ import numpy as np
 from proclivity.job import Config, JobResult, identity, load_model, plain_row, recipe
 from proclivity.probe_job import probed
 from rl_finetune.settings import settings_from
-from tasks import QUADRANTS, Evidence, Task, get_task, third_feature
+from tasks import QUADRANTS, Task, bayes_accuracy, get_task, third_feature
+from tasks.evidence import Cell, Joint, cell_name, evidence_of, information, quadrant_of
 
 if TYPE_CHECKING:
     from models import LanguageModel
@@ -39,7 +40,8 @@ def run_tuning(config: Config) -> JobResult:
     settings = settings_from(dict(config["settings"]))
     task = get_task(config["task"]).for_seed(config["seed_tune"])
     lm = load_model(config["model"], config["init"])
-    evidence = Evidence(config["evidence_kind"], config["evidence_rate"])
+    evidence = evidence_of(config)
+    joint = evidence.joint(settings.rows, len(task.others))
     seed = config["seed_data"]
     rows = task.mixture(evidence, settings.rows, np.random.default_rng([seed, 1])).to_dict()
     third, third_accuracy = _third(config["task"])
@@ -83,6 +85,20 @@ def run_tuning(config: Config) -> JobResult:
         else NOTHING
         for i, q in enumerate(QUADRANTS)
     }
+    cells = [
+        _cell(
+            task,
+            cell,
+            joint,
+            count_answers(
+                tuned,
+                policy,
+                task,
+                task.cell(cell, settings.eval_n, np.random.default_rng([seed, 6, i])),
+            ),
+        )
+        for i, cell in enumerate(task.cells if task.others else ())
+    ]
     conflicts = ["spurious_only"] if evidence.kind != "symmetric" else ["spurious_only", "target_only"]
     record = RunRecord(
         **identity(config, warmed, rows["prompt"]),
@@ -98,8 +114,13 @@ def run_tuning(config: Config) -> JobResult:
             c for q, c in evidence.counts(settings.rows).items() if q in ("target_only", "spurious_only")
         ),
         evidence_n=settings.rows,
-        evidence_mi=evidence.information(settings.rows),
-        label_prior=evidence.label_prior(settings.rows),
+        evidence_mi=information(joint, [1]),
+        label_prior=evidence.label_prior(settings.rows, len(task.others)),
+        evidence_noise=evidence.noise,
+        evidence_flipped=sum(t != y for t, y in zip(rows["target"], rows["label"], strict=True)),
+        evidence_others=" ".join(map(str, evidence.others)),
+        evidence_mi_target=information(joint, [0]),
+        bayes_accuracy=bayes_accuracy(joint, range(len(task.roles))),
         method=config["method"],
         answers=settings.answers,
         control=config["control"],
@@ -116,7 +137,27 @@ def run_tuning(config: Config) -> JobResult:
         threads=torch.get_num_threads(),
         wall_s=time.perf_counter() - start,
     )
-    return JobResult([plain_row(asdict(record)), *bits], log, tuned)
+    return JobResult([plain_row(asdict(record)), *bits], log, cells, tuned)
+
+
+def _cell(task: Task, cell: Cell, joint: Joint, counts: AnswerCounts) -> dict[str, Any]:
+    """Answers on one cell, beside the labels that tuning showed there."""
+    from analysis import CellRecord
+
+    record = CellRecord(
+        cell=cell_name(quadrant_of(cell), cell[2:]),
+        target=cell[0],
+        spurious=cell[1],
+        others=" ".join(map(str, cell[2:])),
+        n=counts.n,
+        errors=counts.errors,
+        p_error=counts.p_error,
+        ones=counts.ones,
+        invalid=counts.invalid,
+        tuning_n=joint[cell, 0] + joint[cell, 1],
+        tuning_ones=joint[cell, 1],
+    )
+    return plain_row(asdict(record))
 
 
 def _use(counts: Mapping[str, AnswerCounts]) -> dict[str, Any]:
@@ -159,7 +200,7 @@ def _counterexamples(
     from rl_finetune import count_answers
 
     shown = [i for i, (t, s) in enumerate(zip(rows["target"], rows["spurious"], strict=True)) if t != s]
-    distinct = {rows["prompt"][i]: rows["label"][i] for i in shown}
+    distinct = {rows["prompt"][i]: rows["target"][i] for i in shown}
     out = {"distinct_counterexamples": len(distinct), "exposures": len(shown)}
     if distinct:
         asked = dict(list(distinct.items())[:_SEEN])

@@ -179,7 +179,7 @@ class _Run:
         except ValueError as e:
             self._fail(job, f"its record is not whole: {e}", attempt)
             return
-        self.store.publish(job.key, records, attempt.log)
+        self.store.publish(job.key, records, attempt.log, attempt.cells)
         self.tally.done += 1
         self.tally.ran += 1
 

@@ -78,6 +78,16 @@ class Store:
         records = self._read(f"{key}.failed", key)
         return str(records[0].get("error", "")) if records else ""
 
+    def cells(self, key: str) -> list[Record]:
+        """The cells of a finished job; none where its task has no more than one spurious feature."""
+        path = self.runs / key / "cells.parquet"
+        if not path.exists():
+            return []
+        import pyarrow.parquet as pq
+
+        rows: list[Record] = pq.read_table(path).to_pylist()
+        return rows
+
     def _read(self, name: str, key: str) -> list[Record] | None:
         path = self.runs / name / "record.json"
         if not path.parent.exists():
@@ -117,6 +127,7 @@ class Store:
         key: str,
         records: Sequence[Record],
         log: Sequence[Record] | None = None,
+        cells: Sequence[Record] | None = None,
         beside: Callable[[Path], None] | None = None,
     ) -> bool:
         """Make a finished job's records visible, all at once; False when somebody already has.
@@ -125,8 +136,9 @@ class Store:
         """
         with self._partial(key) as folder:
             _write_json(folder / "record.json", records[0] if len(records) == 1 else list(records))
-            if log:
-                _write_parquet(folder / "log.parquet", log)
+            for name, rows in (("log", log), ("cells", cells)):
+                if rows:
+                    _write_parquet(folder / f"{name}.parquet", rows)
             if beside:
                 beside(folder)
             return self._rename(folder, key)

@@ -89,16 +89,32 @@ class Levels:
     """`symmetric`, `one_sided` or `one_sided_balanced`."""
     rates: tuple[float, ...] = (0.0,)
     """k / N at each level."""
+    noise: float = 0.0
+    """Share of rows whose label is not the target's, at every level."""
+    others: tuple[float, ...] = ()
+    """Share of rows in which each further spurious feature disagrees with the target, at every level; the
+    level's own for those not given."""
 
     def __post_init__(self) -> None:
         Evidence(kind=self.kind)  # type: ignore[arg-type]
         if not self.rates:
             raise UserError("rates: must name at least one level")
-        for rate in self.rates:
+        parts: dict[str, list[dict[str, Any]]] = {
+            "rates": [{"kind": self.kind, "rate": rate} for rate in self.rates],
+            "noise": [{"noise": self.noise}],
+            "others": [{"others": self.others}],
+        }
+        for name, levels in parts.items():
             try:
-                Evidence(kind=self.kind, rate=rate)  # type: ignore[arg-type]
+                for level in levels:
+                    Evidence(**level)
             except UserError as e:
-                raise UserError(f"rates: {e}") from e
+                raise UserError(f"{name}: {e}") from e
+
+    def levels(self) -> list[Evidence]:
+        """The evidence at each level."""
+        kind: Any = self.kind
+        return [Evidence(kind, rate, self.noise, self.others) for rate in self.rates]
 
 
 @dataclass(frozen=True)
@@ -199,6 +215,9 @@ class Study:
         """The study as plain JSON values, as study.json keeps it."""
         plain: dict[str, Any] = _plain(asdict(self))
         plain["pairs"]["from"] = plain["pairs"].pop("from_")
+        for arm in plain["arms"].values():
+            # Only where it is used, so that studies without it are the studies they were.
+            arm["evidence"] = {k: v for k, v in arm["evidence"].items() if v or k in ("kind", "rates")}
         return plain
 
 

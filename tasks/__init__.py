@@ -2,7 +2,7 @@
 
 from tasks.answers import ANSWER_WORDS, Answers, LabelAnswers, RunAnswers
 from tasks.errors import UserError, unknown
-from tasks.evidence import QUADRANTS, SPURIOUS, TARGET, Evidence
+from tasks.evidence import QUADRANTS, SPURIOUS, TARGET, Evidence, bayes_accuracy
 from tasks.feature import Feature
 from tasks.registry import (
     INCLUDE,
@@ -34,6 +34,7 @@ __all__ = [
     "RunAnswers",
     "Task",
     "UserError",
+    "bayes_accuracy",
     "get_feature",
     "get_task",
     "include",

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from difflib import SequenceMatcher
 from typing import Any, get_args
 
 from numpy.random import default_rng
 
-from tasks.evidence import QUADRANTS, SPURIOUS, TARGET, Evidence, EvidenceKind
+from tasks.evidence import SPURIOUS, TARGET, Evidence, EvidenceKind, cell_name, quadrant_of
 from tasks.feature import Feature
 from tasks.task import Task
 
@@ -20,48 +21,77 @@ Truth = Callable[[Feature, Sequence[str]], list[int]]
 """A feature's truth on the rows from which prompts were written, recomputed."""
 
 RATES = (0.0, 0.25, 0.5)
+NOISE = 0.25
+"""Label noise of the data sets whose names begin with `noisy`."""
 _CONFLICTS = ("target_only", "spurious_only")
+_STATED = {"target": TARGET, "spurious": SPURIOUS}
+"""What a quadrant says of a feature, by its role."""
 
 
 def predicates(task: Task, data: Data, truth: Truth) -> Iterator[str]:
-    """Both predicates have exactly the stated value on every row, and the label is the target's."""
+    """Every predicate has exactly the stated value on every row; without noise the label is the target's."""
     for name, rows in data.items():
         prompts = [row["prompt"] for row in rows]
-        for role, feature, table in (("target", task.target, TARGET), ("spurious", task.spurious, SPURIOUS)):
+        for role, feature in task.roles.items():
             for row, holds in zip(rows, truth(feature, prompts) if rows else [], strict=True):
-                if not row[role] == table[row["quadrant"]] == holds:
+                stated = _STATED[role][row["quadrant"]] if role in _STATED else row[role]
+                if not row[role] == stated == holds:
                     yield (
                         f"{name}: {role} feature {feature.name} is {holds} on {row['prompt']!r}, "
                         f"which stands in {row['quadrant']} with {role} = {row[role]}"
                     )
                     break
         for row in rows:
-            if row["label"] != row["target"]:
+            if row["label"] != row["target"] and not name.startswith("noisy"):
                 yield f"{name}: label {row['label']} is not the target feature's on {row['prompt']!r}"
                 break
 
 
-def counts(data: Data, n: int) -> Iterator[str]:
-    """As many rows of each quadrant as were asked for; a label prior of 0.5 at every level of evidence."""
+def counts(task: Task, data: Data, n: int) -> Iterator[str]:
+    """As many rows of each cell as were asked for; a label prior of 0.5 at every level of evidence.
+
+    Under label noise, as many labels as were asked for are not the target's.
+    """
     for name, rows in data.items():
         kind, *rest = name.split()
-        found = Counter(row["quadrant"] for row in rows)
-        asked = dict.fromkeys(QUADRANTS, n // len(QUADRANTS))
+        cell_of = [_cell(task, row) if kind != "quadrant" else row["quadrant"] for row in rows]
+        found = Counter(cell_of)
+        asked = _asked(task, Evidence("symmetric", 0.5), n)
         stated = 0.5
         if kind == "counterfactuals":
             continue
-        if kind == "quadrant":
-            asked, stated = {rest[0]: n}, TARGET[rest[0]]
+        if kind in ("quadrant", "cell"):
+            asked, stated = {" ".join(rest[:-1]): n}, TARGET[rest[0]]
         elif kind != "probe_rows":
-            evidence = Evidence(rest[0], float(rest[1]))  # type: ignore[arg-type]
-            asked = evidence.counts(n)
+            evidence = evidence_on(task, rest[0], float(rest[1]))  # type: ignore[arg-type]
+            asked = _asked(task, evidence, n)
             if evidence.kind == "one_sided":
                 stated = (1 - evidence.rate) / 2
+        if kind == "noisy":
+            noisy = replace(evidence, noise=NOISE)
+            wrong = [row["label"] != row["target"] for row in rows]
+            flipped = Counter(cell for cell, flip in zip(cell_of, wrong, strict=True) if flip)
+            if flipped != Counter({q: noisy.flipped(k) for q, k in found.items()}):
+                yield f"{name}: labels are flipped in {dict(flipped)}, not {NOISE} of {dict(found)}"
         if found != Counter(asked):
             yield f"{name}: holds {dict(found)} where {asked} was asked for, as {rows[:1]}"
         prior = sum(row["label"] for row in rows) / max(len(rows), 1)
         if prior != stated:
             yield f"{name}: the label prior is {prior}, not {stated}"
+
+
+def evidence_on(task: Task, kind: EvidenceKind, rate: float) -> Evidence:
+    """A data set's evidence. Further spurious features disagree alike at every rate, so that rates nest."""
+    return Evidence(kind, rate, others=(RATES[1],) * len(task.others))
+
+
+def _asked(task: Task, evidence: Evidence, n: int) -> dict[str, int]:
+    cells = evidence.cells(n, len(task.others))
+    return {cell_name(quadrant_of(cell), cell[2:]): k for cell, k in cells.items()}
+
+
+def _cell(task: Task, row: Row) -> str:
+    return cell_name(row["quadrant"], [row[role] for role in task.roles if role not in _STATED])
 
 
 def splits(data: Data) -> Iterator[str]:
@@ -126,7 +156,7 @@ def counterfactuals(task: Task, rows: list[Row], truth: Truth) -> Iterator[str]:
 
 def _edit_problems(task: Task, row: Row, truth: Truth) -> Iterator[str]:
     texts = [row["prompt"], row["edited"], row["placebo"]]
-    for role, feature in (("target", task.target), ("spurious", task.spurious)):
+    for role, feature in task.roles.items():
         original, edited, placebo = truth(feature, texts)
         if (edited != original) != (role == row["flips"]):
             yield f"an edit of the {row['flips']} feature {'holds' if edited == original else 'flips'} {role}"
@@ -167,13 +197,14 @@ def answers(task: Task, data: Data, seed: int) -> Iterator[str]:
 
 
 def _rewards(task: Task, name: str, rows: list[Row]) -> Iterator[str]:
-    """Calls the reward as TRL does."""
+    """Calls the reward as TRL does. What is rejected may be optimal in a tie, and there it must be."""
     columns = {key: [row[key] for row in rows] for key in rows[0]}
     prompts = columns.pop("prompt")
+    ties = columns.get("tie", [0] * len(rows))
     for key in {"completion", "chosen", "rejected"} & set(columns):
         scores = task.reward(prompts=prompts, completions=columns[key], **columns)
-        for said, label, score in zip(columns[key], columns["label"], scores, strict=True):
+        for said, label, tie, score in zip(columns[key], columns["label"], ties, scores, strict=True):
             reached = abs(score - task.optimum) < 1e-9
-            if reached == (key == "rejected") or not 0 <= score <= task.optimum + 1e-9:
+            if reached == (key == "rejected" and not tie) or not 0 <= score <= task.optimum + 1e-9:
                 yield f"{name}: {key} {said!r} for label {label} gets {score}; the optimum is {task.optimum}"
                 break

@@ -121,9 +121,10 @@ def _parameters(spec: str) -> tuple[str, dict[str, str]]:
 def get_task(name: str) -> Task:
     """A task by name.
 
-    Behind a colon, symbolic names take parameters: `symbolic/A-vs-B:vocabulary=16,length=8,answers=run`.
-    English ones can hold words or templates out for the test rows: `english/PAIR:heldout=vocabulary`. On any
-    task `alone=target` (or `spurious`) keeps that feature and puts a coin in the place of the other.
+    Behind a colon, symbolic names take parameters: `symbolic/A-vs-B:vocabulary=16,length=8,answers=run`, and
+    further spurious features: `symbolic/A-vs-B:also=C+D`. English ones can hold words or templates out for
+    the test rows: `english/PAIR:heldout=vocabulary`. On any task `alone=target` (or `spurious`) keeps that
+    feature and puts a coin in the place of the other.
     What follows `tsv:` is a file's path, whatever letters are in it.
     """
     if name.startswith(FILE):
@@ -149,6 +150,7 @@ def _built(name: str, base: str, parameters: dict[str, str]) -> Task:
 def _symbolic(name: str, pair: str, parameters: dict[str, str]) -> Task:
     return symbols.get_pair(
         pair,
+        also=list(filter(None, parameters.get("also", "").split("+"))),
         vocabulary=_number(name, parameters.get("vocabulary", "16"), 16, 128),
         length=_number(name, parameters.get("length", "8"), 6, 64),
         answers=parameters.get("answers", "label"),
@@ -177,7 +179,7 @@ _LANGUAGES = {
         names=symbols.list_pairs,
         knows=lambda pair: set(pair.partition("-vs-")[::2]) <= {*catalogue(), symbols.COIN.name},
         build=_symbolic,
-        parameters=("vocabulary", "length", "answers"),
+        parameters=("vocabulary", "length", "answers", "also"),
         files=("symbols/*.py",),
     ),
     "english": _Language(

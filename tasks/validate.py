@@ -13,9 +13,9 @@ from numpy.random import Generator, default_rng
 
 from tasks import promises
 from tasks.errors import UserError
-from tasks.evidence import QUADRANTS, Evidence, EvidenceKind
+from tasks.evidence import QUADRANTS, Cell, Evidence, EvidenceKind, cell_name, quadrant_of
 from tasks.feature import Feature, Rows, Split
-from tasks.promises import RATES, Data
+from tasks.promises import NOISE, RATES, Data
 from tasks.task import Inputs, Task
 
 
@@ -34,7 +34,7 @@ class Check:
 def validate(task: Task, *, n: int = 8, seed: int = 0) -> list[str]:
     """The promises that a task breaks, a problem an entry, with an example; empty when it keeps them all.
 
-    `n` is the rows of each data set that is drawn.
+    `n` is the rows of each data set that is drawn, times 2 for each further spurious feature.
     """
     return [problem for check in checks(task, n=n, seed=seed) for problem in check.problems]
 
@@ -43,6 +43,7 @@ def checks(task: Task, *, n: int = 8, seed: int = 0, surface: bool = False) -> l
     """Every promise of a task, with what was looked at. `surface`: also the cues beyond the features."""
     if n < 8 or n % 8:
         raise UserError(f"rows to validate on come in eights: {n} is not a multiple of 8")
+    n *= 2 ** len(task.others)
     recorder = _Recorder(task.inputs)
     watched = replace(task, inputs=recorder)
     methods = _methods(watched, n)
@@ -61,7 +62,7 @@ def checks(task: Task, *, n: int = 8, seed: int = 0, surface: bool = False) -> l
             lambda: [f"two different rows read alike: {text!r}" for text in recorder.alike[:1]],
         ),
         "predicates": (rows, lambda: promises.predicates(task, data, recorder.truth)),
-        "counts": (len(data), lambda: promises.counts(data, n)),
+        "counts": (len(data), lambda: promises.counts(task, data, n)),
         "splits": (rows, lambda: promises.splits(data)),
         "equal seeds": (sum(map(len, again.values())), lambda: promises.equal_seeds(data, again)),
         "nested counter-examples": (
@@ -134,7 +135,8 @@ def _mixtures(task: Task, n: int) -> dict[str, _Draw]:
     """Every kind of evidence at every rate, and every split at one."""
 
     def mixture(kind: EvidenceKind, rate: float, split: Split) -> tuple[str, _Draw]:
-        return f"mixture {kind} {rate} {split}", lambda rng: task.mixture(Evidence(kind, rate), n, rng, split)
+        evidence = promises.evidence_on(task, kind, rate)
+        return f"mixture {kind} {rate} {split}", lambda rng: task.mixture(evidence, n, rng, split)
 
     kinds = _kinds(task)
     return dict(
@@ -159,15 +161,22 @@ def _methods(task: Task, n: int) -> dict[str, _Draw]:
     def quadrant(name: str, split: Split) -> tuple[str, _Draw]:
         return f"quadrant {name} {split}", lambda rng: task.quadrant(name, n, rng, split)
 
+    def cell(truths: Cell) -> tuple[str, _Draw]:
+        name = cell_name(quadrant_of(truths), truths[2:])
+        return f"cell {name} test", lambda rng: task.cell(truths, n, rng)
+
     kinds = _kinds(task)
-    evidence = Evidence(kinds[0], RATES[1]) if kinds else Evidence()
+    evidence = promises.evidence_on(task, *((kinds[0], RATES[1]) if kinds else ("symmetric", 0.0)))
+    noisy = replace(evidence, noise=NOISE)
     told = f"{evidence.kind} {evidence.rate} train"
     return {
         **dict(quadrant(name, "test") for name in QUADRANTS if name not in task.missing),
+        **(dict(map(cell, task.cells)) if task.others else {}),
         **({} if task.missing else {"probe_rows": lambda rng: task.probe_rows(n, rng)}),
         "counterfactuals": lambda rng: task.counterfactuals(n, rng),
+        f"noisy {told}": lambda rng: task.mixture(noisy, n, rng),
         f"demonstrations {told}": lambda rng: task.demonstrations(evidence, n, rng),
-        f"preferences {told}": lambda rng: task.preferences(evidence, n, rng),
+        f"preferences {told}": lambda rng: task.preferences(evidence, n, rng, ties=RATES[1]),
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
@@ -117,44 +118,70 @@ def symbol_pair(
     target: Feature,
     spurious: Feature,
     *,
+    others: Sequence[Feature] = (),
     vocabulary: int = 16,
     length: int = 8,
     answers: str = "label",
 ) -> Task:
-    """A task on symbol sequences from any two features. `answers`: label (a word) or run (of symbols)."""
+    """A task on symbol sequences from any two features, or more: `others` are further spurious ones.
+
+    `answers`: label (a word) or run (of symbols).
+    """
     ways: dict[str, Answers] = {"label": LabelAnswers(), "run": RunAnswers(symbol_words(vocabulary))}
     if answers not in ways:
         raise unknown("way to answer", answers, ways)
-    return Task(name, target, spurious, SymbolInputs(vocabulary, length), ways[answers])
+    inputs = SymbolInputs(vocabulary, length)
+    return Task(name, target, spurious, inputs, ways[answers], others=tuple(others))
 
 
-def get_pair(pair: str, *, vocabulary: int = 16, length: int = 8, answers: str = "label") -> Task:
-    """The task named `target-vs-spurious`."""
+def get_pair(
+    pair: str, *, also: Sequence[str] = (), vocabulary: int = 16, length: int = 8, answers: str = "label"
+) -> Task:
+    """The task named `target-vs-spurious`, with further spurious features by name."""
     target_name, _, spurious_name = pair.partition("-vs-")
     name = f"symbolic/{pair}"
     if not spurious_name:
         raise UserError(f"{name!r} is no pair: symbolic tasks are named symbolic/TARGET-vs-SPURIOUS")
     target = get_symbol_feature(target_name, vocabulary, length)
     spurious = get_symbol_feature(spurious_name, vocabulary, length)
-    if target.family == spurious.family:
-        raise UserError(
-            f"{name}: both features are of the family {target.family!r}; a pair needs two families"
-        )
+    others = [get_symbol_feature(other, vocabulary, length) for other in also]
+    families = Counter(feature.family for feature in (target, spurious, *others))
+    for family, number in families.items():
+        if number > 1:
+            told = "both" if number == 2 and not also else number
+            raise UserError(f"{name}: {told} features are of the family {family!r}; each needs its own")
     alone = COIN in (target, spurious)
     missing = [] if alone else missing_quadrants(target_name, spurious_name, vocabulary, length)
     if missing:
         raise UserError(
             f"{name}: impossible pair, no row or fewer than one in a thousand is {' or '.join(missing)}"
         )
-    return symbol_pair(name, target, spurious, vocabulary=vocabulary, length=length, answers=answers)
+    task = symbol_pair(
+        name, target, spurious, others=others, vocabulary=vocabulary, length=length, answers=answers
+    )
+    if others:
+        _refuse_rare_cells(task, vocabulary, length)
+    return task
+
+
+def _refuse_rare_cells(task: Task, vocabulary: int, length: int) -> None:
+    rows = np.random.default_rng(0).integers(vocabulary, size=(_SAMPLE, length), dtype=np.int32)
+    truth = np.stack([feature.holds(rows) for feature in task.roles.values()], axis=1)
+    for cell in task.cells:
+        if (truth == np.array(cell, dtype=bool)).all(axis=1).mean() < _LEAST_SHARE:
+            told = ", ".join(
+                f"{'' if v else 'not '}{f.name}" for f, v in zip(task.roles.values(), cell, strict=True)
+            )
+            raise UserError(
+                f"{task.name}: impossible features, no row or fewer than one in a thousand has {told}"
+            )
 
 
 def alone(task: Task, name: str, role: str) -> Task:
     """The task on one of its features, the target or the spurious one, with a coin for the other."""
-    features = {"target": task.target, "spurious": task.spurious}
-    if role not in features:
-        raise unknown("role", role, features)
-    return replace(task, name=name, target=features[role], spurious=COIN, missing=())
+    if role not in task.roles:
+        raise unknown("role", role, task.roles)
+    return replace(task, name=name, target=task.roles[role], spurious=COIN, missing=(), others=())
 
 
 def third_feature(task: Task, n: int = 2000) -> tuple[str, float] | None:
@@ -167,7 +194,7 @@ def third_feature(task: Task, n: int = 2000) -> tuple[str, float] | None:
     rows = [inputs.draw([(f, value) for f in pair], n // 2, rng) for value in (True, False)]
     best, accuracy = "", 0.5
     for feature in catalogue(inputs.vocabulary, inputs.length).values():
-        if feature.family in {f.family for f in pair}:
+        if feature.family in {f.family for f in task.roles.values()}:
             continue
         right = (feature.holds(rows[0]).mean() + 1 - feature.holds(rows[1]).mean()) / 2
         if max(right, 1 - right) > accuracy:

@@ -4,7 +4,16 @@ import json
 import pandas as pd
 import pytest
 
-from analysis.records import LEARNABILITY, SCHEMA, ProbeRecord, RunRecord, read_study, write_compact
+from analysis.records import (
+    EARLIER,
+    LEARNABILITY,
+    SCHEMA,
+    CellRecord,
+    ProbeRecord,
+    RunRecord,
+    read_study,
+    write_compact,
+)
 from tasks.errors import UserError
 
 
@@ -28,7 +37,7 @@ LEARNT = [{name: {"str": "x", "int": 1, "float": 0.5, "bool": True}[t] for name,
 
 
 def test_every_column_is_documented_and_plain():
-    for schema in (RunRecord, ProbeRecord):
+    for schema in (RunRecord, ProbeRecord, CellRecord):
         for column in dataclasses.fields(schema):
             assert column.metadata["doc"]
             assert column.type in ("str", "int", "bool", "float | None")
@@ -44,6 +53,40 @@ def test_reads_the_store_layout(tmp_path):
     assert study.probes.censored.all() and study.learnability.learnable.all()
     ok = study.runs.set_index("key").loc["r"]
     assert ok.U == 0.25 and pd.isna(ok.third_accuracy) and ok.dial == ""
+
+
+def test_a_record_from_before_a_column_is_read(tmp_path):
+    """Only columns that say what earlier records hold may be missing; those of the shipped results say it."""
+    before = {name: value for name, value in RUN.items() if name not in EARLIER["run"]}
+    assert len(before) < len(RUN)
+    study = read_study(write(tmp_path, {"a": before, "b": RUN | {"key": "s", "evidence_noise": 0.25}}))
+    assert study.problems == []
+    assert dict(zip(study.runs.key, study.runs.evidence_noise, strict=True)) == {"r": 0.0, "s": 0.25}
+
+
+def test_cells_are_a_long_table_and_a_damaged_one_is_named(tmp_path):
+    root = write(tmp_path / "D", {"a": RUN, "b": RUN | {"key": "s"}, "pair": RUN | {"key": "t"}}, LEARNT)
+    assert len(read_study(root).cells) == 0
+    assert list(read_study(root).cells) == [c.name for c in dataclasses.fields(CellRecord)]
+    cells = [
+        dataclasses.asdict(CellRecord(cell=c, n=9, errors=k)) for k, c in enumerate(("both 0", "both 1"))
+    ]
+    for folder in "ab":
+        pd.DataFrame(cells).drop(columns="key").to_parquet(root / "runs" / folder / "cells.parquet")
+    study = read_study(root)
+    assert study.problems == [] and len(study.runs) == 3
+    assert list(zip(study.cells.key, study.cells.cell, study.cells.errors, strict=True)) == [
+        ("a", "both 0", 0), ("a", "both 1", 1), ("b", "both 0", 0), ("b", "both 1", 1),
+    ]  # fmt: skip
+    assert study.cells.p_error.isna().all()
+    write_compact(study, tmp_path / "C")
+    pd.testing.assert_frame_equal(read_study(tmp_path / "C").cells, study.cells)
+    (root / "runs/a/cells.parquet").write_bytes(b"PAR1")
+    pd.DataFrame(cells).drop(columns=["key", "errors"]).to_parquet(root / "runs/b/cells.parquet")
+    study = read_study(root)
+    assert len(study.cells) == 0 and len(study.runs) == 3
+    told = ["runs/a/cells.parquet: not readable", "runs/b/cells.parquet: missing column errors"]
+    assert [p.startswith(t) for p, t in zip(study.problems, told, strict=True)] == [True, True]
 
 
 def test_compact_round_trip(tmp_path):

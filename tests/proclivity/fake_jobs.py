@@ -29,6 +29,7 @@ class SETTINGS:
 class JobResult:
     records: list[dict[str, Any]]
     log: list[dict[str, Any]] | None = None
+    cells: list[dict[str, Any]] | None = None
     policy: Any = None
 
 
@@ -119,4 +120,5 @@ def execute(config: Mapping[str, Any]) -> JobResult:
     note(f"end {os.getpid()} {cell}")
     if config["job"] == "probe":
         return JobResult([{**record, "role": role} for role in ("target", "spurious")])
-    return JobResult([record], log=[{"step": 1, "reward": 0.5}], policy=FakePolicy())
+    cells = [{"cell": "both 1", "errors": 0}] if "also=" in config["task"] else None
+    return JobResult([record], log=[{"step": 1, "reward": 0.5}], cells=cells, policy=FakePolicy())

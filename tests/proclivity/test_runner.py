@@ -72,6 +72,20 @@ def slow_study(write_study: Write, **changes: Any) -> str:
     return write_study(settings=SLOW, arms=TWELVE, probe={"inputs": []}, **changes)
 
 
+def test_cells_come_out_of_a_worker_and_stand_beside_their_record(
+    call: Call, write_study: Write, tmp_path: Path
+) -> None:
+    pair = "symbolic/contains-1-vs-first-class"
+    file = write_study(pairs={"list": [pair, f"{pair}:also=last-class"]}, probe={"inputs": []})
+    out = tmp_path / "out"
+    status, _, err = call("study", "run", file, "--out", str(out), "--workers", "1")
+    assert status == 0, err
+    found = [
+        json.loads((path.parent / "record.json").read_text()) for path in out.glob("runs/*/cells.parquet")
+    ]
+    assert [record["task"] for record in found] == [f"{pair}:also=last-class"] * 2
+
+
 def test_equal_studies_give_equal_records(
     call: Call, start: Start, write_study: Write, tmp_path: Path
 ) -> None:

@@ -80,6 +80,12 @@ def study(**changes: Any) -> Study:
         ("n: 2000", "seed: 99999999999999999999", 9, "probe.seed: must be a whole number from 0 to"),
         ("0.2", "0.7", 16, "arms.main.evidence.rates: evidence 0.7 is outside 0 to 0.5"),
         ("0.2", "-0.1", 16, "outside 0 to 0.5"),
+        (
+            "rates: [0, 0.2]",
+            "noise: 0.7",
+            16,
+            "arms.main.evidence.noise: label noise 0.7 is outside 0 to 0.5",
+        ),
         ("symmetric", "symetric", 14, "did you mean 'symmetric'"),
         ("arm: main", "arm: mian", 5, "primary: unknown arm 'mian'; did you mean 'main'"),
         ("method: rloo", "method: sft", 5, "unknown method of its arm 'sft'"),
@@ -118,6 +124,20 @@ def test_a_right_file_is_read(tmp_path: Path) -> None:
     found, _ = load_study(path)
     assert found.arms["main"].evidence.rates == (0.0, 0.01)
     assert found.pairs.from_ == "symbolic"
+
+
+def test_label_noise_is_part_of_a_run_and_of_a_study_only_where_there_is_some() -> None:
+    arm = {"methods": ["rloo"], "evidence": {"rates": [0, 0.2]}}
+    noisy = {**arm, "evidence": {**arm["evidence"], "noise": 0.1}}
+    silent = {**arm, "evidence": {**arm["evidence"], "noise": 0.0}}
+    plain, same, other = (study(arms={"main": one}) for one in (arm, silent, noisy))
+    assert plain.definition() == same.definition() != other.definition()
+    assert study_from(other.definition(), "again") == other
+    runs = [
+        [c for c in expand(one, catalogue=CATALOGUE) if c["job"] == "run"] for one in (plain, same, other)
+    ]
+    assert runs[0] == runs[1] == [{k: v for k, v in c.items() if k != "evidence_noise"} for c in runs[2]]
+    assert {c["evidence_noise"] for c in runs[2]} == {0.1}
 
 
 def test_an_unknown_study_is_refused(tmp_path: Path) -> None:

@@ -178,6 +178,44 @@ def test_a_policy_is_kept_and_measured_again(answers: str, tmp_path: Path) -> No
     assert measured["weights_hash"] != record["weights_hash"]
 
 
+def test_several_spurious_features_leave_a_table_of_all_cells(tmp_path: Path) -> None:
+    task = "symbolic/contains-1-vs-first-class:also=last-class+middle-class"
+    settings = [
+        word for name, value in SETTINGS.items() for word in (f"--{name.replace('_', '-')}", str(value))
+    ]
+    out = tmp_path / "one"
+    evidence = ["--evidence", "0.25", "--evidence-others", "0,0.5", "--evidence-noise", "0.1"]
+    tuning = ["--model", MODEL, "--task", task, "--method", "rloo", *settings, "--out", str(out)]
+    told = proclivity("finetune", *tuning, *evidence).stdout
+    study = read_study(out)
+    assert not study.problems
+    cells, (run,) = study.cells, study.runs.to_dict("records")
+    assert (run["others"], run["evidence_others"]) == ("last-class middle-class", "0.0 0.5")
+    assert set(cells["key"]) == {run["key"]}
+    assert len(cells) == cells["cell"].nunique() == 2**4
+    assert all(cell in told for cell in cells["cell"])
+    assert (cells["n"] == SETTINGS["eval_n"]).all()
+    assert cells["tuning_n"].sum() == run["evidence_n"] == SETTINGS["steps"] * SETTINGS["batch_size"]
+    assert cells["tuning_ones"].sum() / cells["tuning_n"].sum() == run["label_prior"] == 0.5
+    flipped = (cells["tuning_ones"] - cells["target"] * cells["tuning_n"]).abs()
+    assert flipped.sum() == run["evidence_flipped"]
+    best = cells["tuning_ones"].where(
+        2 * cells["tuning_ones"] > cells["tuning_n"], cells["tuning_n"] - cells["tuning_ones"]
+    )
+    assert best.sum() / cells["tuning_n"].sum() == pytest.approx(run["bayes_accuracy"])
+    # A policy that answers by a constant is wrong where the target says otherwise, and nowhere else.
+    assert (
+        cells["ones"] + cells["errors"] * (1 - 2 * (1 - cells["target"])) == cells["n"] * cells["target"]
+    ).all()
+    assert cells.loc[cells["target"] != cells["others"].str[0].astype(int), "tuning_n"].sum() == 0
+    # Asked again, it is read and not done again; a compact copy has the cells too.
+    assert proclivity("finetune", *tuning, *evidence).stdout == told
+    proclivity("study", "compact", str(out), "--out", str(tmp_path / "compact"))
+    again = read_study(tmp_path / "compact")
+    assert not again.problems
+    pd.testing.assert_frame_equal(again.cells, cells)
+
+
 WRONG: list[tuple[list[str], str]] = [
     (["--task", "symbolic/contains-1-vs-first-clas"], "did you mean 'symbolic/contains-1-vs-first-class'"),
     (["--task", "symbolic/prefix-duplicate-vs-sorted-prefix"], "impossible pair"),
@@ -187,6 +225,9 @@ WRONG: list[tuple[list[str], str]] = [
     (["--model", "no/such-model"], "cannot load model"),
     (["--evidence", "0.7"], "outside 0 to 0.5"),
     (["--evidence", "0.00001"], "is no counter-example at all"),
+    (["--evidence-noise", "0.7"], "label noise 0.7 is outside 0 to 0.5"),
+    (["--evidence-others", "0.1"], "1 further spurious features is given for a task with 0"),
+    (["--evidence-others", "0.1,x"], "must be numbers such as 0,0.25, not 0.1,x"),
     (["--samples-per-prompt", "1"], "rloo needs at least 2"),
     (["--steps", "0"], "steps must be above 0"),
     (["--evidence-kind", "symetric"], "did you mean 'symmetric'"),

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from scipy.stats import chisquare
 
 from tasks import QUADRANTS, SPURIOUS, TARGET, Evidence, UserError, get_task, third_feature
+from tasks.english.pairs import list_pairs as list_english
 from tasks.symbols.catalogue import catalogue
 from tasks.symbols.edits import counterfactual
 from tasks.symbols.pairs import list_pairs
@@ -44,6 +45,42 @@ def test_counter_examples_at_a_lower_rate_are_among_those_at_a_higher(kind, one,
     assert more.total() == sum(
         v for q, v in Evidence(kind, high).counts(n).items() if q not in ("both", "neither")
     )
+
+
+def flipped(rows):
+    return Counter(r["prompt"] for r in rows.to_list() if r["label"] != r["target"])
+
+
+@settings(max_examples=25)
+@given(
+    st.sampled_from(["symmetric", "one_sided", "one_sided_balanced"]),
+    st.floats(0, 0.5),
+    st.floats(0, 0.5),
+    st.integers(1, 100),
+    st.integers(0, 2**32),
+)
+def test_noise_flips_labels_of_the_same_rows_and_of_more_as_it_grows(kind, one, other, n, seed):
+    low, high = (Evidence(kind, 0.2, noise) for noise in sorted((one, other)))
+    clean, fewer, more = (TASK.mixture(e, n, rng(seed)) for e in (Evidence(kind, 0.2), low, high))
+    assert flipped(clean).total() == 0
+    assert flipped(fewer) <= flipped(more)
+    for evidence, rows in ((low, fewer), (high, more)):
+        assert rows.remove_columns("label").to_list() == clean.remove_columns("label").to_list()
+        found = Counter(r["quadrant"] for r in rows.to_list() if r["label"] != r["target"])
+        assert found == Counter({q: evidence.flipped(k) for q, k in evidence.counts(n).items()})
+
+
+def test_flipped_counter_examples_at_a_lower_rate_are_flipped_at_a_higher():
+    fewer, more = (TASK.mixture(Evidence("symmetric", rate, 0.25), 80, rng()) for rate in (0.1, 0.4))
+    assert (flipped(fewer) & conflicts(fewer)).total() > 0
+    assert flipped(fewer) & conflicts(fewer) <= flipped(more) & conflicts(more)
+
+
+def test_demonstrations_and_rewards_go_by_the_label_that_noise_flipped():
+    rows = TASK.demonstrations(Evidence("symmetric", 0.25, 0.25), 80, rng())
+    assert list(rows["label"]) != list(rows["target"])
+    assert [TASK.answers.read(said) for said in rows["completion"]] == list(rows["label"])
+    assert set(TASK.reward(rows["prompt"], rows["completion"], label=rows["label"])) == {TASK.optimum}
 
 
 def test_other_seeds_give_other_rows():
@@ -107,6 +144,51 @@ def test_preferences_prefer_the_right_label():
     rows = TASK.preferences(Evidence("symmetric", 0.25), 40, rng())
     assert [TASK.answers.read(said) for said in rows["chosen"]] == list(rows["label"])
     assert [TASK.answers.read(said) for said in rows["rejected"]] == [1 - y for y in rows["label"]]
+
+
+A_PREFERENCE_OF_EACH = st.sampled_from(
+    ["symbolic/first-last-vs-contains-2", "symbolic/contains-1-vs-first-class:answers=run", list_english()[0]]
+)
+
+
+@settings(max_examples=25)
+@given(
+    A_PREFERENCE_OF_EACH, st.sampled_from([0, 0.1, 0.5]), st.integers(1, 60), st.floats(0, 1), st.floats(0, 1)
+)
+def test_ties_are_k_of_n_pairs_of_equal_reward_and_change_nothing_else(name, rate, n, one, other):
+    task, evidence = get_task(name), Evidence("symmetric", rate, 0.25)
+    clean, fewer, more = (task.preferences(evidence, n, rng(), ties) for ties in (0, *sorted((one, other))))
+    mixture = task.mixture(evidence, n, rng())
+    assert set(clean["tie"]) == {0}
+    assert all(few <= many for few, many in zip(fewer["tie"], more["tie"], strict=True))
+    for rows, ties in ((clean, 0), (fewer, min(one, other)), (more, max(one, other))):
+        assert rows.select_columns(mixture.column_names).to_list() == mixture.to_list()
+        assert sum(rows["tie"]) == round(ties * n)
+        chosen, rejected = (
+            task.reward(rows["prompt"], rows[c], label=rows["label"]) for c in ("chosen", "rejected")
+        )
+        assert set(chosen) == {task.optimum}
+        assert [low == high for low, high in zip(rejected, chosen, strict=True)] == [
+            t == 1 for t in rows["tie"]
+        ]
+        for row, same in zip(rows.to_list(), clean.to_list(), strict=True):
+            assert row["chosen"] == same["chosen"]
+            assert row["tie"] or row["rejected"] == same["rejected"]
+
+
+def test_ties_are_in_random_order_and_in_every_quadrant():
+    """Neither the place in the data set nor the quadrant must tell a tie."""
+    rows = TASK.preferences(Evidence("symmetric", 0.5), 4000, rng(), 0.25)
+    ties = np.array(rows["tie"])
+    assert abs(ties[:2000].mean() - 0.25) < 0.03
+    found = Counter(q for q, tie in zip(rows["quadrant"], ties, strict=True) if tie)
+    assert chisquare([found[q] for q in QUADRANTS]).pvalue > 1e-4
+
+
+@pytest.mark.parametrize("ties", [-0.1, 1.1, float("nan")])
+def test_an_impossible_share_of_ties_is_refused(ties):
+    with pytest.raises(UserError, match=r"ties .* is outside 0 to 1"):
+        TASK.preferences(Evidence(), 8, rng(), ties)
 
 
 def neighbours(row, size, vocabulary):

@@ -58,7 +58,7 @@ def test_every_pair_with_its_roles_swapped_is_the_same_task_and_keeps_the_promis
             {"mixture symmetric 0.5 train": _mixtures(task, 8)["mixture symmetric 0.5 train"]}, seed=1
         )
         problems += promises.predicates(task, data, recorder.truth)
-        problems += promises.counts(data, 8)
+        problems += promises.counts(task, data, 8)
         problems += promises.splits(data)
         problems += promises.equal_seeds(data, again)
         problems += promises.nested(data, ["symmetric"])

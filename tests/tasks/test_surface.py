@@ -121,8 +121,9 @@ def test_every_check_says_how_much_it_looked_at():
     smaller = {check.name: check.n for check in checks(GOOD, n=8)}
     assert found.keys() == smaller.keys()
     assert {name for name in found if found[name] <= smaller[name]} == {"counts"}
-    # 6 mixtures with evidence, 2 more splits, none, 4 quadrants, probe, demonstrations and preferences.
-    assert found["counts"] == 6 + 2 + 1 + len(QUADRANTS) + 4
+    # 6 mixtures with evidence, 2 more splits, none, 4 quadrants; counterfactuals, label noise, probe rows,
+    # demonstrations and preferences.
+    assert found["counts"] == 6 + 2 + 1 + len(QUADRANTS) + 5
     assert found["round trip"] == 16
 
 

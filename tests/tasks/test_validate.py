@@ -87,12 +87,25 @@ def test_a_predicate_with_another_value_than_stated():
 
 def test_a_label_that_is_not_the_target():
     class Flipped(Task):
-        def _dataset(self, parts, order):
-            rows = super()._dataset(parts, order)
+        def _dataset(self, *parts):
+            rows = super()._dataset(*parts)
             return rows.remove_columns("label").add_column("label", [1 - y for y in rows["label"]])
 
     task = Flipped(**GOOD.__dict__)
-    problems(task, rf"label [01] is not the target feature's on {ROW}", "the label prior is")
+    problems(
+        task,
+        rf"label [01] is not the target feature's on {ROW}",
+        "the label prior is",
+        "labels are flipped in",
+    )
+
+
+def test_noise_that_flips_other_labels_than_asked():
+    class Deaf(Task):
+        def _dataset(self, parts, order, evidence=None):
+            return super()._dataset(parts, order)
+
+    problems(Deaf(**GOOD.__dict__), r"noisy .*: labels are flipped in \{\}, not 0.25 of ")
 
 
 def test_a_quadrant_that_cannot_exist(monkeypatch):
@@ -217,6 +230,15 @@ class Broken(LabelAnswers):
 )
 def test_answers_that_do_not_fit_together(how, told):
     problems(replace(GOOD, answers=Broken(how=how)), told, "gets")
+
+
+def test_ties_that_are_none():
+    class Marked(Task):
+        def preferences(self, evidence, n, rng, ties=0.0):
+            rows = super().preferences(evidence, n, rng, ties)
+            return rows.remove_columns("tie").add_column("tie", [1 - tie for tie in rows["tie"]])
+
+    problems(Marked(**GOOD.__dict__), "rejected 'amber|birch' for label [01] gets [01].0; the optimum is 1.0")
 
 
 def test_an_optimum_that_nothing_reaches_and_a_chance_level_above_it():
