@@ -50,7 +50,7 @@ def primary_probe(study: Study) -> PrimaryProbe | None:
 
 
 Known = Mapping[tuple[str, str], bool]
-"""(feature, task) -> whether it can be learnt alone there; an empty task stands for all others."""
+"""(feature, task) -> whether it can be learnt alone there; an empty task stands for no one in particular."""
 
 
 def learnable(study: Study) -> Known:
@@ -67,8 +67,9 @@ def learnable(study: Study) -> Known:
 
 
 def _told(known: Known, feature: str, task: str) -> bool | None:
-    """What the list says of a feature in a task; None when it says nothing."""
-    return known.get((feature, task.partition(":")[0]), known.get((feature, "")))
+    """What the list says of a feature in a task, or else in all tasks that it was tried in; None: nothing."""
+    tried = {where: found for (name, where), found in known.items() if name == feature}
+    return tried.get(task.partition(":")[0], all(tried.values()) if tried else None)
 
 
 def _bits(study: Study) -> DataFrame:

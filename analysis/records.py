@@ -33,8 +33,8 @@ LEARNABILITY = {
     "seed": "int", "dial": "str", "task": "str", "accuracy": "float", "threshold": "float",
     "learnable": "bool",
 }  # fmt: skip
-"""Columns of `learnability.csv`: one row per feature, recipe, dial, task and seed. An empty task stands for
-every task of the recipe's language."""
+"""Columns of `learnability.csv`: one row per feature, recipe, dial, task and seed. The task is the one that
+the feature was tried in; empty for a symbolic feature beside the coin."""
 
 
 def _types(schema: type) -> dict[str, str]:

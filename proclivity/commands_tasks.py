@@ -139,11 +139,11 @@ def _learnability(names: list[str], arguments: Namespace) -> Answer:
             f"{given[0]}: learnability needs fresh rows of each feature alone, and a file has none"
         )
     from analysis import read_study, text_table
-    from proclivity.learnability import STUDY, THRESHOLD, learnability_rows, learnability_study
+    from proclivity.learnability import THRESHOLD, learnability_rows, learnability_study
     from proclivity.plan import plan, run_plan, write_rows
 
     study, document = learnability_study(names)
-    folder = Path(arguments.out or Path("out") / STUDY)
+    folder = Path(arguments.out or Path("out") / study.name)
     _, tally = run_plan(plan(study, document), folder)
     rows = learnability_rows(read_study(folder))
     write_rows(folder, rows)

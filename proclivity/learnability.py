@@ -8,19 +8,26 @@ from typing import TYPE_CHECKING, Any
 
 from proclivity.study import Study, load_study
 from tasks import get_task
+from tasks.errors import UserError
 
 if TYPE_CHECKING:
     from analysis import Study as Records
 
 THRESHOLD = 0.95
 """Share of the optimum that a run must reach; a feature is learnable when two of three seeds do."""
-STUDY = "learnability-symbols"
+STUDIES = {"english": "learnability-english"}
+"""By the first part of tasks' names; others are symbols."""
+SYMBOLS = "learnability-symbols"
 
 
 def learnability_study(tasks: Iterable[str]) -> tuple[Study, Any]:
-    """The shipped learnability study on the features of these tasks alone, and its document."""
-    study, document = load_study(STUDY)
-    shipped = {name.removeprefix("symbolic/").removesuffix("-vs-coin"): name for name in study.pairs.list}
+    """The shipped learnability study of their language on these tasks' features alone, and its document."""
+    tasks = list(tasks)
+    names = {STUDIES.get(name.partition("/")[0], SYMBOLS) for name in tasks}
+    if len(names) > 1:
+        raise UserError("learnability is tried one language at a time: " + ", ".join(sorted(names)))
+    study, document = load_study(names.pop())
+    shipped = {get_task(name).target.name: name for name in study.pairs.list}
     pairs: dict[str, str] = {}
     for name in tasks:
         task = get_task(name)
