@@ -41,6 +41,7 @@ LONGEST = 40
 _POOL = 2500
 """Sentences of each task and side of its spurious feature that documents are put together from."""
 _CHUNK = 64
+_PAD = SPECIAL.index("<pad>")
 _HELD_OUT = 2000
 """Documents on which a model is examined."""
 _PAIRS = 50
@@ -150,39 +151,47 @@ class EnglishCorpus:
 
     def loss(self, model: Any, batch: Tokens) -> Tensor:
         """Mean loss in nats a word."""
-        import torch
-
-        tokens, pad = torch.from_numpy(batch), SPECIAL.index("<pad>")
-        logits = model(input_ids=tokens[:, :-1], attention_mask=tokens[:, :-1] != pad).logits
-        return torch.nn.functional.cross_entropy(
-            logits.flatten(0, 1), tokens[:, 1:].flatten(), ignore_index=pad
-        )
+        return _nats(model, batch).sum() / int((batch[:, 1:] != _PAD).sum())
 
     def examine(self, model: Any, losses: Sequence[float], rng: Generator) -> dict[str, Any]:
         """How far from the best possible the model is on sentences that it has not read."""
-        import torch
-
-        from models.answers import chunks, sequence_log_probs
-
         tokens = self.documents(_HELD_OUT, rng, Pool.of(self.words(), "test", rng, _HELD_OUT // 4))
         words = np.array(self.words(), dtype=object)
         texts = [" ".join(words[row[row >= len(SPECIAL)]]) for row in tokens]
-        bits = {"grammar": -np.array([self.log_probability(text) for text in texts])}
-        rows = [row[row != SPECIAL.index("<pad>")].tolist() for row in tokens]
-        with torch.inference_mode():
-            scores = [
-                sequence_log_probs(model, [r[:1] for r in p], [r[1:] for r in p]) for p in chunks(rows, 250)
-            ]
-        bits["model"] = -torch.cat(scores).double().numpy()
-        n = sum(len(row) - 1 for row in rows)  # with the end, which the grammar tells for nothing
-        out: dict[str, Any] = {"held_out_documents": len(rows), "held_out_tokens": n}
-        for name, nats in bits.items():
-            out |= {f"{name}_bits_per_token": nats.sum() / n / math.log(2)}
-            out |= {f"{name}_perplexity": math.exp(nats.sum() / n)}
-        excess = (bits["model"] - bits["grammar"]) / math.log(2)
+        nats = {
+            "grammar": -np.array([self.log_probability(text) for text in texts]),
+            "model": -_log_probs(model, tokens),
+        }
+        n = int((tokens[:, 1:] != _PAD).sum())  # with the end, which is told for nothing
+        out: dict[str, Any] = {"held_out_documents": len(tokens), "held_out_tokens": n}
+        for name, each in nats.items():
+            out |= {f"{name}_bits_per_token": each.sum() / n / math.log(2)}
+            out |= {f"{name}_perplexity": math.exp(each.sum() / n)}
+        excess = (nats["model"] - nats["grammar"]) / math.log(2)
         out["excess_bits_per_document"] = excess.mean()
         out["excess_bits_se"] = excess.std(ddof=1) / math.sqrt(len(excess))
         return out | _minimal_pairs(model, self.words(), rng)
+
+
+def _nats(model: Any, tokens: Tokens) -> Tensor:
+    """Loss of each token but the first [rows, places], 0 where there is none."""
+    import torch
+
+    ids = torch.from_numpy(tokens)
+    logits = model(input_ids=ids[:, :-1], attention_mask=ids[:, :-1] != _PAD).logits
+    nats = torch.nn.functional.cross_entropy(
+        logits.flatten(0, 1), ids[:, 1:].flatten(), ignore_index=_PAD, reduction="none"
+    )
+    return nats.view(len(ids), -1)
+
+
+def _log_probs(model: Any, tokens: Tokens) -> NDArray[np.float64]:
+    """Log-probability of each row after its first token, in nats."""
+    import torch
+
+    with torch.inference_mode():
+        parts = [_nats(model, part).double().sum(dim=1).numpy() for part in np.array_split(tokens, 8)]
+    return -np.concatenate(parts)
 
 
 @dataclass(frozen=True)
@@ -230,10 +239,6 @@ def _encoded(rows: Sequence[Sequence[str]], ids: Mapping[str, int]) -> Tokens:
 
 def _minimal_pairs(model: Any, words: Sequence[str], rng: Generator) -> dict[str, Any]:
     """By phenomenon, of how many unseen minimal pairs the grammatical sentence is the more probable one."""
-    import torch
-
-    from models.answers import sequence_log_probs
-
     ids = {word: i for i, word in enumerate(words)}
     told: dict[str, list[bool]] = {}
     for task in _tasks():
@@ -241,15 +246,14 @@ def _minimal_pairs(model: Any, words: Sequence[str], rng: Generator) -> dict[str
         drawn = inputs.draw([(task.target, True)], _PAIRS, rng, "test")
         read = [inputs.readings(source) for source in inputs.source(drawn)]
         asked = [
-            [ids[word] for word in reading[quadrant].removesuffix(f" {QUERY}").split()]
+            ["<eos>", *reading[quadrant].removesuffix(f" {QUERY}").split()]
             for reading in read
             for good, bad in (("both", "spurious_only"), ("target_only", "neither"))
             if good in reading
             for quadrant in (good, bad)
         ]
-        with torch.inference_mode():
-            scores = sequence_log_probs(model, [[SPECIAL.index("<eos>")]] * len(asked), asked).view(-1, 2)
-        told.setdefault(task.target.family, []).extend((scores[:, 0] > scores[:, 1]).tolist())
+        good, bad = _log_probs(model, _encoded(asked, ids)).reshape(-1, 2).T
+        told.setdefault(task.target.family, []).extend((good > bad).tolist())
     return {f"minimal_pairs_{family}": [sum(right), len(right)] for family, right in told.items()}
 
 

@@ -204,10 +204,10 @@ class Study:
                         raise UserError(f"settings: {name}: {unknown('method of an arm', method, used)}")
         if not self.models or not all(self.models):
             raise UserError("models: must name at least one model")
-        by_language = isinstance(self.models, dict)
-        if by_language and (self.assign == "rotate" or not all(self.models.values())):
-            raise UserError("models: by the first part of tasks' names, take lists of names and assign: all")
-        if not by_language and isinstance(self.models[0], tuple) != (self.assign == "rotate"):
+        if isinstance(self.models, dict):
+            if self.assign == "rotate" or not all(self.models.values()):
+                raise UserError("models: by the first part of tasks' names they are lists, and assign is all")
+        elif isinstance(self.models[0], tuple) != (self.assign == "rotate"):
             wanted = "lists of names" if self.assign == "rotate" else "names"
             raise UserError(f"models: assign: {self.assign} takes {wanted}")
 
