@@ -1,6 +1,6 @@
 """What is asked: features, pairs, input languages, evidence, rewards, demonstrations, preferences."""
 
-from tasks.answers import ANSWER_WORDS, Answers, LabelAnswers, RunAnswers
+from tasks.answers import ANSWER_WORDS, Answers, LabelAnswers, RunAnswers, SentimentAnswers
 from tasks.errors import UserError, unknown
 from tasks.evidence import QUADRANTS, SPURIOUS, TARGET, Evidence
 from tasks.feature import Feature
@@ -31,6 +31,7 @@ __all__ = [
     "LabelAnswers",
     "Problem",
     "RunAnswers",
+    "SentimentAnswers",
     "Task",
     "UserError",
     "get_feature",
