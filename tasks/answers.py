@@ -157,8 +157,8 @@ class SentimentAnswers:
 
 SURE = 2.8
 """Log-odds of full reward; Cruz et al. draw their rewards on a scale from -2.8 to 2.8."""
-READ = 0.75
-"""A completion expresses the sentiment that scores at least this."""
+READ = 0.55
+"""A completion expresses the sentiment that scores at least this; neither where nothing tells it."""
 
 
 def _up(p: float) -> float:

@@ -123,8 +123,8 @@ def test_a_sentiment_s_reward_grows_with_its_probability_and_what_one_label_gain
 
 
 def test_sentiments_by_example():
-    """Log-odds from -2.8 to 2.8 are mapped to 0 to 1; between 0.25 and 0.75 nothing is read."""
-    logits = np.array([-9, -2.8, -1.5, -1.3, 0, 1.3, 1.5, 2.8, 9])
+    """Log-odds from -2.8 to 2.8 are mapped to 0 to 1; between 0.45 and 0.55 nothing is read."""
+    logits = np.array([-9, -2.8, -0.3, -0.2, 0, 0.2, 0.3, 2.8, 9])
     answers = continued(0, *(1 / (1 + np.exp(-logits))), 1)
     texts = [str(i) for i in range(11)]
     expected = np.clip((np.array([-99, *logits, 99]) + 2.8) / 5.6, 0, 1)
