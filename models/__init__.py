@@ -1,6 +1,7 @@
 """Who is asked: any Hugging Face causal LM, the embedded models, their answers, the bare training loop."""
 
 from models.answers import answer_ids, answer_log_probs, prompt_ids, score_answers
+from models.classifier import TextClassifier, sentiment_scores
 from models.embedded import Recipe, cache_dir, list_recipes, pretrained_folder, recipe_of
 from models.language_model import FILES, LanguageModel, load, model_folder
 from models.save import save
@@ -12,6 +13,7 @@ __all__ = [
     "LanguageModel",
     "Optimisation",
     "Recipe",
+    "TextClassifier",
     "answer_ids",
     "answer_log_probs",
     "cache_dir",
@@ -23,5 +25,6 @@ __all__ = [
     "recipe_of",
     "save",
     "score_answers",
+    "sentiment_scores",
     "train",
 ]

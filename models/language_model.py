@@ -64,7 +64,7 @@ def load(
                 ignore_mismatched_sizes=True,
                 **options,
             )
-            _check_report(report)
+            check_report(report)
         else:
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(recipe_of(name).seed if embedded else 0)
@@ -72,7 +72,7 @@ def load(
                     AutoConfig.from_pretrained(source, **options), dtype=dtype
                 )
     except (OSError, ValueError) as e:
-        raise _cannot_load(name, e) from e
+        raise cannot_load(name, e) from e
     except Exception as e:  # safetensors raises a type of its own for a corrupt file
         if type(e).__module__.startswith(("safetensors", "builtins")) and "afetensor" in f"{type(e)}{e}":
             raise UserError(f"cannot load model {name!r}: its weights are corrupt ({e})") from e
@@ -81,14 +81,14 @@ def load(
         logging.set_verbosity(said)
     model = model.to(device).eval()
     try:
-        _check_tokenizer(model, tokenizer)
+        check_tokenizer(model, tokenizer)
         _check_causal(model)
     except ValueError as e:
-        raise _cannot_load(name, e) from e
+        raise cannot_load(name, e) from e
     return LanguageModel(model, tokenizer, name, revision, init, weights_hash(model))
 
 
-def _check_report(report: dict[str, Any]) -> None:
+def check_report(report: dict[str, Any]) -> None:
     """Every weight of the configuration was read, and every weight of the file has its place."""
     strange = [key for key in report["unexpected_keys"] if key.endswith("weight")]  # others are masks, bases
     wrong_size = [key for key, *_ in report["mismatched_keys"]]
@@ -102,7 +102,7 @@ def _check_report(report: dict[str, Any]) -> None:
             raise ValueError(f"{told} {', '.join(sorted(keys)[:3])}{more}")
 
 
-def _check_tokenizer(model: Any, tokenizer: PreTrainedTokenizerBase) -> None:
+def check_tokenizer(model: Any, tokenizer: PreTrainedTokenizerBase) -> None:
     highest, rows = max(tokenizer.get_vocab().values()), model.get_input_embeddings().weight.shape[0]
     if highest >= rows:
         raise ValueError(f"its tokenizer has {highest + 1} tokens and its embedding only {rows}")
@@ -134,10 +134,10 @@ def model_folder(name: str) -> Path:
     try:
         return Path(snapshot_download(name, allow_patterns=list(FILES)))
     except (OSError, ValueError) as e:
-        raise _cannot_load(name, e) from e
+        raise cannot_load(name, e) from e
 
 
-def _cannot_load(name: str, e: Exception) -> UserError:
+def cannot_load(name: str, e: Exception) -> UserError:
     first_line = str(e).strip().splitlines()[0]
     hint = "" if Path(name).exists() else "; a name of a hub, a folder, or embedded/symbols is needed"
     return UserError(f"cannot load model {name!r}: {first_line}{hint}")

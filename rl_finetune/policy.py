@@ -24,6 +24,8 @@ from tasks.errors import UserError
 from tasks.task import Task
 
 Ids = Sequence[Sequence[int]]
+_EXAMPLES = 64
+"""Open answers by which the longest is judged: words differ in their number of tokens."""
 
 
 @dataclass(frozen=True)
@@ -115,8 +117,9 @@ class FreePolicy:
             )
         self.eos = int(lm.tokenizer.eos_token_id)
         self.words = task.answers.words
-        examples = self.words or [task.answers.say(1, np.random.default_rng(0))]
-        self.most = max(len(ids) for ids in answer_ids(lm, examples)) + 1
+        rng = np.random.default_rng(0)
+        examples = self.words or {task.answers.say(k % 2, rng) for k in range(_EXAMPLES)}
+        self.most = max(len(ids) for ids in answer_ids(lm, sorted(examples))) + 1
 
     def encode(self, completions: Sequence[str]) -> list[list[int]]:
         ids = self.tokenizer([" " + c for c in completions], add_special_tokens=False)["input_ids"]

@@ -1,6 +1,6 @@
 """What is asked: features, pairs, input languages, evidence, rewards, demonstrations, preferences."""
 
-from tasks.answers import ANSWER_WORDS, Answers, LabelAnswers, RunAnswers
+from tasks.answers import ANSWER_WORDS, Answers, LabelAnswers, RunAnswers, SentimentAnswers
 from tasks.errors import UserError, unknown
 from tasks.evidence import QUADRANTS, SPURIOUS, TARGET, Evidence, bayes_accuracy
 from tasks.feature import Feature
@@ -32,6 +32,7 @@ __all__ = [
     "LabelAnswers",
     "Problem",
     "RunAnswers",
+    "SentimentAnswers",
     "Task",
     "UserError",
     "bayes_accuracy",

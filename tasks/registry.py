@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tasks.english import pairs as english
+from tasks.english import reviews
 from tasks.errors import UserError, one_line, unknown
 from tasks.feature import Feature
 from tasks.given import PREFIX as FILE
@@ -123,7 +124,8 @@ def get_task(name: str) -> Task:
 
     Behind a colon, symbolic names take parameters: `symbolic/A-vs-B:vocabulary=16,length=8,answers=run`, and
     further spurious features: `symbolic/A-vs-B:also=C+D`. English ones can hold words or templates out for
-    the test rows: `english/PAIR:heldout=vocabulary`. On any task `alone=target` (or `spurious`) keeps that
+    the test rows: `english/PAIR:heldout=vocabulary`, and so can reviews, which can be continued instead of
+    labelled: `reviews/A-vs-B:answers=sentiment`. On any task `alone=target` (or `spurious`) keeps that
     feature and puts a coin in the place of the other.
     What follows `tsv:` is a file's path, whatever letters are in it.
     """
@@ -172,6 +174,12 @@ def _english(name: str, pair: str, parameters: dict[str, str]) -> Task:
     return english.get_pair(pair, heldout=parameters.get("heldout", "none"))
 
 
+def _reviews(name: str, pair: str, parameters: dict[str, str]) -> Task:
+    return reviews.get_pair(
+        pair, heldout=parameters.get("heldout", "none"), answers=parameters.get("answers", "label")
+    )
+
+
 SHARED = ("task.py", "answers.py", "evidence.py", "splits.py")
 """Files that every task depends on."""
 _LANGUAGES = {
@@ -187,6 +195,13 @@ _LANGUAGES = {
         knows=lambda pair: f"english/{pair}" in english.list_pairs(),
         build=_english,
         parameters=("heldout",),
+        files=("english/*.py", "text.py"),
+    ),
+    "reviews": _Language(
+        names=reviews.list_pairs,
+        knows=lambda pair: f"reviews/{pair}" in reviews.list_pairs(),
+        build=_reviews,
+        parameters=("heldout", "answers"),
         files=("english/*.py", "text.py"),
     ),
 }

@@ -65,6 +65,8 @@ class TextInputs:
     spurious: Feature
     missing: tuple[str, ...] = ()
     """Quadrants in which no source can be read."""
+    query: str = f" {QUERY}"
+    """What stands behind each sentence."""
 
     @property
     def legend(self) -> str:
@@ -147,7 +149,7 @@ class TextInputs:
         return None
 
     def _text(self, source: Sequence[int], target: bool, spurious: bool) -> str:
-        return f"{self.sentences.read(source, target, spurious)} {QUERY}"
+        return self.sentences.read(source, target, spurious) + self.query
 
     def _readable(self, truth: Truth) -> Truth:
         good: Truth = np.ones(len(truth), dtype=bool)

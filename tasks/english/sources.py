@@ -12,11 +12,13 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from tasks.english.lexicon import CLASSES
+from tasks.english import lexicon, review_words
 from tasks.errors import unknown
 from tasks.feature import Split
 from tasks.splits import split_of
 from tasks.text import Sources
+
+_CLASSES = {**lexicon.CLASSES, **review_words.CLASSES}
 
 Parts = frozenset[str]
 """What a template has beside the parts that every sentence has."""
@@ -33,7 +35,7 @@ class Slot:
 
     name: str
     choices: str | int = 2
-    """A class of the lexicon, or how many."""
+    """A class of words, or how many."""
     part: str = ""
     """The part of a template that has it; every template when empty."""
     echo: bool = False
@@ -41,7 +43,7 @@ class Slot:
 
     @property
     def size(self) -> int:
-        return len(CLASSES[self.choices]) if isinstance(self.choices, str) else self.choices
+        return len(_CLASSES[self.choices]) if isinstance(self.choices, str) else self.choices
 
     @property
     def is_word(self) -> bool:

@@ -16,7 +16,7 @@ import rl_finetune.policy as policy_module
 from models import LanguageModel, answer_ids, prompt_ids, score_answers
 from rl_finetune import count_answers, policy_of
 from rl_finetune.policy import FreePolicy
-from tasks import LabelAnswers, Task, UserError, get_feature, symbol_pair
+from tasks import LabelAnswers, SentimentAnswers, Task, UserError, get_feature, symbol_pair
 
 PROMPTS = ["a b c d e f g h ?", "p ?", "h g f ?"]
 LONG = LabelAnswers(("amber coral", "birch"))
@@ -193,6 +193,14 @@ def test_answer_counts_are_those_of_a_plain_count(peaked: LanguageModel, task: T
     assert counts.entropy == pytest.approx(entropy(p, axis=1).mean(), rel=1e-3)
     assert counts.kl_reverse == pytest.approx(entropy(p, q, axis=1).mean(), rel=1e-3)
     assert counts.kl_forward == pytest.approx(entropy(q, p, axis=1).mean(), rel=1e-3)
+
+
+def test_free_answers_may_be_as_long_as_the_longest_open_answer(peaked: LanguageModel, task: Task) -> None:
+    def write(label: int, rng: np.random.Generator) -> str:
+        return " ".join("abcdef"[label : rng.integers(2, 7)])
+
+    answers = SentimentAnswers(lambda texts: [0.5] * len(texts), write, length=6)
+    assert FreePolicy(peaked, replace(task, answers=answers)).most == 6 + 1
 
 
 def test_what_a_policy_cannot_do_is_refused(peaked: LanguageModel, task: Task) -> None:

@@ -7,12 +7,28 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks import ANSWER_WORDS, Evidence, LabelAnswers, RunAnswers, get_task, symbol_words
+from tasks import (
+    ANSWER_WORDS,
+    Evidence,
+    LabelAnswers,
+    RunAnswers,
+    SentimentAnswers,
+    UserError,
+    get_task,
+    symbol_words,
+)
 from tasks.answers import rewards
 
 SYMBOLS = symbol_words(16)
 RUNS = RunAnswers(SYMBOLS)
-WAYS = [LabelAnswers(), LabelAnswers(("coral", "haven")), RUNS, RunAnswers(symbol_words(40), length=3)]
+REVIEWS = get_task("reviews/dollar-vs-hash:answers=sentiment").answers
+WAYS = [
+    LabelAnswers(),
+    LabelAnswers(("coral", "haven")),
+    RUNS,
+    RunAnswers(symbol_words(40), length=3),
+    REVIEWS,
+]
 
 
 @given(st.sampled_from(WAYS), st.integers(0, 1), st.integers(0, 2**32))
@@ -90,6 +106,37 @@ def test_any_other_word_reads_as_no_label_and_gets_nothing(said):
     answers = LabelAnswers(("amber", "birch"))
     assert answers.read(said) == -1
     assert answers.score(said, 0) == answers.score(said, 1) == 0
+
+
+def continued(*scores):
+    return SentimentAnswers(lambda texts: [scores[int(t)] for t in texts], lambda label, rng: str(label), 1)
+
+
+@given(st.lists(st.floats(0, 1), min_size=2, max_size=9))
+def test_a_sentiment_s_reward_grows_with_its_probability_and_what_one_label_gains_the_other_loses(found):
+    found = sorted(found)
+    answers, texts = continued(*found), [str(i) for i in range(len(found))]
+    ups = answers.scores(texts, [1] * len(texts))
+    assert ups == sorted(ups) == [answers.score(text, 1) for text in texts]
+    assert all(0 <= up <= 1 for up in ups)
+    np.testing.assert_allclose(np.add(ups, answers.scores(texts, [0] * len(texts))), 2 * answers.chance)
+
+
+def test_sentiments_by_example():
+    """Log-odds from -2.8 to 2.8 are mapped to 0 to 1; between 0.45 and 0.55 nothing is read."""
+    logits = np.array([-9, -2.8, -0.3, -0.2, 0, 0.2, 0.3, 2.8, 9])
+    answers = continued(0, *(1 / (1 + np.exp(-logits))), 1)
+    texts = [str(i) for i in range(11)]
+    expected = np.clip((np.array([-99, *logits, 99]) + 2.8) / 5.6, 0, 1)
+    np.testing.assert_allclose(rewards(answers, texts, [1] * 11), expected)
+    np.testing.assert_allclose(rewards(answers, texts, [0] * 11), 1 - expected, atol=1e-12)
+    assert [answers.read(text) for text in texts] == [0, 0, 0, 0, -1, -1, -1, 1, 1, 1, 1]
+
+
+@pytest.mark.parametrize("found", [float("nan"), -0.1, 1.5])
+def test_a_score_that_is_no_probability_is_refused(found):
+    with pytest.raises(UserError, match="is not between 0 and 1"):
+        continued(found).score("0", 1)
 
 
 def test_label_words_are_drawn_per_seed_and_every_word_serves_for_either_label():

@@ -8,6 +8,8 @@ import pytest
 
 from tasks import QUADRANTS, get_feature, get_task, list_features, list_tasks, promises
 from tasks.english.pairs import list_pairs as list_english
+from tasks.english.reviews import list_pairs as list_reviews
+from tasks.english.sources import HELDOUT
 from tasks.errors import UserError
 from tasks.symbols import draw
 from tasks.symbols.pairs import COIN, list_pairs
@@ -65,11 +67,21 @@ def test_every_pair_with_its_roles_swapped_is_the_same_task_and_keeps_the_promis
         assert problems == [], name
 
 
-@pytest.mark.parametrize("heldout", ["none", "vocabulary", "templates"])
+@pytest.mark.parametrize("heldout", HELDOUT)
 def test_every_other_pair_keeps_every_promise(heldout):
     names = sorted(set(list_tasks()) - set(list_pairs()))
-    assert names == list_english()
-    assert broken(f"{name}:heldout={heldout}" for name in names) == {}
+    assert names == [*list_english(), *list_reviews()]
+    assert broken(f"{name}:heldout={heldout}" for name in list_english()) == {}
+
+
+@pytest.mark.parametrize("chunk", range(4))
+def test_every_pair_of_reviews_keeps_every_promise(chunk, quick):
+    """With nothing, words or templates held out in turn; every fourth is answered by going on."""
+    names = [
+        f"{name}:heldout={HELDOUT[i % 3]}{',answers=sentiment' * (i % 4 == 0)}"
+        for i, name in enumerate(list_reviews())
+    ]
+    assert broken(names[chunk::4]) == {}
 
 
 def test_a_few_pairs_keep_every_promise_as_drawn_by_users():
@@ -78,7 +90,7 @@ def test_a_few_pairs_keep_every_promise_as_drawn_by_users():
 
 def test_a_feature_alone_keeps_every_promise(quick):
     assert broken(f"symbolic/{name}-vs-{COIN.name}" for name in list_features()[::6]) == {}
-    listed = [*list_pairs()[::400], *list_english()[::5], "english/fillergap-hard-none"]
+    listed = [*list_pairs()[::400], *list_english()[::5], list_reviews()[7], "english/fillergap-hard-none"]
     names = [f"{name}:alone={role}" for name in listed for role in ("target", "spurious")]
     assert broken(names) == {}
 

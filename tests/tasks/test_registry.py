@@ -58,9 +58,10 @@ def test_every_listed_name_is_a_task_of_that_name():
     for name in names:
         found = get_task(name)
         assert found.name == name
-        if name.startswith("symbolic/"):
-            assert name == f"symbolic/{found.target.name}-vs-{found.spurious.name}"
-    assert {name.partition("/")[0] for name in names} == {"english", "symbolic"}
+        prefix = name.partition("/")[0]
+        if prefix != "english":
+            assert name == f"{prefix}/{found.target.name}-vs-{found.spurious.name}"
+    assert {name.partition("/")[0] for name in names} == {"english", "reviews", "symbolic"}
 
 
 @pytest.mark.parametrize(
@@ -136,6 +137,7 @@ def test_the_sources_of_a_task_are_those_of_its_language():
 
     assert folders("symbolic/first-last-vs-parity") == {"tasks", "symbols"}
     assert folders("english/polarity-tense:heldout=vocabulary") == {"tasks", "english"}
+    assert folders("reviews/dash-vs-film:answers=sentiment") == {"tasks", "english"}
     assert folders("english/polarity-tense:alone=target") == {"tasks", "english", "symbols"}
     assert {"text.py", "lexicon.py", "polarity.py"} <= {
         p.name for p in task_sources("english/polarity-tense")
@@ -185,7 +187,7 @@ def test_a_broken_file_is_one_line_with_its_name(tmp_path, text, told):
     message = refused(include, path)
     assert told in message
     assert str(path) in message
-    assert {name.partition("/")[0] for name in list_tasks()} == {"english", "symbolic"}
+    assert {name.partition("/")[0] for name in list_tasks()} == {"english", "reviews", "symbolic"}
 
 
 def test_the_same_file_twice_is_no_clash(tmp_path, monkeypatch):
