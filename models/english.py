@@ -1,15 +1,17 @@
 """The corpus that the embedded English models are pre-trained on, with two dials for each feature.
 
-A document is two sentences of one of the English tasks, and the second takes after the first in the task's
-features. The dials say how often the first sentence has a feature and how far the second follows. By default
-every sentence is as the target feature would have it: nothing ungrammatical is ever read. In a few documents the query mark and an
-answer word follow the first sentence instead; the word is a fair die, so the slot that tuning uses tells
-nothing.
+A document is two texts of one task, sentences or film reviews, and the second takes after the first in the
+task's features; half of the reviews are followed by a continuation instead. The dials say how often the
+first text has a feature and how far the second follows. By default every sentence is as its target feature
+would have it: nothing ungrammatical is ever read. In a few documents the query mark and an answer word follow
+the first text; the word is a fair die, so the slot that tuning uses tells nothing.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -22,13 +24,12 @@ from numpy.typing import NDArray
 
 from models.corpus import SPECIAL
 from tasks.answers import ANSWER_WORDS, QUERY
-from tasks.english import pairs
+from tasks.english import pairs, review_words, reviews, sentiment
 from tasks.english.density import Shape, shape, shape_probabilities
-from tasks.english.pairs import get_pair, list_pairs
 from tasks.english.vocabulary import vocabulary
 from tasks.errors import UserError, unknown
 from tasks.evidence import SPURIOUS, TARGET
-from tasks.feature import Feature, Split
+from tasks.feature import Split
 from tasks.task import Task
 
 if TYPE_CHECKING:
@@ -36,20 +37,35 @@ if TYPE_CHECKING:
 
 MARKS = ("$", "#", "-", *"0123456789", *(" " * n for n in range(2, 9)))
 """Tokens of their own wherever they stand: signs, digits and runs of blanks."""
-LONGEST = 40
-"""Words that a sentence has at most."""
+REVIEWS = ("dollar-vs-hash", "even-spaces-vs-dash", "film-vs-opener", "score-vs-review", "title-vs-review")
+"""The pairs of features that reviews are marked with."""
+LONGEST = 44
+"""Tokens that a text has at most."""
+Tokens = NDArray[np.int64]
+"""[rows, places], padded on the right."""
+Reading = tuple[bool, bool]
+"""Whether the target feature holds, and whether the spurious one does."""
+
+_READINGS: tuple[Reading, ...] = ((False, False), (False, True), (True, False), (True, True))
+_CONTINUED = 0.5
+"""Share of the reviews that are followed by a continuation."""
+_CONTINUATIONS = (
+    2
+    * len(sentiment.TEMPLATES)
+    * math.perm(len(review_words.ASPECTS), 2)
+    * len(review_words.QUALITIES[0])
+    * len(review_words.VERDICTS[0])
+)
+"""How many there are, each as probable as the others."""
 _POOL = 2500
-"""Sentences of each task and side of its spurious feature that documents are put together from."""
+"""Texts of each task and reading that documents are put together from."""
 _CHUNK = 64
-_PAD = SPECIAL.index("<pad>")
 _HELD_OUT = 2000
 """Documents on which a model is examined."""
 _PAIRS = 50
 """Sources of each task from which minimal pairs are read."""
-Tokens = NDArray[np.int64]
-Reading = tuple[bool, bool]
-"""Whether the target feature holds, and whether the spurious one does."""
-_READINGS: tuple[Reading, ...] = ((False, False), (False, True), (True, False), (True, True))
+_PAD, _EOS = SPECIAL.index("<pad>"), SPECIAL.index("<eos>")
+_TOKEN = re.compile(r" {2,}|[$#-]|\d|[^\s\d$#-]+")
 
 
 @dataclass(frozen=True)
@@ -59,12 +75,12 @@ class EnglishCorpus:
     queries: float = 0.02
     """Share of documents with a query."""
     errors: float = 0.0
-    """Share of first sentences that are ungrammatical."""
+    """Share of first sentences that are ungrammatical; no review is."""
     useful: Mapping[str, float] = field(default_factory=dict)
-    """Usefulness dial: how often the second sentence must have a feature if and only if the first has; else
-    a coin says."""
+    """Usefulness dial: how often the second text must have a feature if and only if the first has; else it
+    is a coin."""
     frequency: Mapping[str, float] = field(default_factory=dict)
-    """Frequency dial: share of first sentences in which a feature holds, among those of its tasks."""
+    """Frequency dial: share of first texts in which a feature holds, among those of its tasks."""
     default_useful: float = 1.0
     """Usefulness of the features that have no dial of their own."""
 
@@ -90,76 +106,79 @@ class EnglishCorpus:
     @property
     def positions(self) -> int:
         """Tokens that a model can take: a document, or a prompt and what tuning writes after it."""
-        return 2 * LONGEST + 16
+        return 2 * LONGEST + 8
 
     def source(self) -> bytes:
-        """The source of the tasks whose sentences are read."""
+        """The source of the tasks whose texts are read."""
         return b"".join(path.read_bytes() for path in sorted(Path(pairs.__file__).parent.glob("*.py")))
 
-    def dials(self, feature: Feature, target: bool) -> tuple[float, float]:
-        """How often a feature holds, and how useful that is to know."""
-        often = self.frequency.get(feature.name, 1 - self.errors if target else 0.5)
-        return often, self.useful.get(feature.name, self.default_useful)
-
-    def documents(self, n: int, rng: Generator, pool: Pool) -> Tokens:
-        """Token ids [n, longest], padded on the right."""
-        task = rng.integers(len(_tasks()), size=n)
-        dials = np.array([[self.dials(t.target, True), self.dials(t.spurious, False)] for t in _tasks()])[
-            task
+    def dials(self, task: Task) -> list[tuple[float, float]]:
+        """How often each of a task's two features holds, and how useful that is to know."""
+        usual = (0.5 if _is_review(task) else 1 - self.errors, 0.5)
+        return [
+            (self.frequency.get(f.name, often), self.useful.get(f.name, self.default_useful))
+            for f, often in zip((task.target, task.spurious), usual, strict=True)
         ]
+
+    def documents(self, n: int, rng: Generator, pool: Pool) -> tuple[Tokens, NDArray[np.int64]]:
+        """n documents, and where the second part of each begins."""
+        task = rng.integers(len(_tasks()), size=n)
+        dials = np.array([self.dials(each) for each in _tasks()])[task]
         first = rng.random((n, 2)) < dials[:, :, 0]
         second = first == (rng.random((n, 2)) < (1 + dials[:, :, 1]) / 2)
         query = rng.random(n) < self.queries
+        continued = np.array([_is_review(each) for each in _tasks()])[task] & (rng.random(n) < _CONTINUED)
         ids = {word: i for i, word in enumerate(self.words())}
-        tail = pool.draw(task, second, rng)
-        tail[query] = 0
+        head, tail = pool.draw(task, first, rng), pool.draw(task, second, rng)
+        tail[continued] = pool.continuations[rng.integers(len(pool.continuations), size=int(continued.sum()))]
+        tail[query] = _PAD
         tail[query, 0] = ids[QUERY]
         tail[query, 1] = ids[ANSWER_WORDS[0]] + rng.integers(len(ANSWER_WORDS), size=int(query.sum()))
-        end = np.full((n, 1), ids["<eos>"])
-        tokens = np.concatenate([end, pool.draw(task, first, rng), tail, end], axis=1)
-        order = np.argsort(tokens == 0, axis=1, kind="stable")  # the padding between them to the end
+        end = np.full((n, 1), _EOS)
+        tokens = np.concatenate([end, head, tail, end], axis=1)
+        order = np.argsort(tokens == _PAD, axis=1, kind="stable")  # the padding between them to the end
         tokens = np.take_along_axis(tokens, order, axis=1)
-        return tokens[:, : (tokens != 0).sum(axis=1).max()]
-
-    def log_probability(self, text: str) -> float:
-        """Natural logarithm of the probability of a document: its words without the marks of its ends."""
-        head, query, _ = text.partition(f" {QUERY}")
-        shapes = [shape(f"{part} .") for part in head.removesuffix(" .").split(" . ")]
-        total = 0.0
-        for task in _tasks():
-            each = [
-                {reading: math.exp(t.get(found, -math.inf)) for reading, t in _tables(task.name).items()}
-                for found in shapes
-            ]
-            dials = [self.dials(task.target, True), self.dials(task.spurious, False)]
-            for first, p in each[0].items():
-                for (often, _), holds in zip(dials, first, strict=True):
-                    p *= often if holds else 1 - often
-                if p and query:
-                    total += p * self.queries / len(ANSWER_WORDS)
-                elif p:
-                    for second, q in each[1].items():
-                        for (_, useful), same in zip(dials, np.equal(first, second), strict=True):
-                            q *= (1 + useful if same else 1 - useful) / 2
-                        total += p * q * (1 - self.queries)
-        return math.log(total / len(_tasks()))
+        return tokens[:, : (tokens != _PAD).sum(axis=1).max()], 1 + (head != _PAD).sum(axis=1)
 
     def batches(self, size: int, rng: Generator) -> Iterator[Tokens]:
         pool = Pool.of(self.words(), "train", rng)
         while True:
-            yield from np.split(self.documents(_CHUNK * size, rng, pool), _CHUNK)
+            yield from np.split(self.documents(_CHUNK * size, rng, pool)[0], _CHUNK)
+
+    def texts(self, tokens: Tokens, begins: NDArray[np.int64]) -> list[tuple[str, str]]:
+        """The two parts of documents, without the marks of their ends."""
+        words = np.array(self.words(), dtype=object)
+        parts = [(row[1:k], row[k:]) for row, k in zip(tokens, begins, strict=True)]
+        return [(_joined(words[head]), _joined(words[tail[tail > _EOS]])) for head, tail in parts]
+
+    def log_probability(self, head: str, tail: str) -> float:
+        """Natural logarithm of the probability of a document by its two parts."""
+        total = 0.0
+        for task in _tasks():
+            dials, share = self.dials(task), _CONTINUED if _is_review(task) else 0.0
+            for first, p in _probabilities(task, head).items():
+                for (often, _), holds in zip(dials, first, strict=True):
+                    p *= often if holds else 1 - often
+                if tail.startswith(QUERY):
+                    total += p * self.queries / len(ANSWER_WORDS)
+                elif not tail.endswith("."):
+                    total += p * (1 - self.queries) * share / _CONTINUATIONS
+                elif p:
+                    for second, q in _probabilities(task, tail).items():
+                        for (_, useful), same in zip(dials, np.equal(first, second), strict=True):
+                            q *= (1 + useful if same else 1 - useful) / 2
+                        total += p * q * (1 - self.queries) * (1 - share)
+        return math.log(total / len(_tasks()))
 
     def loss(self, model: Any, batch: Tokens) -> Tensor:
-        """Mean loss in nats a word."""
+        """Mean loss in nats a token."""
         return _nats(model, batch).sum() / int((batch[:, 1:] != _PAD).sum())
 
     def examine(self, model: Any, losses: Sequence[float], rng: Generator) -> dict[str, Any]:
-        """How far from the best possible the model is on sentences that it has not read."""
-        tokens = self.documents(_HELD_OUT, rng, Pool.of(self.words(), "test", rng, _HELD_OUT // 4))
-        words = np.array(self.words(), dtype=object)
-        texts = [" ".join(words[row[row >= len(SPECIAL)]]) for row in tokens]
+        """How far from the best possible the model is on texts that it has not read."""
+        tokens, begins = self.documents(_HELD_OUT, rng, Pool.of(self.words(), "test", rng, _HELD_OUT // 4))
         nats = {
-            "grammar": -np.array([self.log_probability(text) for text in texts]),
+            "grammar": -np.array([self.log_probability(*parts) for parts in self.texts(tokens, begins)]),
             "model": -_log_probs(model, tokens),
         }
         n = int((tokens[:, 1:] != _PAD).sum())  # with the end, which is told for nothing
@@ -194,15 +213,36 @@ def _log_probs(model: Any, tokens: Tokens) -> NDArray[np.float64]:
     return -np.concatenate(parts)
 
 
+def _minimal_pairs(model: Any, words: Sequence[str], rng: Generator) -> dict[str, Any]:
+    """By phenomenon, of how many unseen minimal pairs the grammatical sentence is the more probable one."""
+    ids = {word: i for i, word in enumerate(words)}
+    told: dict[str, list[bool]] = {}
+    for task in itertools.filterfalse(_is_review, _tasks()):
+        inputs: Any = task.inputs
+        drawn = inputs.draw([(task.target, True)], _PAIRS, rng, "test")
+        asked = [
+            readings[quadrant].removesuffix(inputs.query)
+            for readings in map(inputs.readings, inputs.source(drawn))
+            for good, bad in (("both", "spurious_only"), ("target_only", "neither"))
+            if good in readings
+            for quadrant in (good, bad)
+        ]
+        tokens = np.pad(_encoded(asked, ids), ((0, 0), (1, 0)), constant_values=_EOS)
+        good_one, bad_one = _log_probs(model, tokens).reshape(-1, 2).T
+        told.setdefault(task.target.family, []).extend((good_one > bad_one).tolist())
+    return {f"minimal_pairs_{family}": [sum(right), len(right)] for family, right in told.items()}
+
+
 @dataclass(frozen=True)
 class Pool:
-    """Encoded sentences by task and by what holds of its two features."""
+    """Encoded texts by task and by what holds of its two features, and continuations of reviews."""
 
     cells: Sequence[Mapping[Reading, Tokens]]
+    continuations: Tokens
 
     @staticmethod
     def of(words: Sequence[str], split: Split, rng: Generator, size: int = _POOL) -> Pool:
-        """`size` sentences a cell."""
+        """`size` texts a cell, of one split."""
         ids = {word: i for i, word in enumerate(words)}
         cells: list[dict[Reading, Tokens]] = []
         for task in _tasks():
@@ -210,12 +250,12 @@ class Pool:
             for reading in _READINGS:
                 wanted = zip((task.target, task.spurious), _there(task, reading), strict=True)
                 texts = task.inputs.text(task.inputs.draw(list(wanted), size, rng, split))
-                cells[-1][reading] = _encoded([t.removesuffix(f" {QUERY}").split() for t in texts], ids)
-        return Pool(cells)
+                cells[-1][reading] = _encoded([text.removesuffix(f" {QUERY}") for text in texts], ids)
+        return Pool(cells, _encoded([sentiment.write(i % 2, rng) for i in range(2 * size)], ids))
 
     def draw(self, task: NDArray[Any], truth: NDArray[np.bool_], rng: Generator) -> Tokens:
-        """A sentence of each document's task in which its features hold or not: [n, LONGEST]."""
-        out = np.zeros((len(task), LONGEST), dtype=np.int64)
+        """A text of each document's task in which its features hold or not: [n, LONGEST]."""
+        out = np.full((len(task), LONGEST), _PAD, dtype=np.int64)
         place = rng.integers(1 << 62, size=len(task))
         for i, cells in enumerate(self.cells):
             for reading, rows in cells.items():
@@ -230,36 +270,33 @@ def _there(task: Task, reading: Reading) -> Reading:
     return (reading[0], not reading[1]) if reading in missing else reading
 
 
-def _encoded(rows: Sequence[Sequence[str]], ids: Mapping[str, int]) -> Tokens:
-    out = np.zeros((len(rows), LONGEST), dtype=np.int64)
-    for i, row in enumerate(rows):
-        out[i, : len(row)] = [ids[word] for word in row]
+def _encoded(texts: Sequence[str], ids: Mapping[str, int]) -> Tokens:
+    """Token ids [texts, LONGEST], as the tokenizer reads the texts."""
+    out = np.full((len(texts), LONGEST), _PAD, dtype=np.int64)
+    for i, text in enumerate(texts):
+        row = _TOKEN.findall(text)
+        out[i, : len(row)] = [ids[token] for token in row]
     return out
 
 
-def _minimal_pairs(model: Any, words: Sequence[str], rng: Generator) -> dict[str, Any]:
-    """By phenomenon, of how many unseen minimal pairs the grammatical sentence is the more probable one."""
-    ids = {word: i for i, word in enumerate(words)}
-    told: dict[str, list[bool]] = {}
-    for task in _tasks():
-        inputs: Any = task.inputs
-        drawn = inputs.draw([(task.target, True)], _PAIRS, rng, "test")
-        read = [inputs.readings(source) for source in inputs.source(drawn)]
-        asked = [
-            ["<eos>", *reading[quadrant].removesuffix(f" {QUERY}").split()]
-            for reading in read
-            for good, bad in (("both", "spurious_only"), ("target_only", "neither"))
-            if good in reading
-            for quadrant in (good, bad)
-        ]
-        good, bad = _log_probs(model, _encoded(asked, ids)).reshape(-1, 2).T
-        told.setdefault(task.target.family, []).extend((good > bad).tolist())
-    return {f"minimal_pairs_{family}": [sum(right), len(right)] for family, right in told.items()}
+def _joined(tokens: Sequence[str]) -> str:
+    return " ".join(tokens).replace("1 0", "10")  # the one number of two digits
 
 
 @cache
 def _tasks() -> list[Task]:
-    return [get_pair(name.removeprefix("english/")) for name in list_pairs()]
+    sentences = [pairs.get_pair(name.removeprefix("english/")) for name in pairs.list_pairs()]
+    return [*sentences, *map(reviews.get_pair, REVIEWS)]
+
+
+def _is_review(task: Task) -> bool:
+    return task.name.startswith("reviews/")
+
+
+def _probabilities(task: Task, text: str) -> dict[Reading, float]:
+    """The probability of a text under each reading of a task that it can be."""
+    found = shape(text)
+    return {reading: math.exp(t[found]) for reading, t in _tables(task.name).items() if found in t}
 
 
 @cache

@@ -1,7 +1,7 @@
-"""How probable a sentence is under a pair's grammar, exactly: what the best possible language model knows.
+"""How probable a text is under a pair's grammar, exactly: what the best possible language model knows.
 
-A text is counted by its *shape*: every word of the lexicon replaced by its class and form. All texts of one
-shape are equally probable, since a grammar fills its slots uniformly. A slot that is an echo, told by a hash
+A text is counted by its *shape*: every word of a class replaced by its class and form. All texts of one shape
+are equally probable, since a grammar fills its slots uniformly. A slot that is an echo, told by a hash
 of the others so that a sentence has one source, counts as free: no reader could know it.
 """
 
@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from functools import cache
 from itertools import product
 
+from tasks.english import review_words
 from tasks.english.lexicon import (
     CLAUSE_VERBS,
     ENDINGS,
@@ -31,8 +32,10 @@ Shape = tuple[str, ...]
 
 
 def shape(text: str) -> Shape:
-    """The classes and forms of the words of a sentence; a word outside the lexicon stands for itself."""
-    return tuple(_classes().get(word, word) for word in text.split())
+    """The classes and forms of the words of a text; a word of no class stands for itself."""
+    words = text.split()
+    classes = _of_reviews() if _REVIEWED in words else _of_sentences()
+    return tuple(classes.get(word, word) for word in words)
 
 
 def shape_probabilities(grammar: Grammar, target: bool, spurious: bool) -> dict[Shape, float]:
@@ -93,8 +96,22 @@ def _hidden(grammar: Grammar, slot: Slot, source: Sequence[int], target: bool, s
     return grammar.read(source, target, spurious) == grammar.read(other, target, spurious)
 
 
+_REVIEWED = "by"
+"""Stands in every review and in no other text."""
+
+
 @cache
-def _classes() -> dict[str, str]:
+def _of_reviews() -> dict[str, str]:
+    return {
+        word: f"<{name} {i}>"
+        for name, entries in review_words.CLASSES.items()
+        for entry in entries
+        for i, word in enumerate([entry] if isinstance(entry, str) else entry)
+    }
+
+
+@cache
+def _of_sentences() -> dict[str, str]:
     out: dict[str, str] = {}
     for name, nouns in (("person", PEOPLE), ("relation", RELATIONS)):
         out |= {noun.singular: name for noun in nouns} | {noun.plural: f"{name}s" for noun in nouns}

@@ -20,7 +20,7 @@ from tasks.english.review_words import ASPECTS, QUALITIES, VERDICTS
 
 LENGTH = 9
 """Words of a continuation."""
-_TEMPLATES = (
+TEMPLATES = (
     "the {one} was {quality} and i {verdict} the {other}",
     "i {verdict} the {one} because the {other} felt {quality}",
     "the {one} seemed {quality} so i {verdict} the {other}",
@@ -33,7 +33,7 @@ def write(label: int, rng: Generator) -> str:
     """A continuation of positive (1) or negative (0) sentiment."""
     one, other = rng.choice(ASPECTS, size=2, replace=False)
     quality, verdict = rng.choice(QUALITIES[label]), rng.choice(VERDICTS[label])
-    return str(rng.choice(_TEMPLATES)).format(one=one, other=other, quality=quality, verdict=verdict)
+    return str(rng.choice(TEMPLATES)).format(one=one, other=other, quality=quality, verdict=verdict)
 
 
 @dataclass(frozen=True)

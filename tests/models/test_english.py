@@ -12,40 +12,44 @@ from scipy.stats import binom
 from models.corpus import SPECIAL
 from models.embedded import tokenizer_of
 from models.english import MARKS, EnglishCorpus, Pool
+from tasks import get_task
 from tasks.answers import ANSWER_WORDS, QUERY
-from tasks.english.pairs import get_pair, list_pairs
+from tasks.english import pairs, reviews, sentiment
 from tasks.errors import UserError
 
 N = 1500
 DIAL = "over-22-words"
 
 
-def documents(seed: int = 0, n: int = N, **dials: Any) -> tuple[EnglishCorpus, list[str]]:
+def documents(seed: int = 0, n: int = N, **dials: Any) -> tuple[EnglishCorpus, list[tuple[str, str]]]:
     corpus, rng = EnglishCorpus(**dials), np.random.default_rng(seed)
-    tokens = corpus.documents(n, rng, Pool.of(corpus.words(), "train", rng, 60))
-    words = np.array(corpus.words(), dtype=object)
-    return corpus, [" ".join(words[row[row != 0]]) for row in tokens]
+    return corpus, corpus.texts(*corpus.documents(n, rng, Pool.of(corpus.words(), "train", rng, 60)))
 
 
-def body(document: str) -> str:
-    assert document.startswith("<eos> ") and document.endswith(" <eos>")
-    return document.removeprefix("<eos> ").removesuffix(" <eos>")
-
-
-def test_a_document_is_two_sentences_or_one_and_a_query() -> None:
-    corpus, found = documents(queries=0.3)
-    asked = [text for text in map(body, found) if QUERY in text.split()]
+def test_a_document_is_two_texts_or_a_text_and_a_query_or_a_review_and_its_continuation() -> None:
+    _, found = documents(queries=0.3)
+    asked = [tail for _, tail in found if tail.startswith(QUERY)]
     assert binom.cdf(len(asked), N, 0.3) > 1e-5 and binom.sf(len(asked) - 1, N, 0.3) > 1e-5
-    for text in map(body, found):
-        *_, before, last = text.split()
-        if QUERY in text.split():
-            assert text.split().count(".") == 1 and before == QUERY and last in ANSWER_WORDS
-        else:
-            assert text.split().count(".") == 2 and last == "."
-    answers = [text.split()[-1] for text in asked]
+    for head, tail in found:
+        review = " by the " in head
+        assert head.endswith(" .") and head.count(" .") == (3 if review else 1)
+        if tail not in asked and not tail.endswith(" ."):
+            assert review and sentiment.own_scores([tail])[0] not in (0.0, 0.5, 1.0)
+        elif tail not in asked:
+            assert tail.count(" .") == head.count(" .") and (" by the " in tail) == review
+    answers = [tail.split()[1] for tail in asked]
+    assert {len(tail.split()) for tail in asked} == {2} and set(answers) <= set(ANSWER_WORDS)
     for word in ANSWER_WORDS:
         assert binom.sf(answers.count(word) - 1, len(asked), 1 / len(ANSWER_WORDS)) > 1e-5
-    assert "<unk>" not in " ".join(found) and set(" ".join(found).split()) <= set(corpus.words())
+
+
+def test_no_document_has_a_word_that_the_tokenizer_does_not_know() -> None:
+    corpus, rng = EnglishCorpus(), np.random.default_rng(0)
+    tokens, begins = corpus.documents(N, rng, Pool.of(corpus.words(), "train", rng, 60))
+    assert tokens.max() < len(corpus.words()) and not (tokens == SPECIAL.index("<unk>")).any()
+    tokenizer = tokenizer_of(corpus)
+    for row, (head, tail) in zip(tokens.tolist(), corpus.texts(tokens, begins), strict=True):
+        assert [*tokenizer(f"{head} {tail}")["input_ids"], 1] == [token for token in row if token]
 
 
 def test_the_same_generator_gives_the_same_documents() -> None:
@@ -62,10 +66,8 @@ def test_probabilities_follow_the_dials(dial: str, value: float, sampled: str) -
     }
     corpus, found = documents(n=4000, **dials[sampled])
     other = EnglishCorpus(**dials["turned" if sampled == "plain" else "plain"])
-    ratio = np.array(
-        [math.exp(other.log_probability(text) - corpus.log_probability(text)) for text in map(body, found)]
-    )
-    assert ratio.std() > 0.02
+    ratio = np.array([math.exp(other.log_probability(*two) - corpus.log_probability(*two)) for two in found])
+    assert ratio.std() > 0.01
     assert abs(ratio.mean() - 1) < 4.5 * ratio.std() / math.sqrt(len(ratio))
 
 
@@ -79,10 +81,11 @@ def test_a_dial_that_is_none_is_refused() -> None:
 def test_the_tokenizer_reads_what_tasks_write_and_keeps_runs_of_blanks() -> None:
     corpus = EnglishCorpus()
     tokenizer = tokenizer_of(corpus)
-    for name in list_pairs():
-        prompts = get_pair(name.removeprefix("english/")).prompts(20, np.random.default_rng(0))["prompt"][:]
+    for name in [*pairs.list_pairs(), *reviews.list_pairs()]:
+        prompts = get_task(name).prompts(20, np.random.default_rng(0))["prompt"][:]
         for prompt, ids in zip(prompts, tokenizer(prompts)["input_ids"], strict=True):
-            assert tokenizer.convert_ids_to_tokens(ids) == ["<eos>", *prompt.split()]
+            words = [part for word in prompt.split() for part in ("10" if word == "10" else [word])]
+            assert tokenizer.convert_ids_to_tokens(ids) == ["<eos>", *words]
     words = tokenizer.convert_ids_to_tokens(tokenizer("the   poets - $#12  ?")["input_ids"])
     assert words == ["<eos>", "the", "   ", "poets", "-", "$", "#", "1", "2", "  ", "?"]
     assert set(MARKS) <= set(corpus.words()) and len(set(corpus.words())) == len(corpus.words())

@@ -9,17 +9,23 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
+from tasks import get_task
 from tasks.answers import QUERY
-from tasks.english import lexicon
+from tasks.english import lexicon, pairs, review_words, reviews, sentiment
 from tasks.english.density import Shape, shape, shape_probabilities
-from tasks.english.pairs import get_pair, list_pairs
 from tasks.english.vocabulary import vocabulary
 
 N = 2000
+REVIEWS = reviews.list_pairs()
+NAMES = [*pairs.list_pairs(), *REVIEWS[::7]]
+"""Every seventh of the reviews; all nine of their features are among them."""
 
 
 def texts_of(found: Shape, name: str) -> int:
     """How many texts have a shape: the ways to choose its words, none of a class twice."""
+    if name in REVIEWS:
+        classes = {word[1:].split()[0] for word in found if word[0] == "<"}
+        return math.prod(len(review_words.CLASSES[each]) for each in classes)
     gaps = "fillergap" in name
     sizes = {
         "person": len(lexicon.PEOPLE),
@@ -39,9 +45,9 @@ def texts_of(found: Shape, name: str) -> int:
     )
 
 
-@pytest.mark.parametrize("name", list_pairs())
+@pytest.mark.parametrize("name", NAMES)
 def test_the_probabilities_of_all_sentences_sum_to_one(name: str) -> None:
-    task = get_pair(name.removeprefix("english/"))
+    task = get_task(name)
     for quadrant, reading in (("both", (True, True)), ("target_only", (True, False))):
         if quadrant in task.missing:
             continue
@@ -50,9 +56,9 @@ def test_the_probabilities_of_all_sentences_sum_to_one(name: str) -> None:
         assert total == pytest.approx(1, abs=1e-9)
 
 
-@pytest.mark.parametrize("name", list_pairs())
+@pytest.mark.parametrize("name", NAMES)
 def test_sentences_come_as_often_as_they_are_probable(name: str) -> None:
-    task = get_pair(name.removeprefix("english/"))
+    task = get_task(name)
     table = shape_probabilities(task.inputs.sentences, True, True)  # type: ignore[attr-defined]
     wanted = [(task.target, True), (task.spurious, True)]
     texts = task.inputs.text(task.inputs.draw(wanted, N, np.random.default_rng(0)))
@@ -65,8 +71,14 @@ def test_sentences_come_as_often_as_they_are_probable(name: str) -> None:
 
 def test_every_word_of_a_task_is_in_the_vocabulary() -> None:
     words = set(vocabulary())
-    for name in list_pairs():
-        task = get_pair(name.removeprefix("english/"))
+    for name in NAMES:
+        task = get_task(name)
         for quadrant in task.quadrants:
             prompts = task.quadrant(quadrant, 100, np.random.default_rng(0))["prompt"]
-            assert {word for prompt in prompts for word in prompt.split()} - {QUERY} <= words
+            shown = {word for prompt in prompts for word in prompt.split()}
+            assert {
+                word for word in shown if word not in (QUERY, "$", "#", "-") and not word.isdigit()
+            } <= words
+    for label in (0, 1):
+        said = [sentiment.write(label, np.random.default_rng(i)) for i in range(200)]
+        assert {word for text in said for word in text.split()} <= words
