@@ -82,7 +82,7 @@ def test_starting_loads_nothing_heavy(environment: dict[str, str], arguments: li
         ),
         ("probe --model m --task t --seed 99999999999999999999", "--seed: must be a whole number from 0"),
         ("use --model m --task t --seed one", "--seed: must be a whole number from 0 to 4294967295, not one"),
-        ("models pretrain gpt2", "unknown embedded model 'gpt2'; valid: embedded/symbols"),
+        ("models pretrain gpt2", "unknown embedded model 'gpt2'; valid: embedded/english, embedded/symbols"),
         ("models pretrain symbols", "unknown embedded model 'symbols'; did you mean 'embedded/symbols'?"),
     ],
 )

@@ -32,14 +32,14 @@ def test_the_classifier_tells_continuations_with_words_it_never_saw(held_out, mo
     def keep(part):
         classes = {"aspects": ASPECTS, "qualities": QUALITIES, "verdicts": VERDICTS}
         if held_out == "templates":
-            monkeypatch.setattr(sentiment, "_TEMPLATES", TEMPLATES[part])
+            monkeypatch.setattr(sentiment, "TEMPLATES", TEMPLATES[part])
         elif held_out == "aspects":
             monkeypatch.setattr(sentiment, "ASPECTS", ASPECTS[:10] if part else ASPECTS[10:])
         else:
             halves = tuple(words[:10] if part else words[10:] for words in classes[held_out])
             monkeypatch.setattr(sentiment, held_out.upper(), halves)
 
-    TEMPLATES = [sentiment._TEMPLATES[3:], sentiment._TEMPLATES[:3]]
+    TEMPLATES = [sentiment.TEMPLATES[3:], sentiment.TEMPLATES[:3]]
     keep(1)
     trained = fitted(*continuations(N, 1))
     keep(0)
