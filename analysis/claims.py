@@ -16,6 +16,7 @@ from analysis.decisions import UNKNOWN, equivalence, holm, status
 from analysis.dyadic import PERMUTATIONS
 from analysis.estimate import Estimate, estimate
 from analysis.evidence_needed import FAIR
+from analysis.lovering2021 import averaged, is_of_paper
 from analysis.pairs import CONTROLS, exclusions, learnt_share, lowest, pairs_table
 from analysis.records import Study
 
@@ -48,7 +49,7 @@ class ClaimRow:
 
     claim: str
     """H1a (use rises with relative extractability), H1b (the same within a pair, across dials), H2 (so does
-    the evidence needed), or control."""
+    the evidence needed), average (so does the error averaged over evidence), or control."""
     arm: str
     method: str
     pairs: str
@@ -142,6 +143,16 @@ def _h2(test: _Test, table: DataFrame) -> Iterator[ClaimRow]:
     yield test.row("H2", needed, partial_spearman, about, y="y", given="untrained and raw bits")
 
 
+def _average(test: _Test, table: DataFrame) -> Iterator[ClaimRow]:
+    """What Lovering et al. 2021 correlate: a mean over the levels of evidence in place of U at the lowest."""
+    about = (
+        "error on both, neither and spurious_only, averaged over the levels of evidence and all finished "
+        "runs, against relative extractability"
+    )
+    for pairs in ("primary", "all"):
+        yield test.row("average", table, spearman, about, pairs=pairs, y="y")
+
+
 def _h1b(test: _Test, table: DataFrame) -> Iterator[ClaimRow]:
     for (first, second), difference in dial_contrasts(lowest(table)).items():
         about = f"change of U against change of relative extractability, dial {second} minus {first}"
@@ -214,6 +225,7 @@ def claims(study: Study, *, permutations: int = PERMUTATIONS, seed: int = 0) -> 
 
     Per arm and method: H1a at the lowest level of evidence (once, where two arms share it), H2 over its
     levels, and H1b in the main arm where models differ in a dial; a control's arm has its equivalence tests.
+    A study after Lovering et al. 2021 has their average over the levels beside them.
     """
     table, by_dial = pairs_table(study), pairs_table(study, "dial")
     rows: list[ClaimRow] = []
@@ -229,6 +241,8 @@ def claims(study: Study, *, permutations: int = PERMUTATIONS, seed: int = 0) -> 
             if not _repeats(cells, groups.get(("main", method))):
                 rows += _h1a(test, cells)
             rows += (_h2 if cells["evidence"].nunique() > 1 else _one_level)(test, cells)
+            if is_of_paper(study) and cells["evidence"].nunique() > 1:
+                rows += _average(test, averaged(study, cells))
             if arm == "main":
                 dials = by_dial[(by_dial["arm"] == arm) & (by_dial["method"] == method)]
                 if dials["dial"].nunique() > 1:

@@ -14,7 +14,7 @@ from typing import Any, ParamSpec
 import matplotlib
 from matplotlib.colors import LinearSegmentedColormap, Normalize
 from matplotlib.figure import Figure
-from pandas import DataFrame
+from pandas import DataFrame, Series
 
 from analysis import Estimate, Study
 from analysis.pairs import CONTROLS
@@ -119,7 +119,7 @@ def nothing_ran(study: Study, arm: str = "main") -> str:
     )
 
 
-def diverging(values: DataFrame, floor: float = 1.0) -> tuple[Normalize, bool]:
+def diverging(values: Series, floor: float = 1.0) -> tuple[Normalize, bool]:
     """Colours symmetric around 0, at least to `floor`, and whether the largest values lie beyond them.
 
     One pair far out would leave all others the colour of 0, so the scale ends at the 90 % quantile.

@@ -248,7 +248,7 @@ def _studies(commands: Any) -> None:
     reproduce = _command(
         commands, "reproduce", "commands_study:reproduce", "run a paper's study, tables and figures"
     )
-    reproduce.add_argument("paper", metavar="PAPER", choices=("cruz2023",))
+    reproduce.add_argument("paper", metavar="PAPER", choices=("cruz2023", "lovering2021"))
     reproduce.add_argument(
         "--scale", metavar="SCALE", choices=SCALES, default="quick", help=", ".join(SCALES)
     )

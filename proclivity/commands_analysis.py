@@ -22,6 +22,7 @@ def analyze(arguments: Namespace) -> Answer:
 def claims_of(folder: Path, *, everything: bool = False) -> Answer:
     """The claim tables of a study folder, what was left out of them, and what could not be read."""
     from analysis.claims import claims, exclusions, learnt_share
+    from analysis.lovering2021 import evidence_required, is_of_paper
     from analysis.pairs import learnable
     from analysis.tables import claims_text, text_table
 
@@ -36,10 +37,14 @@ def claims_of(folder: Path, *, everything: bool = False) -> Answer:
         "learnt": learnt,
         "problems": study.problems,
     }
+    required = plain(evidence_required(study)) if is_of_paper(study) else []
+    if required:
+        data["evidence_required"] = required
     parts = [
         claims_text(rows, everything=everything),
         "Left out at the lowest evidence, by rule\n" + text_table([row for row in left_out if row["runs"]]),
         "Learnt at the lowest evidence, of pairs with both features learnable\n" + text_table(learnt),
+        *(["Evidence required\n" + text_table(required)] if required else []),
         *([] if learnable(study) else ["No learnability list for these models: no pair is left out by it."]),
         *(f"not read: {problem}" for problem in study.problems),
     ]
@@ -65,6 +70,8 @@ def figures(arguments: Namespace) -> Answer:
 def draw(folder: Path, out: Path) -> list[Path]:
     """Draw a study's figures; their paths."""
     study = _read(folder)
-    from figures import draw_cruz2023
+    from analysis.lovering2021 import is_of_paper
+    from figures import draw_cruz2023, draw_lovering2021
 
-    return list(draw_cruz2023(study, out))
+    paths = draw_cruz2023(study, out)
+    return paths + (draw_lovering2021(study, out) if is_of_paper(study) else [])

@@ -35,7 +35,7 @@ def realistic(study):
         for column in ("target_family", "spurious_family", "family"):
             if column in table:
                 table[column] = table[column].map(names).fillna("")
-        if "task" in table:
+        if "target" in table:
             table["task"] = "symbolic/" + table["target"] + "-vs-" + table["spurious"]
         return table
 

@@ -1,0 +1,81 @@
+"""The figure of Lovering et al. 2021: how error falls with one-sided evidence, beside what features cost."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+from pandas import DataFrame
+
+from analysis import Study, pairs_table
+from analysis.lovering2021 import errors_by_evidence, evidence_required
+from analysis.pairs import lowest
+from figures.style import DOUBLE, GREY, LINES, RELATIVE, SMALL, diverging, message, publish, save, styled
+
+ARM = "one_sided"
+ZERO = 0.5
+"""Where no evidence stands on the logarithmic axis, as a share of the smallest rate above it."""
+
+
+def draw_lovering2021(study: Study, out: Path) -> list[Path]:
+    """Draw the figure below `out`, with what it shows and the evidence that each pair requires as tables."""
+    table = bars_and_lines_table(study)
+    paths = save(bars_and_lines(study, table), table, out, "bars_and_lines")
+    required = evidence_required(study)
+    csv = out / "tables" / "evidence_required.csv"
+    return [*paths, publish(csv, lambda path: required.to_csv(path, index=False, float_format="%.6g"))]
+
+
+def bars_and_lines_table(study: Study) -> DataFrame:
+    """One row per pair and level of one-sided evidence, with the pair's relative extractability."""
+    errors = errors_by_evidence(study)
+    cells = lowest(pairs_table(study))
+    known = cells[cells["arm"] == ARM].to_dict("records")
+    relative = {(cell["task"], cell["method"]): cell["relative"] for cell in known}
+    errors = errors[errors["arm"] == ARM]
+    keys = errors[["task", "method"]].itertuples(index=False, name=None)
+    return errors.assign(relative=[relative.get(key, math.nan) for key in keys]).reset_index(drop=True)
+
+
+@styled
+def bars_and_lines(study: Study, table: DataFrame | None = None) -> Figure:
+    """Left: relative extractability of each pair. Right, in its colour: its error on `spurious_only`.
+
+    The error is over all finished runs. Of a pair whose features are both censored no colour is known.
+    """
+    table = bars_and_lines_table(study) if table is None else table
+    if not len(table):
+        return message(
+            "Error by one-sided evidence", "Nothing to draw: no run of the one_sided arm finished."
+        )
+    tasks = table.groupby("task")["relative"].first().sort_values(na_position="first")
+    norm, _ = diverging(tasks)
+    levels = np.sort(table["evidence"].unique())
+    floor = ZERO * min([level for level in levels if level > 0], default=1.0)
+    figure = Figure(figsize=(DOUBLE, 1.1 + 0.16 * len(tasks)), layout="constrained")
+    bars, lines = figure.subplots(1, 2)
+    for place, (task, relative) in enumerate(tasks.items()):
+        known = not math.isnan(relative)
+        colour = LINES(norm(relative)) if known else GREY
+        bars.barh(place, relative if known else 0.0, color=colour, height=0.7)
+        if not known:
+            bars.text(0, place, " both censored: no order", va="center", fontsize=SMALL, color=GREY)
+        for _, line in table[table["task"] == task].sort_values("evidence").groupby("method"):
+            x = line["evidence"].clip(lower=floor)
+            lines.plot(x, line["spurious_only"], color=colour, lw=0.9, marker=".", ms=3, alpha=0.9)
+    bars.axvline(0, color=GREY, lw=0.6, ls="--")
+    bars.set_yticks(range(len(tasks)), [str(task) for task in tasks.index])
+    bars.set_ylim(-0.7, len(tasks) - 0.3)
+    bars.set_xlabel(RELATIVE)
+    bars.set_title("Which feature is easier (right: the spurious one)", loc="left")
+    lines.set_xscale("log")
+    lines.set_xticks([max(level, floor) for level in levels], [f"{level:g}" for level in levels])
+    lines.minorticks_off()
+    lines.set_ylim(-0.03, 1.03)
+    lines.set_xlabel("one-sided evidence: share of spurious_only rows in tuning (0 drawn apart)")
+    lines.set_ylabel("error on spurious_only")
+    runs = study.runs[(study.runs["arm"] == ARM) & (study.runs["status"] == "ok")]
+    lines.set_title(f"One line a pair: {len(tasks)} pairs, {len(runs)} runs", loc="left")
+    return figure

@@ -1,0 +1,42 @@
+"""The figure after Lovering et al. 2021 shows what the records say; where there is nothing, it says so."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from analysis.lovering2021 import evidence_required
+from figures import draw_lovering2021
+from figures.lovering2021 import bars_and_lines, bars_and_lines_table
+from tests.analysis.simulated_study import simulate
+
+
+@pytest.fixture(scope="module")
+def quick_study():
+    return simulate(pairs=10, levels=(0.0, 0.01, 0.5), arms=("main", "one_sided"))
+
+
+def test_files(quick_study, tmp_path):
+    paths = draw_lovering2021(quick_study, tmp_path)
+    names = {"bars_and_lines.png", "bars_and_lines.pdf"}
+    names |= {"tables/bars_and_lines.csv", "tables/evidence_required.csv"}
+    assert {str(path.relative_to(tmp_path)) for path in paths} == names
+    assert all(path.stat().st_size > 100 for path in paths)
+    text = (tmp_path / "tables" / "evidence_required.csv").read_text()
+    assert text.count("\n") == 1 + len(evidence_required(quick_study))
+
+
+def test_a_bar_and_a_line_a_pair(quick_study):
+    table = bars_and_lines_table(quick_study)
+    bars, lines = bars_and_lines(quick_study).axes
+    tasks = table.groupby("task").relative.first().sort_values(na_position="first")
+    assert [label.get_text() for label in bars.get_yticklabels()] == list(tasks.index)
+    assert [bar.get_width() for bar in bars.patches] == pytest.approx(tasks.fillna(0.0))
+    assert len(lines.lines) == len(table.groupby(["task", "method"]))
+    drawn = np.sort(np.concatenate([line.get_ydata() for line in lines.lines]))
+    assert drawn == pytest.approx(np.sort(table.spurious_only))
+
+
+@pytest.mark.parametrize("name", ["no record", "one run", "only failed runs", "no probes", "only controls"])
+def test_poor_studies_are_drawn_or_said_to_be_poor(poor_studies, name, tmp_path):
+    assert draw_lovering2021(poor_studies[name], tmp_path)
