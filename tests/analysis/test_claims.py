@@ -206,6 +206,26 @@ def test_a_feature_learnable_in_the_study_s_models_is_learnable():
     assert len(untried) and set(excluded[untried]) == {"learnability of a feature not tried"}
 
 
+def test_what_a_task_s_own_list_says_goes_before_what_other_tasks_say():
+    study = simulate(dials=("a",))
+    task, feature = study.runs[["task", "target"]].iloc[0]
+    rest = study.learnability[study.learnability.feature != feature]
+    row = study.learnability[study.learnability.feature == feature]
+
+    def excluded(*tried):
+        lists = [row.assign(task=where, learnable=learnable) for where, learnable in tried]
+        table = pairs_table(dataclasses.replace(study, learnability=pd.concat([rest, *lists])))
+        return table.groupby("task").target_learnable.first()
+
+    others = study.runs.task[(study.runs.target == feature) & (study.runs.task != task)]
+    own = excluded((task, True), ("symbolic/elsewhere", False))
+    assert own[task] and not own[others].any()
+    assert not excluded((task, False), ("symbolic/elsewhere", True))[task]
+    worst = excluded(("symbolic/here", True), ("symbolic/there", False))
+    assert not worst[task]
+    assert excluded(("symbolic/here", True), ("symbolic/there", True))[task]
+
+
 def test_a_probe_that_did_not_converge_gives_no_x():
     study = simulate(pairs=20)
     lost = study.probes.task == study.probes.task.iloc[0]

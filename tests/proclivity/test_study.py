@@ -220,6 +220,20 @@ def test_rotation_visits_the_groups_at_one_place() -> None:
     assert list(by_pair.values()) == [[f"m:dial={d},seed={i % 3}" for d in "ab"] for i in range(6)]
 
 
+def test_a_pair_runs_on_the_models_that_read_its_language() -> None:
+    mixed = {"list": ["symbolic/first-last-vs-contains-2", "english/agreement-base-lexical"]}
+    models = {"symbolic": ["m", "n"], "english": ["e"]}
+    found = study(models=models, pairs=mixed)
+    assert study_from(found.definition(), "again") == found
+    ran = {(job["task"].partition("/")[0], job["model"]) for job in expand(found)}
+    assert ran == {("symbolic", "m"), ("symbolic", "n"), ("english", "e")}
+    with pytest.raises(UserError, match="'english'; valid: symbolic"):
+        expand(study(models={"symbolic": ["m"]}, pairs=mixed))
+    for wrong in ({"models": {"symbolic": []}}, {"models": models, "assign": "rotate"}):
+        with pytest.raises(UserError, match="models"):
+            study(pairs=mixed, **wrong)
+
+
 def test_a_cell_in_two_arms_is_one_job() -> None:
     arms = {
         "main": {"methods": ["rloo"], "evidence": {"rates": [0, 0.2]}},
