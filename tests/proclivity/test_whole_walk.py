@@ -246,3 +246,43 @@ def test_a_mistake_is_answered_in_one_line(change: list[str], hint: str) -> None
     assert hint in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
     assert not done.stdout
+
+
+@pytest.fixture(scope="module")
+def english() -> str:
+    """A model of English that has hardly been trained."""
+    return "embedded/english:steps=25,width=16,layers=1,batch_size=16"
+
+
+def test_no_model_beats_the_grammar(english: str) -> None:
+    found = json.loads(proclivity("models", "pretrain", english, "--json").stdout)
+    assert found["excess_bits_per_document"] > 10 * found["excess_bits_se"] > 0
+    assert found["model_perplexity"] > found["grammar_perplexity"] > 1
+    for family in ("agreement", "polarity", "filler-gap"):
+        right, n = found[f"minimal_pairs_{family}"]
+        assert 0 <= right <= n >= 400
+    told = proclivity("models", "pretrain", english).stdout
+    assert "grammar perplexity" in told and "minimal pairs agreement" in told
+
+
+def test_a_study_of_symbols_and_english_after_lovering(english: str, tmp_path: Path) -> None:
+    """Two languages, a model each, from the file to the figures and the tables of the paper."""
+    tasks = ["symbolic/first-last-vs-contains-2", "english/polarity-lexical", "reviews/film-vs-opener"]
+    arms = {
+        "main": {"methods": ["sft"], "evidence": {"rates": [0, 0.25]}},
+        "one_sided": {"methods": ["sft"], "evidence": {"kind": "one_sided", "rates": [0, 0.25]}},
+    }
+    models = {"symbolic": [MODEL], "english": [english], "reviews": [english]}
+    mixed = {"paper": "lovering2021", "models": models, "pairs": {"list": tasks}, "arms": arms}
+    primary = {**STUDY["primary"], "method": "sft"}  # type: ignore[dict-item]
+    path, out = tmp_path / "tiny.yaml", tmp_path / "out"
+    path.write_text(yaml.safe_dump({**STUDY, **mixed, "primary": primary}, sort_keys=False))
+    proclivity("study", "run", str(path), "--out", str(out), "--workers", "2")
+    runs = read_study(out).runs
+    read_by = dict(zip(tasks, [MODEL, english, english], strict=True))
+    assert dict(zip(runs.task, runs.model, strict=True)) == read_by
+    answer = json.loads(proclivity("analyze", str(out), "--json").stdout)[str(out)]
+    assert {row["arm"] for row in answer["claims"] if row["claim"] == "average"} == {"main", "one_sided"}
+    assert len(answer["evidence_required"]) == 6
+    drawn = json.loads(proclivity("figures", str(out), "--json").stdout)["figures"]
+    assert str(out / "figures" / "bars_and_lines.png") in drawn
