@@ -54,7 +54,8 @@ def bars_and_lines(study: Study, table: DataFrame | None = None) -> Figure:
     norm, _ = diverging(tasks)
     levels = np.sort(table["evidence"].unique())
     floor = ZERO * min([level for level in levels if level > 0], default=1.0)
-    figure = Figure(figsize=(DOUBLE, 1.1 + 0.16 * len(tasks)), layout="constrained")
+    figure = Figure(figsize=(DOUBLE, 1.3 + 0.16 * len(tasks)), layout="constrained")
+    figure.get_layout_engine().set(w_pad=0.12)  # type: ignore[union-attr, call-arg]
     bars, lines = figure.subplots(1, 2)
     for place, (task, relative) in enumerate(tasks.items()):
         known = not math.isnan(relative)
@@ -68,13 +69,15 @@ def bars_and_lines(study: Study, table: DataFrame | None = None) -> Figure:
     bars.axvline(0, color=GREY, lw=0.6, ls="--")
     bars.set_yticks(range(len(tasks)), [str(task) for task in tasks.index])
     bars.set_ylim(-0.7, len(tasks) - 0.3)
-    bars.set_xlabel(RELATIVE)
+    bars.set_xlabel(RELATIVE.replace(", ", "\n"))
     bars.set_title("Which feature is easier (right: the spurious one)", loc="left")
     lines.set_xscale("log")
     lines.set_xticks([max(level, floor) for level in levels], [f"{level:g}" for level in levels])
     lines.minorticks_off()
     lines.set_ylim(-0.03, 1.03)
-    lines.set_xlabel("one-sided evidence: share of spurious_only rows in tuning (0 drawn apart)")
+    lines.set_xlabel(
+        "one-sided evidence: share of spurious_only\nrows in tuning (0 is drawn at half of the least)"
+    )
     lines.set_ylabel("error on spurious_only")
     runs = study.runs[(study.runs["arm"] == ARM) & (study.runs["status"] == "ok")]
     lines.set_title(f"One line a pair: {len(tasks)} pairs, {len(runs)} runs", loc="left")

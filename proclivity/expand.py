@@ -152,9 +152,12 @@ def swap(pair: str) -> str:
     base, colon, parameters = pair.partition(":")
     head, slash, features = base.rpartition("/")
     target, versus, spurious = features.partition("-vs-")
-    if not versus:
-        raise UserError(f"{pair!r} cannot be swapped: it is not named A-vs-B")
-    return f"{head}{slash}{spurious}{versus}{target}{colon}{parameters}"
+    if versus:
+        return f"{head}{slash}{spurious}{versus}{target}{colon}{parameters}"
+    given = [item for item in parameters.split(",") if item]
+    others = [item for item in given if item != "swapped=yes"]
+    given = others if len(others) < len(given) else [*others, "swapped=yes"]
+    return ":".join(filter(None, [base, ",".join(given)]))
 
 
 def _once(configs: Iterator[Config]) -> Iterator[Config]:

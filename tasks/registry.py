@@ -125,27 +125,36 @@ def get_task(name: str) -> Task:
     Behind a colon, symbolic names take parameters: `symbolic/A-vs-B:vocabulary=16,length=8,answers=run`, and
     further spurious features: `symbolic/A-vs-B:also=C+D`. English ones can hold words or templates out for
     the test rows: `english/PAIR:heldout=vocabulary`, and so can reviews, which can be continued instead of
-    labelled: `reviews/A-vs-B:answers=sentiment`. On any task `alone=target` (or `spurious`) keeps that
-    feature and puts a coin in the place of the other.
+    labelled: `reviews/A-vs-B:answers=sentiment`. On any task `swapped=yes` exchanges the roles of the target
+    and the spurious feature, and `alone=target` (or `spurious`) keeps that feature and puts a coin in the
+    place of the other.
     What follows `tsv:` is a file's path, whatever letters are in it.
     """
     if name.startswith(FILE):
         return file_task(name)
     base, parameters = _parameters(name)
-    role = parameters.pop("alone", None)
+    role, swapped = parameters.pop("alone", None), parameters.pop("swapped", "no")
+    if swapped not in ("yes", "no"):
+        raise UserError(f"{name!r}: swapped is yes or no, not {swapped}")
     found = _built(name, base, parameters)
+    if swapped == "yes":
+        found = found.swapped(name)
     return found if role is None else symbols.alone(found, name, role)
+
+
+_ANY = ("alone", "swapped")
+"""Parameters of any task."""
 
 
 def _built(name: str, base: str, parameters: dict[str, str]) -> Task:
     if base in _registered():
-        _only(parameters, ("alone",), "parameter of this task")
+        _only(parameters, _ANY, "parameter of this task")
         return _made(base, _registered()[base])
     prefix, _, pair = base.partition("/")
     language = _LANGUAGES.get(prefix)
     if not language or not language.knows(pair):
         raise unknown("task", base, list_tasks())
-    _only(parameters, (*language.parameters, "alone"), f"parameter of a task in {prefix}/")
+    _only(parameters, (*language.parameters, *_ANY), f"parameter of a task in {prefix}/")
     return language.build(name, pair, parameters)
 
 

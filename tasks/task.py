@@ -95,6 +95,12 @@ class Task:
     def chance(self) -> float:
         return self.answers.chance
 
+    def swapped(self, name: str) -> Task:
+        """The task with the roles of its target and its spurious feature exchanged."""
+        other = {"target_only": "spurious_only", "spurious_only": "target_only"}
+        missing = tuple(other.get(quadrant, quadrant) for quadrant in self.missing)
+        return replace(self, name=name, target=self.spurious, spurious=self.target, missing=missing)
+
     def for_seed(self, seed: int) -> Task:
         """The task with the mapping of labels to words drawn for a tuning seed."""
         return replace(self, answers=self.answers.drawn(np.random.default_rng([seed, 0xA])))

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 from hypothesis import given
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 
 from proclivity.expand import draw_pairs, expand, swap
 from proclivity.study import Study, list_studies, load_study, study_from
+from tasks import get_task
 from tasks.errors import UserError
 
 CATALOGUE = [f"symbolic/a{i}-vs-b{i}" for i in range(20)] + ["english/x-vs-y"]
@@ -270,6 +272,21 @@ def test_swapping_twice_changes_nothing(parameters: str) -> None:
     name = f"symbolic/first-last-vs-contains-2{parameters}"
     assert swap(name) == f"symbolic/contains-2-vs-first-last{parameters}"
     assert swap(swap(name)) == name
+
+
+@pytest.mark.parametrize("parameters", ["", ":heldout=vocabulary", ":heldout=templates,alone=target"])
+def test_a_pair_that_is_not_named_by_its_features_is_swapped_by_a_parameter(parameters: str) -> None:
+    name = f"english/fillergap-hard-tense{parameters}"
+    assert swap(swap(name)) == name != swap(name)
+    if "alone" not in parameters:
+        task, other = get_task(name), get_task(swap(name))
+        assert (task.target.name, task.spurious.name) == (other.spurious.name, other.target.name)
+        rows = other.quadrant("target_only", 20, np.random.default_rng(0))
+        drawn = task.quadrant("spurious_only", 20, np.random.default_rng(0))
+        assert rows["prompt"] == drawn["prompt"] and set(rows["label"]) == {1} != set(drawn["label"])
+    assert get_task("english/fillergap-hard-none:swapped=yes").missing == ("spurious_only",)
+    with pytest.raises(UserError, match="swapped is yes or no"):
+        get_task("english/fillergap-hard-tense:swapped=true")
 
 
 def test_dry_run_says_what_would_run(call: Callable[..., Any], write_study: Callable[..., str]) -> None:
