@@ -16,7 +16,7 @@ from analysis.decisions import UNKNOWN, equivalence, holm, status
 from analysis.dyadic import PERMUTATIONS
 from analysis.estimate import Estimate, estimate
 from analysis.evidence_needed import FAIR
-from analysis.lovering2021 import averaged, is_of_paper
+from analysis.lovering2021 import KIND, averaged, is_of_paper
 from analysis.pairs import CONTROLS, exclusions, learnt_share, lowest, pairs_table
 from analysis.records import Study
 
@@ -241,7 +241,7 @@ def claims(study: Study, *, permutations: int = PERMUTATIONS, seed: int = 0) -> 
             if not _repeats(cells, groups.get(("main", method))):
                 rows += _h1a(test, cells)
             rows += (_h2 if cells["evidence"].nunique() > 1 else _one_level)(test, cells)
-            if is_of_paper(study) and cells["evidence"].nunique() > 1:
+            if is_of_paper(study) and set(cells["evidence_kind"]) == {KIND}:
                 rows += _average(test, averaged(study, cells))
             if arm == "main":
                 dials = by_dial[(by_dial["arm"] == arm) & (by_dial["method"] == method)]

@@ -16,7 +16,7 @@ from tasks.errors import UserError, unknown
 
 @dataclass(frozen=True)
 class TextClassifier:
-    """The probability of one label, of each text by itself; 0.5 where a text has no token."""
+    """The probability of one label, of each text by itself; 0.5 where a text is empty."""
 
     model: Any
     tokenizer: Any
@@ -27,7 +27,7 @@ class TextClassifier:
     @torch.inference_mode()
     def __call__(self, texts: Sequence[str]) -> list[float]:
         rows = self.tokenizer(list(texts), truncation=True)["input_ids"] if texts else []
-        some = [i for i, row in enumerate(rows) if row]
+        some = [i for i, row in enumerate(rows) if row and texts[i].strip()]
         out = [0.5] * len(rows)
         for part in chunks(some, self.batch_size):
             ids, mask = (
@@ -75,6 +75,10 @@ def sentiment_scores(
     labels = {str(v).lower(): int(k) for k, v in model.config.id2label.items()}
     if len(labels) < 2:
         raise UserError(f"{name}: a classifier of two labels or more is needed; this one has {len(labels)}")
+    if model.config.problem_type == "multi_label_classification":
+        raise UserError(
+            f"{name}: its labels do not exclude each other, so that none has a probability beside the rest"
+        )
     if label.lower() not in labels:
         raise unknown(f"label of {name}", label, list(model.config.id2label.values()))
     return TextClassifier(model.to(device).eval(), tokenizer, name, labels[label.lower()], batch_size)

@@ -23,8 +23,21 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from models.corpus import SPECIAL
+from tasks import splits
+from tasks import text as text_inputs
 from tasks.answers import ANSWER_WORDS, QUERY
-from tasks.english import pairs, review_words, reviews, sentiment
+from tasks.english import (
+    agreement,
+    fillergap,
+    grammar,
+    lexicon,
+    pairs,
+    polarity,
+    review_words,
+    reviews,
+    sentiment,
+    sources,
+)
 from tasks.english.density import Shape, shape, shape_probabilities
 from tasks.english.vocabulary import vocabulary
 from tasks.errors import UserError, unknown
@@ -64,6 +77,11 @@ _HELD_OUT = 2000
 """Documents on which a model is examined."""
 _PAIRS = 50
 """Sources of each task from which minimal pairs are read."""
+_WRITERS = (
+    *(agreement, fillergap, grammar, lexicon, pairs, polarity, review_words, reviews, sentiment, sources),
+    *(splits, text_inputs),
+)
+"""The modules that say which texts there are."""
 _PAD, _EOS = SPECIAL.index("<pad>"), SPECIAL.index("<eos>")
 _TOKEN = re.compile(r" {2,}|[$#-]|\d|[^\s\d$#-]+")
 
@@ -75,12 +93,13 @@ class EnglishCorpus:
     queries: float = 0.02
     """Share of documents with a query."""
     errors: float = 0.0
-    """Share of first sentences that are ungrammatical; no review is."""
+    """Share of sentences that are ungrammatical; no review is."""
     useful: Mapping[str, float] = field(default_factory=dict)
-    """Usefulness dial: how often the second text must have a feature if and only if the first has; else it
-    is a coin."""
+    """Usefulness dial: how often the second text must have a feature if and only if the first has; else it is
+    drawn like the first. So a feature's frequency is that of its dial in both texts, and a feature that
+    always holds, as targets do without errors, is of no use whatever this dial says."""
     frequency: Mapping[str, float] = field(default_factory=dict)
-    """Frequency dial: share of first texts in which a feature holds, among those of its tasks."""
+    """Frequency dial: share of texts in which a feature holds, among those of its tasks."""
     default_useful: float = 1.0
     """Usefulness of the features that have no dial of their own."""
 
@@ -96,8 +115,9 @@ class EnglishCorpus:
         return sorted(self.families())
 
     def families(self) -> dict[str, str]:
-        """The family of each feature that has a dial."""
-        return {f.name: f.family for task in _tasks() for f in (task.target, task.spurious)}
+        """The family of each feature that has a dial: of those that can hold or not, whatever else does."""
+        free = [task for task in _tasks() if not task.missing]
+        return {f.name: f.family for task in free for f in (task.target, task.spurious)}
 
     def words(self) -> list[str]:
         """The tokenizer's vocabulary; a word's place is its token id."""
@@ -110,7 +130,7 @@ class EnglishCorpus:
 
     def source(self) -> bytes:
         """The source of the tasks whose texts are read."""
-        return b"".join(path.read_bytes() for path in sorted(Path(pairs.__file__).parent.glob("*.py")))
+        return b"".join(Path(str(part.__file__)).read_bytes() for part in _WRITERS)
 
     def dials(self, task: Task) -> list[tuple[float, float]]:
         """How often each of a task's two features holds, and how useful that is to know."""
@@ -125,7 +145,9 @@ class EnglishCorpus:
         task = rng.integers(len(_tasks()), size=n)
         dials = np.array([self.dials(each) for each in _tasks()])[task]
         first = rng.random((n, 2)) < dials[:, :, 0]
-        second = first == (rng.random((n, 2)) < (1 + dials[:, :, 1]) / 2)
+        drawn, useful = rng.random((n, 2)), dials[:, :, 1]
+        afresh = drawn - useful < dials[:, :, 0] * (1 - useful)
+        second = np.where(drawn < useful, first, afresh)
         query = rng.random(n) < self.queries
         continued = np.array([_is_review(each) for each in _tasks()])[task] & (rng.random(n) < _CONTINUED)
         ids = {word: i for i, word in enumerate(self.words())}
@@ -165,8 +187,8 @@ class EnglishCorpus:
                     total += p * (1 - self.queries) * share / _CONTINUATIONS
                 elif p:
                     for second, q in _probabilities(task, tail).items():
-                        for (_, useful), same in zip(dials, np.equal(first, second), strict=True):
-                            q *= (1 + useful if same else 1 - useful) / 2
+                        for (often, useful), before, holds in zip(dials, first, second, strict=True):
+                            q *= useful * (before == holds) + (1 - useful) * (often if holds else 1 - often)
                         total += p * q * (1 - self.queries) * (1 - share)
         return math.log(total / len(_tasks()))
 
@@ -224,7 +246,7 @@ def _minimal_pairs(model: Any, words: Sequence[str], rng: Generator) -> dict[str
             readings[quadrant].removesuffix(inputs.query)
             for readings in map(inputs.readings, inputs.source(drawn))
             for good, bad in (("both", "spurious_only"), ("target_only", "neither"))
-            if good in readings
+            if {good, bad} <= readings.keys()
             for quadrant in (good, bad)
         ]
         tokens = np.pad(_encoded(asked, ids), ((0, 0), (1, 0)), constant_values=_EOS)

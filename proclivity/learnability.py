@@ -9,21 +9,31 @@ from typing import TYPE_CHECKING, Any
 from proclivity.study import Study, load_study
 from tasks import get_task
 from tasks.errors import UserError
+from tasks.text import TextInputs
 
 if TYPE_CHECKING:
     from analysis import Study as Records
 
 THRESHOLD = 0.95
 """Share of the optimum that a run must reach; a feature is learnable when two of three seeds do."""
-STUDIES = {"english": "learnability-english"}
-"""By the first part of tasks' names; others are symbols."""
-SYMBOLS = "learnability-symbols"
+SYMBOLS, ENGLISH = "learnability-symbols", "learnability-english"
+"""The shipped studies, of tasks of symbols and of tasks of text."""
 
 
 def learnability_study(tasks: Iterable[str]) -> tuple[Study, Any]:
-    """The shipped learnability study of their language on these tasks' features alone, and its document."""
+    """The shipped learnability study of their language on these tasks' features alone, and its document.
+
+    A symbolic feature is tried once, whatever tasks it is in; one of text in each of its tasks.
+    """
     tasks = list(tasks)
-    names = {STUDIES.get(name.partition("/")[0], SYMBOLS) for name in tasks}
+    of_text = {name for name in tasks if isinstance(get_task(name).inputs, TextInputs)}
+    for name in of_text:
+        if name.partition("/")[0] not in ("english", "reviews"):
+            raise UserError(
+                f"{name}: learnability is tried on the embedded models, which know no words but their own; "
+                f"tune a model of yours with --task {name}:alone=target --evidence 0.5"
+            )
+    names = {ENGLISH if name in of_text else SYMBOLS for name in tasks}
     if len(names) > 1:
         raise UserError("learnability is tried one language at a time: " + ", ".join(sorted(names)))
     study, document = load_study(names.pop())
@@ -33,7 +43,10 @@ def learnability_study(tasks: Iterable[str]) -> tuple[Study, Any]:
         task = get_task(name)
         for role, feature in task.roles.items():
             own = f"{name}{',' if ':' in name else ':'}alone={role}"
-            pairs.setdefault(feature.name, own if ":" in name else shipped.get(feature.name, own))
+            if name in of_text:
+                pairs[own] = own
+            else:
+                pairs.setdefault(feature.name, own if ":" in name else shipped.get(feature.name, own))
     return replace(study, pairs=replace(study.pairs, list=tuple(pairs.values()))), document
 
 

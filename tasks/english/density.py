@@ -52,6 +52,7 @@ def shape_probabilities(grammar: Grammar, target: bool, spurious: bool) -> dict[
         slots = _slots(grammar, parts[template])
         for source in _open_choices(grammar, template, slots):
             text = grammar.read(source, target, spurious)
+            _check_shown(grammar, slots, source, target, spurious)
             seen = [
                 s
                 for s in slots
@@ -87,6 +88,15 @@ def _open_choices(grammar: Grammar, template: tuple[int, int], slots: Sequence[S
             ranges.append(list(range(s.size)))
     for choices in product(*ranges):
         yield [*template, *choices]
+
+
+def _check_shown(
+    grammar: Grammar, slots: Sequence[Slot], source: Sequence[int], target: bool, spurious: bool
+) -> None:
+    """Only an echo may stay unseen: else texts of one shape would not be equally probable."""
+    for slot in slots:
+        if slot.is_word and not slot.echo and _hidden(grammar, slot, source, target, spurious):
+            raise ValueError(f"the slot {slot.name!r} is chosen and not shown")
 
 
 def _hidden(grammar: Grammar, slot: Slot, source: Sequence[int], target: bool, spurious: bool) -> bool:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
+from matplotlib.colors import to_rgba
 
 from analysis.lovering2021 import evidence_required
 from figures import draw_lovering2021
@@ -13,7 +16,9 @@ from tests.analysis.simulated_study import simulate
 
 @pytest.fixture(scope="module")
 def quick_study():
-    return simulate(pairs=10, levels=(0.0, 0.01, 0.5), arms=("main", "one_sided"))
+    study = simulate(pairs=10, levels=(0.0, 0.01, 0.5), arms=("main", "one_sided"))
+    kind = study.runs.evidence_kind.where(study.runs.arm != "one_sided", "one_sided")
+    return dataclasses.replace(study, runs=study.runs.assign(evidence_kind=kind))
 
 
 def test_files(quick_study, tmp_path):
@@ -33,6 +38,10 @@ def test_a_bar_and_a_line_a_pair(quick_study):
     assert [label.get_text() for label in bars.get_yticklabels()] == list(tasks.index)
     assert [bar.get_width() for bar in bars.patches] == pytest.approx(tasks.fillna(0.0))
     assert len(lines.lines) == len(table.groupby(["task", "method"]))
+    colour = {task: to_rgba(bar.get_facecolor()) for task, bar in zip(tasks.index, bars.patches, strict=True)}
+    order = [task for task in tasks.index if tasks.notna()[task]]
+    coloured = [to_rgba(line.get_color()) for line in lines.lines[-len(order) :]]
+    assert coloured == [colour[task] for task in order]  # drawn in the bars' order, those without a bar first
     drawn = np.sort(np.concatenate([line.get_ydata() for line in lines.lines]))
     assert drawn == pytest.approx(np.sort(table.spurious_only))
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
-from tasks import get_task
+from tasks import SPURIOUS, TARGET, get_task
 from tasks.answers import QUERY
 from tasks.english import lexicon, pairs, review_words, reviews, sentiment
 from tasks.english.density import Shape, shape, shape_probabilities
@@ -48,9 +48,8 @@ def texts_of(found: Shape, name: str) -> int:
 @pytest.mark.parametrize("name", NAMES)
 def test_the_probabilities_of_all_sentences_sum_to_one(name: str) -> None:
     task = get_task(name)
-    for quadrant, reading in (("both", (True, True)), ("target_only", (True, False))):
-        if quadrant in task.missing:
-            continue
+    for quadrant in task.quadrants:
+        reading = bool(TARGET[quadrant]), bool(SPURIOUS[quadrant])
         table = shape_probabilities(task.inputs.sentences, *reading)  # type: ignore[attr-defined]
         total = sum(math.exp(each) * texts_of(found, name) for found, each in table.items())
         assert total == pytest.approx(1, abs=1e-9)
