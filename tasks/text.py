@@ -67,6 +67,8 @@ class TextInputs:
     """Quadrants in which no source can be read."""
     query: str = f" {QUERY}"
     """What stands behind each sentence."""
+    catalogue: tuple[Feature, ...] = ()
+    """Features that can be told of every sentence."""
 
     @property
     def legend(self) -> str:

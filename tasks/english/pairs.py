@@ -25,5 +25,7 @@ def get_pair(pair: str, *, heldout: str = "none") -> Task:
     module = _PHENOMENA[phenomenon]
     target, spurious = module.TARGET, module.SPURIOUS[rest.rpartition("-")[2]]
     missing = fillergap.MISSING.get(rest, ()) if module is fillergap else ()
-    inputs = TextInputs(module.grammar(rest, heldout), target, spurious, missing)
+    # In a base pair of filler-gap `who-iff-gap` is the target by another name, and no third feature.
+    features = (target, *(f for key, f in module.SPURIOUS.items() if (key, rest[:4]) != ("none", "base")))
+    inputs = TextInputs(module.grammar(rest, heldout), target, spurious, missing, catalogue=features)
     return Task(name, target, spurious, inputs, LabelAnswers(), missing=missing)

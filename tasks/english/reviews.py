@@ -104,7 +104,10 @@ def get_pair(pair: str, *, heldout: str = "none", answers: str = "label") -> Tas
     if answers not in ways:
         raise unknown("way to answer", answers, ways)
     said, query = ways[answers]
-    inputs = TextInputs(_grammar((target.name, spurious.name), heldout), target, spurious, query=query)
+    told = tuple(FEATURES[name] for name in (*_COINS, "even-spaces"))
+    inputs = TextInputs(
+        _grammar((target.name, spurious.name), heldout), target, spurious, query=query, catalogue=told
+    )
     return Task(name, target, spurious, inputs, said)
 
 

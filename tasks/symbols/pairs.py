@@ -40,6 +40,11 @@ class SymbolInputs:
     length: int = 8
 
     @property
+    def catalogue(self) -> tuple[Feature, ...]:
+        """Features that can be told of every sequence."""
+        return tuple(catalogue(self.vocabulary, self.length).values())
+
+    @property
     def legend(self) -> str:
         """How symbols, which features know by number, are written."""
         first, second, *_, last = symbol_words(self.vocabulary)
@@ -185,15 +190,19 @@ def alone(task: Task, name: str, role: str) -> Task:
 
 
 def third_feature(task: Task, n: int = 2000) -> tuple[str, float] | None:
-    """The feature of a third family that best tells `both` from `neither`, and its accuracy on n rows."""
+    """The feature of a third family that best tells `both` from `neither`, and its accuracy on n rows.
+
+    Of the features that its inputs' `catalogue` names.
+    """
     inputs = task.inputs
-    if not isinstance(inputs, SymbolInputs):
+    features: Sequence[Feature] = getattr(inputs, "catalogue", ())
+    if not features:  # rows of a file, or of a language of one's own
         return None
     rng = np.random.default_rng([len(task.name), n])
     pair = (task.target, task.spurious)
     rows = [inputs.draw([(f, value) for f in pair], n // 2, rng) for value in (True, False)]
     best, accuracy = "", 0.5
-    for feature in catalogue(inputs.vocabulary, inputs.length).values():
+    for feature in features:
         if feature.family in {f.family for f in task.roles.values()}:
             continue
         right = (feature.holds(rows[0]).mean() + 1 - feature.holds(rows[1]).mean()) / 2

@@ -1,6 +1,7 @@
 """The data that a task hands out: nested, matched, minimal, and what they say they are."""
 
 from collections import Counter
+from dataclasses import replace
 from itertools import combinations, product
 
 import numpy as np
@@ -283,6 +284,16 @@ def test_the_third_feature_is_the_best_of_the_rest(name):
     found, told = third_feature(task, 4000)
     assert accuracy[found] > max(accuracy.values()) - 0.03
     assert abs(told - accuracy[found]) < 0.03
+
+
+def test_no_third_feature_of_text_tells_both_from_neither():
+    """The quadrants are readings of one source, so that any other feature is as frequent in each of them."""
+    for name in ("english/agreement-hard-plural", "english/polarity-length", "reviews/film-vs-opener"):
+        found, told = third_feature(get_task(name), 4000)
+        assert found and 0.5 <= told < 0.55
+    task = get_task("english/polarity-length")
+    copy = replace(task.target, name="copy", family="copy")
+    assert third_feature(replace(task, inputs=replace(task.inputs, catalogue=(copy,)))) == ("copy", 1.0)
 
 
 def test_validate_refuses_fewer_rows_than_it_needs():
