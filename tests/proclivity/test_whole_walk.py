@@ -271,6 +271,7 @@ def test_a_study_of_symbols_and_english_after_lovering(english: str, tmp_path: P
     arms = {
         "main": {"methods": ["sft"], "evidence": {"rates": [0, 0.25]}},
         "one_sided": {"methods": ["sft"], "evidence": {"kind": "one_sided", "rates": [0, 0.25]}},
+        "swapped": {"methods": ["sft"], "swapped": True},
     }
     models = {"symbolic": [MODEL], "english": [english], "reviews": [english]}
     mixed = {"paper": "lovering2021", "models": models, "pairs": {"list": tasks}, "arms": arms}
@@ -279,10 +280,15 @@ def test_a_study_of_symbols_and_english_after_lovering(english: str, tmp_path: P
     path.write_text(yaml.safe_dump({**STUDY, **mixed, "primary": primary}, sort_keys=False))
     proclivity("study", "run", str(path), "--out", str(out), "--workers", "2")
     runs = read_study(out).runs
-    read_by = dict(zip(tasks, [MODEL, english, english], strict=True))
+    swapped = [
+        "symbolic/contains-2-vs-first-last",
+        "english/polarity-lexical:swapped=yes",
+        "reviews/opener-vs-film",
+    ]
+    read_by = dict(zip([*tasks, *swapped], [MODEL, english, english] * 2, strict=True))
     assert dict(zip(runs.task, runs.model, strict=True)) == read_by
     answer = json.loads(proclivity("analyze", str(out), "--json").stdout)[str(out)]
-    assert {row["arm"] for row in answer["claims"] if row["claim"] == "average"} == {"main", "one_sided"}
+    assert {row["arm"] for row in answer["claims"] if row["claim"] == "average"} == {"one_sided"}
     assert len(answer["evidence_required"]) == 6
     drawn = json.loads(proclivity("figures", str(out), "--json").stdout)["figures"]
     assert str(out / "figures" / "bars_and_lines.png") in drawn
