@@ -32,7 +32,7 @@ Shape = tuple[str, ...]
 
 
 def shape(text: str) -> Shape:
-    """The classes and forms of the words of a text; a word of no class stands for itself."""
+    """The classes and forms of the words of a text; what is no word of a class stands for itself."""
     words = text.split()
     classes = _of_reviews() if _REVIEWED in words else _of_sentences()
     return tuple(classes.get(word, word) for word in words)
@@ -113,7 +113,7 @@ _REVIEWED = "by"
 @cache
 def _of_reviews() -> dict[str, str]:
     return {
-        word: f"<{name} {i}>"
+        word: f"<{name}-{i}>"
         for name, entries in review_words.CLASSES.items()
         for entry in entries
         for i, word in enumerate([entry] if isinstance(entry, str) else entry)
@@ -132,8 +132,8 @@ def _of_sentences() -> dict[str, str]:
         ("smiles", INTRANSITIVES),
     ):
         for verb in verbs:
-            out |= {verb.third: name, verb.plain: f"{name} plain"}
-            out |= {verb.past: f"{name} past", verb.participle: f"{name} past"}
+            out |= {verb.third: name, verb.plain: f"{name}-plain"}
+            out |= {verb.past: f"{name}-past", verb.participle: f"{name}-past"}
     for name, words in (("time", TIME_ADVERBS), ("other", OTHER_ADVERBS), ("manner", MANNERS)):
         out |= dict.fromkeys(words, name)
     for first, second in ENDINGS:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import math
 from typing import Any
 
@@ -11,11 +13,13 @@ from scipy.stats import binom
 
 from models.corpus import SPECIAL
 from models.embedded import tokenizer_of
-from models.english import MARKS, EnglishCorpus, Pool
-from tasks import get_task
+from models.english import MARKS, REVIEWS, EnglishCorpus, Pool
+from tasks import SPURIOUS, TARGET, get_task
 from tasks.answers import ANSWER_WORDS, QUERY
-from tasks.english import pairs, reviews, sentiment
+from tasks.english import pairs, review_words, reviews, sentiment
+from tasks.english.density import Shape, shape, shape_probabilities
 from tasks.errors import UserError
+from tests.tasks.test_density import texts_of
 
 N = 1500
 DIAL = "over-22-words"
@@ -90,3 +94,48 @@ def test_the_tokenizer_reads_what_tasks_write_and_keeps_runs_of_blanks() -> None
     assert words == ["<eos>", "the", "   ", "poets", "-", "$", "#", "1", "2", "  ", "?"]
     assert set(MARKS) <= set(corpus.words()) and len(set(corpus.words())) == len(corpus.words())
     assert corpus.words()[: len(SPECIAL)] == list(SPECIAL)
+
+
+def sentences_of(corpus: EnglishCorpus, phenomenon: str) -> dict[Shape, int]:
+    """How many texts there are of each shape that a phenomenon's tasks, or the reviews, can write."""
+    found: dict[Shape, int] = {}
+    names = [name for name in pairs.list_pairs() if phenomenon in name]
+    for name in names or [f"reviews/{pair}" for pair in REVIEWS]:
+        task = get_task(name)
+        for quadrant in task.quadrants:
+            reading = bool(TARGET[quadrant]), bool(SPURIOUS[quadrant])
+            table = shape_probabilities(task.inputs.sentences, *reading)  # type: ignore[attr-defined]
+            found |= {each: texts_of(each, name) for each in table}
+    return found
+
+
+@pytest.mark.parametrize("phenomenon", ["agreement", "reviews"])
+@pytest.mark.parametrize("dials", [{}, {"errors": 0.3, "default_useful": 0.4}])
+def test_what_follows_a_text_has_the_probability_of_the_text(
+    phenomenon: str, dials: dict[str, float]
+) -> None:
+    """Summed over everything that can follow; and the texts' own probabilities sum to one, as others test."""
+    corpus, found = documents(n=60, **dials)
+    known = sentences_of(corpus, phenomenon)
+    head = next(head for head, _ in found if shape(head) in known)
+    follows = {f"{QUERY} {ANSWER_WORDS[0]}": len(ANSWER_WORDS)}
+    follows |= {" ".join(each): count for each, count in known.items()}
+    if phenomenon == "reviews":
+        aspects, words = (
+            len(review_words.ASPECTS),
+            len(review_words.QUALITIES[0]) * len(review_words.VERDICTS[0]),
+        )
+        follows[sentiment.write(1, np.random.default_rng(0))] = 2 * 4 * aspects * (aspects - 1) * words
+    total = 0.0
+    for tail, count in follows.items():
+        with contextlib.suppress(ValueError):  # of what no task writes after this head
+            total += count * math.exp(corpus.log_probability(head, tail))
+    alone = 0.0
+    for task in map(get_task, [*pairs.list_pairs(), *(f"reviews/{pair}" for pair in REVIEWS)]):
+        often = 0.5 if task.name.startswith("reviews/") else 1 - corpus.errors
+        for target, spurious in itertools.product((False, True), repeat=2):
+            there = spurious != ((target, spurious) in {(TARGET[q], SPURIOUS[q]) for q in task.missing})
+            table = shape_probabilities(task.inputs.sentences, target, there)  # type: ignore[attr-defined]
+            p = math.exp(table[shape(head)]) if shape(head) in table else 0.0
+            alone += p * (often if target else 1 - often) / 2 / (len(pairs.list_pairs()) + len(REVIEWS))
+    assert total == pytest.approx(alone, rel=1e-9)

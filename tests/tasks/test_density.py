@@ -24,7 +24,7 @@ NAMES = [*pairs.list_pairs(), *REVIEWS[::7]]
 def texts_of(found: Shape, name: str) -> int:
     """How many texts have a shape: the ways to choose its words, none of a class twice."""
     if name in REVIEWS:
-        classes = {word[1:].split()[0] for word in found if word[0] == "<"}
+        classes = {word[1:].split("-")[0].removesuffix(">") for word in found if word[0] == "<"}
         return math.prod(len(review_words.CLASSES[each]) for each in classes)
     gaps = "fillergap" in name
     sizes = {
@@ -39,7 +39,7 @@ def texts_of(found: Shape, name: str) -> int:
         "manner": len(lexicon.MANNERS),
         "ending": len(lexicon.ENDINGS),  # with its occasion
     }
-    kinds = Counter(word.strip("<>").split()[0].removesuffix("s") for word in found if word[0] == "<")
+    kinds = Counter(word.strip("<>").split("-")[0].removesuffix("s") for word in found if word[0] == "<")
     return math.prod(
         math.perm(size, kinds[kind.removesuffix("s")]) for kind, size in sizes.items() if kind != "occasion"
     )
