@@ -144,3 +144,5 @@ def test_what_is_no_classifier_of_that_label_is_answered_in_one_line(tmp_path: P
     assert "its weights lack classifier.bias, classifier.weight" in refusal(headless)
     one = saved(tmp_path / "one", num_labels=1)
     assert "a classifier of two labels or more is needed; this one has 1" in refusal(one)
+    many = saved(tmp_path / "many", id2label=NAMES, problem_type="multi_label_classification")
+    assert "its labels do not exclude each other" in refusal(many)

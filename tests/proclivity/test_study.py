@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proclivity.expand import draw_pairs, expand, swap
+from proclivity.learnability import learnability_study
 from proclivity.study import Study, list_studies, load_study, study_from
 from tasks import get_task
 from tasks.errors import UserError
@@ -287,6 +288,22 @@ def test_a_pair_that_is_not_named_by_its_features_is_swapped_by_a_parameter(para
     assert get_task("english/fillergap-hard-none:swapped=yes").missing == ("spurious_only",)
     with pytest.raises(UserError, match="swapped is yes or no"):
         get_task("english/fillergap-hard-tense:swapped=true")
+
+
+def test_learnability_is_tried_on_the_model_that_reads_the_task(monkeypatch: pytest.MonkeyPatch) -> None:
+    symbols, _ = learnability_study(["symbolic/first-last-vs-contains-2", "symbolic/parity-vs-contains-2"])
+    tried = {get_task(name).target.name for name in symbols.pairs.list}
+    assert tried == {"first-last", "contains-2", "parity"}
+    text, _ = learnability_study(
+        ["english/polarity-plural", "english/polarity-tense", "reviews/film-vs-opener"]
+    )
+    assert len(text.pairs.list) == 6  # each feature in each of its tasks
+    assert {job["model"] for job in expand(text)} == {"embedded/english"}
+    with pytest.raises(UserError, match="one language at a time"):
+        learnability_study(["symbolic/first-last-vs-contains-2", "english/polarity-tense"])
+    monkeypatch.setattr("proclivity.learnability.get_task", lambda name: get_task("english/polarity-tense"))
+    with pytest.raises(UserError, match="know no words but their own"):
+        learnability_study(["mine/a-vs-b"])
 
 
 def test_dry_run_says_what_would_run(call: Callable[..., Any], write_study: Callable[..., str]) -> None:
