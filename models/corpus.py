@@ -12,7 +12,7 @@ noise of drawing them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -39,6 +39,15 @@ Batch = tuple[NDArray[np.int64], NDArray[np.float32]]
 _CHUNK = 64
 
 
+def check_dials(features: Callable[[], Sequence[str]], *dials: Mapping[str, float]) -> None:
+    """UserError where a dial is of no feature, or is no share. Without a dial no feature is listed."""
+    for name, value in (item for dial in dials for item in dial.items()):
+        if name not in features():
+            raise unknown("feature", name, features())
+        if not 0 <= value <= 1:
+            raise UserError(f"dial of {name}: {value} is outside 0 to 1")
+
+
 @dataclass(frozen=True)
 class Corpus:
     """What documents look like. The number of tokens does not depend on the dials."""
@@ -55,12 +64,7 @@ class Corpus:
     """Usefulness of the features that have no dial of their own."""
 
     def __post_init__(self) -> None:
-        for dial in (self.useful, self.frequency):
-            for name, value in dial.items():
-                if name not in self.features():
-                    raise unknown("feature", name, self.features())
-                if not 0 <= value <= 1:
-                    raise UserError(f"dial of {name}: {value} is outside 0 to 1")
+        check_dials(self.features, self.useful, self.frequency)
         if len(self.frequency) > 1:
             raise UserError(
                 "the frequency of one feature at a time can be dialled, not of " + ", ".join(self.frequency)

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from models.corpus import SPECIAL
+from models.corpus import SPECIAL, check_dials
 from tasks import splits
 from tasks import text as text_inputs
 from tasks.answers import ANSWER_WORDS, QUERY
@@ -40,7 +40,6 @@ from tasks.english import (
 )
 from tasks.english.density import Shape, shape, shape_probabilities
 from tasks.english.vocabulary import vocabulary
-from tasks.errors import UserError, unknown
 from tasks.evidence import SPURIOUS, TARGET
 from tasks.feature import Split
 from tasks.task import Task
@@ -104,12 +103,7 @@ class EnglishCorpus:
     """Usefulness of the features that have no dial of their own."""
 
     def __post_init__(self) -> None:
-        for dial in (self.useful, self.frequency):
-            for name, value in dial.items():
-                if name not in self.features():
-                    raise unknown("feature", name, self.features())
-                if not 0 <= value <= 1:
-                    raise UserError(f"dial of {name}: {value} is outside 0 to 1")
+        check_dials(self.features, self.useful, self.frequency)
 
     def features(self) -> list[str]:
         return sorted(self.families())
