@@ -34,6 +34,8 @@ COVARIATES: dict[str, list[str | tuple[str, str]]] = {
     "third feature": ["third_accuracy"],
 }
 """What partial correlations are given, by the name that tables print."""
+KIND_OF_TASK = "kind of task"
+"""The covariate of studies that have several: what differs between symbols and English is taken off."""
 COVARIATES["untrained and raw bits"] = COVARIATES["untrained bits"] + COVARIATES["raw bits"]
 X = {
     "bits": ("x_target", "x_spurious"),
@@ -96,6 +98,12 @@ class _Test:
     permutations: int
     seed: int
 
+    def rows(self, claim: str, table: DataFrame, about: str, **where: str) -> Iterator[ClaimRow]:
+        """Spearman's correlation, and its partial where there are tasks of several kinds."""
+        yield self.row(claim, table, spearman, about, **where)
+        if table["kind"].nunique() > 1:
+            yield self.row(claim, table, partial_spearman, about, **where, given=KIND_OF_TASK)
+
     def row(
         self,
         claim: str,
@@ -109,7 +117,12 @@ class _Test:
         given: str = "",
     ) -> ClaimRow:
         run = partial(estimate, permutations=self.permutations, seed=self.seed)
-        found = run(subset(table, pairs), statistic, y=y, x=X[x], covariates=COVARIATES[given])
+        covariates = COVARIATES.get(given, [])
+        if given == KIND_OF_TASK:
+            kinds = sorted(set(table["kind"]))[1:]
+            table = table.assign(**{f"is {kind}": (table["kind"] == kind).astype(float) for kind in kinds})
+            covariates = [f"is {kind}" for kind in kinds]
+        found = run(subset(table, pairs), statistic, y=y, x=X[x], covariates=covariates)
         smallest, null = SMALLEST[statistic], NO_ASSOCIATION.get(statistic, 0.0)
         word = status(found.low, found.high, found.p, smallest=smallest, null=null)
         name = statistic.__name__.replace("_", " ")
@@ -122,7 +135,7 @@ def _h1a(test: _Test, table: DataFrame) -> Iterator[ClaimRow]:
     about = f"U {at} against relative extractability"
     row = partial(test.row, "H1a")
     for pairs in SETS:
-        yield row(first, spearman, about, pairs=pairs)
+        yield from test.rows("H1a", first, about, pairs=pairs)
     for given in filter(None, COVARIATES):
         yield row(first, partial_spearman, about, given=given)
     yield row(first, auc, about)
@@ -139,7 +152,7 @@ def _h2(test: _Test, table: DataFrame) -> Iterator[ClaimRow]:
         f"{kinds.get('left', 0)} left-, {kinds.get('right', 0)} right-censored of {len(needed)} pairs)"
     )
     for pairs in SETS:
-        yield test.row("H2", needed, spearman, about, pairs=pairs, y="y")
+        yield from test.rows("H2", needed, about, pairs=pairs, y="y")
     yield test.row("H2", needed, partial_spearman, about, y="y", given="untrained and raw bits")
 
 
@@ -150,7 +163,7 @@ def _average(test: _Test, table: DataFrame) -> Iterator[ClaimRow]:
         "runs, against relative extractability"
     )
     for pairs in ("primary", "all"):
-        yield test.row("average", table, spearman, about, pairs=pairs, y="y")
+        yield from test.rows("average", table, about, pairs=pairs, y="y")
 
 
 def _h1b(test: _Test, table: DataFrame) -> Iterator[ClaimRow]:
@@ -208,6 +221,7 @@ def primary_claim(study: Study) -> dict[str, str]:
     methods = sorted(set(study.runs.loc[study.runs["arm"] == named.get("arm", "main"), "method"]))
     usual = "rloo" if "rloo" in methods else methods[0] if methods else ""
     named["statistic"] = named.get("statistic", "spearman").replace("_", " ")
+    named["given"] = named.get("given", "")
     if named.get("pairs", "learnable") == "learnable":
         named["pairs"] = "primary"
     return {"claim": "H1a", "arm": "main", "method": usual} | named
@@ -252,15 +266,15 @@ def claims(study: Study, *, permutations: int = PERMUTATIONS, seed: int = 0) -> 
 
 def _judged(rows: list[ClaimRow], named: dict[str, str]) -> list[ClaimRow]:
     """Flag the one primary test and correct all the others."""
-    keys = ("claim", "arm", "method", "statistic", "pairs")
+    keys = ("claim", "arm", "method", "statistic", "pairs", "given")
     match = [i for i, row in enumerate(rows) if all(getattr(row, k) == named[k] for k in keys if k in named)]
     if match:
         first = replace(rows[match[0]], primary=True)
     else:
-        note = "the study's primary test has no runs: " + ", ".join(named[k] for k in keys if k in named)
+        note = "the study's primary test has no runs: " + ", ".join(named[k] for k in keys if named.get(k))
         nothing = Estimate(math.nan, math.nan, math.nan, math.nan, 0, 0, 0, 0, 0, note)
-        claim, arm, method, statistic, pairs = (named.get(k, "") for k in keys)
-        first = ClaimRow(claim, arm, method, pairs, statistic, "", "", "", nothing, UNKNOWN, primary=True)
+        claim, arm, method, statistic, pairs, given = (named.get(k, "") for k in keys)
+        first = ClaimRow(claim, arm, method, pairs, statistic, "", given, "", nothing, UNKNOWN, primary=True)
     rest = [row for i, row in enumerate(rows) if i not in match[:1]]
     corrected = holm([row.estimate.p for row in rest])
     return [first, *(replace(row, p_holm=p) for row, p in zip(rest, corrected, strict=True))]

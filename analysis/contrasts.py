@@ -31,6 +31,7 @@ def dial_contrasts(table: DataFrame) -> dict[tuple[str, str], DataFrame]:
             difference[name] = [tuple(sorted({*a, *b})) for a, b in zip(left[name], right[name], strict=True)]
         for name in ("target_learnable", "spurious_learnable"):
             difference[name] = left[name] & right[name]
+        difference["kind"] = left["kind"]
         difference["excluded"] = left["excluded"].where(left["excluded"] != "", right["excluded"])
         found[first, second] = difference.reset_index()
     return found

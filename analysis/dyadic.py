@@ -27,6 +27,8 @@ FEWEST_FAMILIES = 5
 """Fewer families than this give no p-value and no interval."""
 FEWEST_PAIRS = 5
 """The same for pairs of families."""
+FEWEST_ORDERS = 120
+"""Fewer ways to permute the families than five families have give no p-value."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,8 @@ class Dyads:
     """[n, k] covariates."""
     z_of_family: Array
     """[F, j] the families' own parts in those covariates that have one."""
+    stratum: NDArray[np.intp]
+    """[F] which families may take each other's place: those with the same number."""
 
     def __len__(self) -> int:
         return len(self.y)
@@ -66,9 +70,13 @@ def dyads(
 ) -> Dyads:
     """Average a table of pairs to one row per ordered pair of families.
 
+    Families of different kinds of task are different families, whatever their names, and take no part in each
+    other's permutations. Where no family of a kind has both roles (in English phenomena are targets, and
+    nothing else is), those of one role take no part in the other's: what they cost differs by design.
+
     Args:
         table: columns `target_family`, `spurious_family`, and those named below; rows with a NaN among them
-            are left out.
+            are left out. `kind`, if there is one: the kind of task.
         x: two columns, a value of the target and one of the spurious feature; x is their difference
             (0 everywhere when there is none).
         covariates: a pair of columns like x, or the name of one column that belongs to the pair.
@@ -76,12 +84,13 @@ def dyads(
     two = [c for c in covariates if not isinstance(c, str)]
     used = [y, *(x or ()), *itertools.chain(*((c,) if isinstance(c, str) else c for c in covariates))]
     roles = ["target_family", "spurious_family"]
-    rows = table.loc[:, roles + list(dict.fromkeys(used))].dropna()
+    rows = table.assign(kind=table.get("kind", "")).loc[:, ["kind", *roles, *dict.fromkeys(used)]].dropna()
     rows = rows[np.isfinite(rows[used].to_numpy(float)).all(axis=1)]
-    cells = rows.groupby(roles, sort=True).mean().reset_index()
-    families = sorted({*cells["target_family"], *cells["spurious_family"]})
+    cells = rows.groupby(["kind", *roles], sort=True).mean().reset_index()
+    first, second = (list(zip(cells["kind"], cells[role], strict=True)) for role in roles)
+    families = sorted({*first, *second})
     code = {family: i for i, family in enumerate(families)}
-    target, spurious = (np.array([code[f] for f in cells[r]], dtype=np.intp) for r in roles)
+    target, spurious = (np.array([code[f] for f in named], dtype=np.intp) for named in (first, second))
 
     def column(name: str) -> Array:
         return np.asarray(cells[name], float)
@@ -95,17 +104,45 @@ def dyads(
     z = [column(c) if isinstance(c, str) else difference(c) for c in covariates]
     of_family = own(x) if x else np.zeros(len(families))
     return Dyads(
-        families, target, spurious, difference(x) if x else np.zeros(len(cells)), of_family, column(y),
+        [family for _, family in families],
+        target, spurious, difference(x) if x else np.zeros(len(cells)), of_family, column(y),
         np.stack(z, axis=1) if z else np.zeros((len(cells), 0)),
         np.stack([own(c) for c in two], axis=1) if two else np.zeros((len(families), 0)),
+        _strata(first, second, families),
     )  # fmt: skip
 
 
-def _permutations(families: int, most: int, rng: np.random.Generator) -> tuple[NDArray[np.intp], bool]:
+Family = tuple[str, str]
+"""The kind of task, and the family's name."""
+
+
+def _strata(targets: list[Family], spurious: list[Family], families: list[Family]) -> NDArray[np.intp]:
+    """The stratum of each family: its kind, and its role where a kind has no family in both."""
+    both = {kind for kind, _ in {*targets} & {*spurious}}
+    key = [(family[0], family[0] in both or family in targets) for family in families]
+    numbers = {each: i for i, each in enumerate(sorted(set(key)))}
+    return np.array([numbers[each] for each in key], dtype=np.intp)
+
+
+def _orders(stratum: NDArray[np.intp]) -> int:
+    """How many orders there are of families that stay in their strata."""
+    return math.prod(map(math.factorial, np.bincount(stratum).tolist()))
+
+
+def _permutations(
+    stratum: NDArray[np.intp], most: int, rng: np.random.Generator
+) -> tuple[NDArray[np.intp], bool]:
     """All orders of the families when there are at most `most` of them, else a sample; and which it is."""
-    if math.factorial(families) <= most:
-        return np.array(list(itertools.permutations(range(families))), dtype=np.intp), True
-    return np.argsort(rng.random((most, families)), axis=1), False
+    places = np.argsort(stratum, kind="stable")
+    if every := _orders(stratum) <= most:
+        groups = [places[stratum[places] == number].tolist() for number in np.unique(stratum)]
+        ways = itertools.product(*(itertools.permutations(group) for group in groups))
+        drawn = np.array([list(itertools.chain(*way)) for way in ways], dtype=np.intp)
+    else:
+        drawn = np.argsort(rng.random((most, len(stratum))) + stratum, axis=1)
+    orders = np.empty_like(drawn)
+    orders[:, places] = drawn
+    return orders, every
 
 
 def dyadic_permutation(
@@ -127,7 +164,7 @@ def dyadic_permutation(
     least-squares fit on theirs leaves is permuted; otherwise the test would also reject for an x that
     goes with y through the covariate alone.
 
-    NaN with fewer than `FEWEST_FAMILIES` families or `FEWEST_PAIRS` pairs of them.
+    NaN with fewer than `FEWEST_FAMILIES` families, `FEWEST_PAIRS` pairs of them or `FEWEST_ORDERS` orders.
 
     References:
         L. Hubert (1987), Assignment methods in combinatorial data analysis.
@@ -137,10 +174,12 @@ def dyadic_permutation(
     count = len(data.families)
     if count < max(FEWEST_FAMILIES, data.z_of_family.shape[1] + 3) or len(data) < FEWEST_PAIRS:
         return math.nan
+    if _orders(data.stratum) < FEWEST_ORDERS:
+        return math.nan
     known = np.column_stack([np.ones(count), data.z_of_family])
     free = data.of_family - known @ np.linalg.lstsq(known, data.of_family, rcond=None)[0]
     fixed = data.x - (free[data.target] - free[data.spurious])
-    orders, every = _permutations(count, permutations, np.random.default_rng(seed))
+    orders, every = _permutations(data.stratum, permutations, np.random.default_rng(seed))
     shuffled = free[orders]
     x = fixed + shuffled[:, data.target] - shuffled[:, data.spurious]
     observed = float(statistic(data.x, data.y, data.z, None))

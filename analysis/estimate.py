@@ -130,7 +130,7 @@ def _why_not(data: Dyads, statistic: Statistic, value: float, low: float, p: flo
     if math.isnan(low):
         missing.append("no interval: leaving out any one family changes nothing")
     if statistic is not mean and math.isnan(p):
-        missing.append("no p-value: too few families for so many covariates")
+        missing.append("no p-value: too few families to permute")
     return "; ".join(missing)
 
 

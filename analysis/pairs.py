@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -179,6 +180,7 @@ def _cells(runs: DataFrame, keys: list[str], known: Known) -> DataFrame:
     for name, values_ in about.items():
         members = values_[counted].groupby(by_cell[counted]).agg(lambda s: tuple(sorted(set(s))))
         table[name] = [members.get(cell, ()) for cell in table.index]
+    table["kind"] = [re.split("[/:]", task, maxsplit=1)[0] for task in table["task"]]
     return table.rename(columns={"evidence_rate": "evidence"})
 
 
@@ -217,6 +219,7 @@ def pairs_table(study: Study, by: By = "pair") -> DataFrame:
         target_learnable, spurious_learnable: from the learnability list; True when there is no list for the
             study's models, False for a feature that the list does not know (learnability_tried is False).
         models, seeds: tuples of what is behind the row.
+        kind: the first part of the task's name; see `analysis.dyadic`.
         excluded: the first of `RULES` that keeps the row out of the primary set, or "". Whether a cell
             is learnt is asked at the lowest level of evidence.
     """

@@ -11,7 +11,7 @@ from analysis.claims import ClaimRow
 
 LEGEND = """x: relative extractability, log2(bits target / bits spurious), above 0 if the spurious is easier
 slope: U per unit of x; auc: does x tell U above 0.5 from below; H2: Spearman with ordinal scores
-p: permutation of families, two-sided; intervals over families, 95 % (controls 90 %)
+p: permutation of families within a kind of task, two-sided; intervals over families, 95 % (controls 90 %)
 n: families/features/pairs/models/seeds"""
 
 

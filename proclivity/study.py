@@ -31,6 +31,8 @@ class Primary:
     """How it is judged: by a permutation of families (with its interval), by reaching a threshold, or not."""
     pairs: Literal["learnable", "primary", "both-learnable", "target-learnable", "all"]
     """Which pairs enter. `learnable` and `primary` are the same: those that no rule leaves out."""
+    given: Literal["", "kind of task"] = ""
+    """What a partial correlation is given."""
 
 
 @dataclass(frozen=True)
@@ -215,8 +217,9 @@ class Study:
         """The study as plain JSON values, as study.json keeps it."""
         plain: dict[str, Any] = _plain(asdict(self))
         plain["pairs"]["from"] = plain["pairs"].pop("from_")
+        # Only where it is used, so that studies without it are the studies they were.
+        plain["primary"] = {k: v for k, v in plain["primary"].items() if v or k != "given"}
         for arm in plain["arms"].values():
-            # Only where it is used, so that studies without it are the studies they were.
             arm["evidence"] = {k: v for k, v in arm["evidence"].items() if v or k in ("kind", "rates")}
         return plain
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.claims import claims
+from analysis.claims import KIND_OF_TASK, claims
 from analysis.pairs import RULES, exclusions, learnt_share, lowest, pairs_table
 from analysis.records import read_study, write_compact
 from analysis.tables import claims_text, text_table
@@ -72,6 +72,33 @@ def test_one_primary_test_and_holm_over_the_rest():
         assert math.isnan(row.p_holm) or row.p_holm >= row.estimate.p
     missing = claims(simulate(pairs=12, primary=wanted | {"method": "ppo"}), **FEW)
     assert missing[0].primary and "no runs" in missing[0].estimate.note and "ppo" in missing[0].estimate.note
+
+
+def test_what_differs_between_kinds_of_task_is_taken_off_where_there_are_several():
+    """Half of the tasks are renamed to another kind, in which U is high whatever a feature costs."""
+    study = simulate(effect=0.0, families=12, pairs=60, levels=(0.0,), seed=2)
+    rows = {row.given for row in claims(study, permutations=199)}
+    assert KIND_OF_TASK not in rows, "there is one kind"
+    tasks = sorted(set(study.runs["task"]))
+    moved = {name: name.replace("symbolic/", "reviews/") for name in tasks[::2]}
+    runs, probes = (part.assign(task=part["task"].replace(moved)) for part in (study.runs, study.probes))
+    here, there = (part["task"].str.startswith("reviews/") for part in (runs, probes))
+    runs["U"] = runs["U"].where(~here, 0.9 + runs["U"] / 10)
+    probes["bits_per_label"] *= np.where(there & (probes["role"] == "spurious"), 0.05, 1)
+    two = dataclasses.replace(study, runs=runs, probes=probes)
+    found = {
+        row.given: row
+        for row in claims(two, permutations=999)
+        if row.claim == "H1a" and row.arm == "main" and row.pairs == "all" and row.x == "bits"
+        if row.statistic in ("spearman", "partial spearman")
+    }
+    assert found[""].estimate.value > 0.5, "the two kinds lie apart in both"
+    assert abs(found[KIND_OF_TASK].estimate.value) < 0.35 and found[KIND_OF_TASK].estimate.p > 0.01
+    named = {"claim": "H1a", "statistic": "partial_spearman", "given": KIND_OF_TASK, "pairs": "all"}
+    manifest = two.manifest | {"primary": two.manifest["primary"] | named}
+    first = claims(dataclasses.replace(two, manifest=manifest), permutations=999)[0]
+    assert first.primary and first.given == KIND_OF_TASK
+    assert first.estimate == found[KIND_OF_TASK].estimate
 
 
 def test_every_pair_and_every_run_is_accounted_for():

@@ -8,7 +8,7 @@ import pytest
 from scipy.stats import binom, spearmanr
 
 from analysis.association import auc, mean, partial_spearman, slope, spearman
-from analysis.dyadic import dyadic_permutation, dyads
+from analysis.dyadic import _permutations, dyadic_permutation, dyads
 from analysis.estimate import dyadic_jackknife, estimate, node_bootstrap
 from benchmarks.null_size import dyadic_table
 
@@ -68,6 +68,62 @@ def test_the_permutation_is_exact_when_all_orders_can_be_counted():
     values = np.array(values)
     expected = min(1, 2 * min((values >= observed - 1e-9).mean(), (values <= observed + 1e-9).mean()))
     assert dyadic_permutation(data, spearman) == pytest.approx(expected)
+
+
+def bipartite(rng, targets=3, spurious=5):
+    """Every target with every spurious feature; no family has both roles, and targets cost more by design."""
+    f = {"target": rng.normal(3, 1, targets), "spurious": rng.normal(0, 1, spurious)}
+    t, s = (column.ravel() for column in np.meshgrid(range(targets), range(spurious), indexing="ij"))
+    y = rng.normal(size=targets)[t] + rng.normal(size=spurious)[s] + 0.3 * rng.normal(size=len(t))
+    columns = {"target_family": t, "spurious_family": 100 + s, "y": y}
+    names = {"target": t, "spurious": s}
+    return pd.DataFrame(columns | names | {f"x_{role}": f[role][i] for role, i in names.items()})
+
+
+def test_where_no_family_has_both_roles_the_orders_are_those_within_a_role():
+    from itertools import permutations, product
+
+    data = dyads(bipartite(np.random.default_rng(0)))
+    f, values = data.of_family, []
+    for targets, spurious in product(permutations(range(3)), permutations(range(3, 8))):
+        g = f[[*targets, *spurious]]
+        values.append(spearmanr(g[data.target] - g[data.spurious], data.y).statistic)
+    values, observed = np.array(values), spearmanr(data.x, data.y).statistic
+    expected = min(1, 2 * min((values >= observed - 1e-9).mean(), (values <= observed + 1e-9).mean()))
+    assert dyadic_permutation(data, spearman) == pytest.approx(expected)
+    one_role = dyads(bipartite(np.random.default_rng(0)).replace({"spurious_family": {104: 0}}))
+    assert len(set(one_role.stratum.tolist())) == 1, "a family in both roles makes one stratum of all"
+
+
+@pytest.mark.parametrize("permutations", [199, 10_000])
+def test_orders_stay_within_their_strata_sampled_or_counted(permutations):
+    stratum = np.array([1, 0, 1, 2, 0, 1, 0])
+    orders, every = _permutations(stratum, permutations, np.random.default_rng(0))
+    assert (stratum[orders] == stratum).all() and (np.sort(orders, axis=1) == np.arange(7)).all()
+    distinct = len({tuple(order) for order in orders.tolist()})
+    assert every == (permutations > 36) and distinct == 36 and len(orders) == (36 if every else permutations)
+
+
+def test_kinds_of_task_that_differ_in_everything_do_not_make_an_association():
+    """English costs more and is used more, and within either kind nothing goes with anything."""
+    rng, runs, stratified, pooled = np.random.default_rng(5), 150, 0, 0
+    for i in range(runs):
+        kinds = [dyadic_table(rng, 8, 24), dyadic_table(rng, 8, 24)]
+        kinds[1]["x_target"] += 4
+        kinds[1]["y"] += 4
+        table = pd.concat([part.assign(kind=name) for part, name in zip(kinds, "ab", strict=True)])
+        data = dyads(table.assign(b=(table.kind == "b").astype(float)), covariates=["b"])
+        assert len(data.families) == 16, "families of one name and two kinds are two"
+        stratified += dyadic_permutation(data, partial_spearman, permutations=99, seed=i) <= 0.05
+        pooled += spearmanr(table.x_target - table.x_spurious, table.y).pvalue <= 0.05
+    assert pooled > 0.9 * runs
+    assert stratified <= binom.ppf(0.9999, runs, 0.05)
+
+
+def test_too_few_orders_give_no_p_value():
+    found = estimate(bipartite(np.random.default_rng(0), 2, 4), spearman)  # 48 of them
+    assert math.isnan(found.p) and found.note == "no p-value: too few families to permute"
+    assert not math.isnan(found.low)
 
 
 def test_near_copies_add_no_evidence():
