@@ -56,8 +56,21 @@ class Recipe:
             raise UserError(f"recipe {self.name}: width {self.width} is not a multiple of heads {self.heads}")
 
 
+_ENGLISH = {
+    **dict.fromkeys(("verb-agrees", "nearest-agrees", "gap-filled"), 1.0),
+    **dict.fromkeys(("ever-licensed", "dash", "film", "hash", "title"), 0.5),
+}
+"""Usefulness of features that otherwise cost all or nearly all of a bit; the others cost little as it is."""
 RECIPES = {
-    "english": Recipe("english", EnglishCorpus(), width=96, layers=3, steps=2500, batch_size=32),
+    "english": Recipe(
+        "english",
+        EnglishCorpus(useful=_ENGLISH, default_useful=0.0),
+        width=96,
+        layers=3,
+        steps=2400,
+        batch_size=64,
+        threads=2,
+    ),
     "symbols": Recipe("symbols"),
 }
 _NUMBERS: dict[str, Callable[[str], Any]] = {
@@ -83,6 +96,7 @@ def recipe_of(spec: str) -> Recipe:
         raise unknown("embedded model", base, list_recipes())
     recipe = RECIPES[name]
     useful: dict[str, float] = {}
+    usual: Mapping[str, float] = recipe.corpus.useful
     frequency: dict[str, float] = {}
     for item in filter(None, rest.split(",")):
         key, equals, value = item.partition("=")
@@ -94,7 +108,7 @@ def recipe_of(spec: str) -> Recipe:
                 (useful if dial == "useful" else frequency)[feature] = float(value)
             elif key == "dial":
                 recipe = replace(recipe, dial=value)
-                useful = half_useful(value, recipe.corpus.families()) | useful
+                usual = half_useful(value, recipe.corpus.families())
             elif key in _NUMBERS:
                 recipe = replace(recipe, **{key: _NUMBERS[key](value)})
             else:
@@ -103,7 +117,7 @@ def recipe_of(spec: str) -> Recipe:
                 )
         except ValueError:
             raise UserError(f"{spec!r}: {item!r} should read parameter=number") from None
-    return replace(recipe, corpus=replace(recipe.corpus, useful=useful, frequency=frequency))
+    return replace(recipe, corpus=replace(recipe.corpus, useful={**usual, **useful}, frequency=frequency))
 
 
 def half_useful(dial: str, family_of: Mapping[str, str]) -> dict[str, float]:
@@ -174,6 +188,7 @@ def tokenizer_of(corpus: Corpus | EnglishCorpus) -> Any:
     core = Tokenizer(WordLevel({word: i for i, word in enumerate(corpus.words())}, unk_token=unk))
     core.pre_tokenizer = WhitespaceSplit()
     if isinstance(corpus, EnglishCorpus):
+        core.add_tokens(corpus.report_words())  # read before marks and digits are split off
         runs, blanks, marks = Regex(" {2,}"), Regex("(?<! ) (?! )"), Regex(r"[$#\-]|\d")
         core.pre_tokenizer = Sequence(
             [Split(runs, "isolated"), Split(blanks, "removed"), Split(marks, "isolated")]

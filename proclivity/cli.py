@@ -246,7 +246,7 @@ def _studies(commands: Any) -> None:
     figures.add_argument("folder", metavar="D")
     figures.add_argument("--out", metavar="D", help="where to (default: D/figures)")
     reproduce = _command(
-        commands, "reproduce", "commands_study:reproduce", "run a paper's study, tables and figures"
+        commands, "reproduce", "commands_study:reproduce", "run a paper's studies, tables and figures"
     )
     reproduce.add_argument("paper", metavar="PAPER", choices=("cruz2023", "lovering2021"))
     reproduce.add_argument(

@@ -145,10 +145,22 @@ def ls(arguments: Namespace) -> Answer:
 
 
 def reproduce(arguments: Namespace) -> Answer:
+    """Every shipped study of the paper at this scale: PAPER-SCALE, and those called PAPER-WHAT-SCALE."""
+    first, last = f"{arguments.paper}-", f"-{arguments.scale}"
+    named = [name for name in list_studies() if name.startswith(first) and name.endswith(last)]
+    names = sorted(named, key=len) or [arguments.paper + last]
+    found = [_reproduce(name, arguments, alone=len(names) == 1) for name in names]
+    data = {"studies": [answer.data for answer in found]}
+    return Answer(data, "\n\n".join(answer.text for answer in found), max(answer.status for answer in found))
+
+
+def _reproduce(name: str, arguments: Namespace, *, alone: bool) -> Answer:
     from proclivity.commands_analysis import claims_of, draw
 
-    study, document = load_study(f"{arguments.paper}-{arguments.scale}")
+    study, document = load_study(name)
     folder = _folder(arguments, study.name)
+    if arguments.out and not alone:
+        folder /= study.name
     clock = time.perf_counter()
     _, tally = run_plan(
         plan(study, document), folder, workers=_workers(arguments), retry_failed=arguments.retry_failed
@@ -157,6 +169,7 @@ def reproduce(arguments: Namespace) -> Answer:
     figures = draw(folder, folder / "figures")
     seconds = time.perf_counter() - clock
     data = {
+        "study": study.name,
         "folder": folder,
         "claims": claims.data,
         "figures": figures,

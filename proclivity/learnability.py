@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 
 THRESHOLD = 0.95
 """Share of the optimum that a run must reach; a feature is learnable when two of three seeds do."""
-SYMBOLS, ENGLISH = "learnability-symbols", "learnability-english"
-"""The shipped studies, of tasks of symbols and of tasks of text."""
+SYMBOLS = "learnability-symbols"
+OF_TEXT = {"english": "learnability-english", "reviews": "learnability-reviews"}
+"""The shipped studies: of tasks of symbols, and of those of text by the first part of their names."""
 
 
 def learnability_study(tasks: Iterable[str]) -> tuple[Study, Any]:
@@ -28,14 +29,14 @@ def learnability_study(tasks: Iterable[str]) -> tuple[Study, Any]:
     tasks = list(tasks)
     of_text = {name for name in tasks if isinstance(get_task(name).inputs, TextInputs)}
     for name in of_text:
-        if name.partition("/")[0] not in ("english", "reviews"):
+        if name.partition("/")[0] not in OF_TEXT:
             raise UserError(
                 f"{name}: learnability is tried on the embedded models, which know no words but their own; "
                 f"tune a model of yours with --task {name}:alone=target --evidence 0.5"
             )
-    names = {ENGLISH if name in of_text else SYMBOLS for name in tasks}
+    names = {OF_TEXT[name.partition("/")[0]] if name in of_text else SYMBOLS for name in tasks}
     if len(names) > 1:
-        raise UserError("learnability is tried one language at a time: " + ", ".join(sorted(names)))
+        raise UserError("learnability is tried one kind of task at a time: " + ", ".join(sorted(names)))
     study, document = load_study(names.pop())
     shipped = {get_task(name).target.name: name for name in study.pairs.list}
     pairs: dict[str, str] = {}

@@ -10,7 +10,8 @@ import pytest
 
 from models import Recipe, list_recipes, recipe_of
 from models.corpus import Corpus
-from models.embedded import half_useful, recipe_hash
+from models.embedded import RECIPES, half_useful, recipe_hash
+from models.english import EnglishCorpus
 from tasks.errors import UserError
 from tasks.symbols import catalogue as catalogue_source
 
@@ -52,6 +53,15 @@ def test_a_dial_of_one_feature_goes_over_that_of_its_half_wherever_it_stands() -
     before = recipe_of("embedded/symbols:useful.parity=0.5,dial=a")
     assert after == before
     assert after.corpus.useful == half_useful("a", Corpus().families()) | {"parity": 0.5}
+
+
+def test_a_recipe_s_own_dials_stand_until_they_are_turned() -> None:
+    own = RECIPES["english"].corpus.useful
+    assert own["gap-filled"] == 1 and own["film"] == 0.5
+    assert recipe_of("embedded/english:useful.hash=0").corpus.useful == {**own, "hash": 0.0}
+    corpus = EnglishCorpus()
+    half = half_useful("a", corpus.families())
+    assert recipe_of("embedded/english:dial=a,useful.hash=0.3").corpus.useful == {**half, "hash": 0.3}
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -169,9 +170,29 @@ def test_reproduce_runs_tells_and_draws(
     status, text, err = call("reproduce", "cruz2023", "--scale", "smoke", "--workers", "0")
     assert (status, err, asked) == (0, "", ["cruz2023-smoke"])
     assert text.startswith("Primary test\n") and "out/small/figures/use.png" in text
-    found = json.loads(call("reproduce", "cruz2023", "--scale", "smoke", "--workers", "0", "--json")[1])
+    told = call("reproduce", "cruz2023", "--scale", "smoke", "--workers", "0", "--json")[1]
+    (found,) = json.loads(told)["studies"]
     assert found["figures"] == ["out/small/figures/use.png"] and found["failed"] == {}
     assert len(list((tmp_path / "out" / "small" / "runs").iterdir())) == 15
+
+
+def test_reproduce_runs_every_study_of_the_paper_at_a_scale(
+    call: Call, write_study: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from proclivity import commands_analysis, commands_study
+    from proclivity.study import load_study
+
+    small = load_study(write_study())
+    shipped = ["cruz2023-quick", "cruz2023-reviews-smoke", "cruz2023-smoke", "lovering2021-smoke"]
+    monkeypatch.setattr(commands_study, "list_studies", lambda: shipped)
+    monkeypatch.setattr(commands_study, "load_study", lambda name: (replace(small[0], name=name), small[1]))
+    monkeypatch.setattr(commands_analysis, "draw", lambda folder, out: [])
+    told = call(
+        "reproduce", "cruz2023", "--scale", "smoke", "--workers", "0", "--out", str(tmp_path), "--json"
+    )
+    folders = [study["folder"] for study in json.loads(told[1])["studies"]]
+    assert folders == [str(tmp_path / "cruz2023-smoke"), str(tmp_path / "cruz2023-reviews-smoke")]
+    assert all((Path(folder) / "runs").is_dir() for folder in folders)
 
 
 def test_tasks_show_and_validate_a_shipped_pair(call: Call) -> None:
