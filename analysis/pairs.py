@@ -29,6 +29,10 @@ INPUTS = {"": ("model", "pretrained"), "_untrained": ("model", "random"), "_raw"
 By = Literal["pair", "dial", "model"]
 
 
+ANSWER_SITES = ("last_prompt", "first_token", "decoder_start")
+"""Where a causal model, an encoder and an encoder-decoder read their answer: the primary probe is there."""
+
+
 @dataclass(frozen=True)
 class PrimaryProbe:
     """The probe that relative extractability is read from."""
@@ -36,7 +40,6 @@ class PrimaryProbe:
     n: int
     probe: str = "linear"
     layer: int = -1
-    site: str = "last_prompt"
 
 
 def primary_probe(study: Study) -> PrimaryProbe | None:
@@ -78,7 +81,8 @@ def _bits(study: Study) -> DataFrame:
     spec = primary_probe(study)
     table = study.probes[(study.probes["status"] == "ok") & study.probes["converged"].astype(bool)]
     if spec is not None:
-        for name in ("n", "probe", "layer", "site"):
+        table = table[table["site"].isin(ANSWER_SITES)]
+        for name in ("n", "probe", "layer"):
             # Raw inputs have no layers, so no layer is asked of them.
             table = table[
                 (table[name] == getattr(spec, name)) | ((name == "layer") & (table["input"] == "raw"))

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from models.language_model import LanguageModel
+from models.language_model import ACTIONS, LanguageModel, writes
 from tasks.errors import UserError
 
 
@@ -25,6 +25,8 @@ def readable_ids(model: Any, tokenizer: Any, prompts: Sequence[str], name: str =
     if not all(lengths):
         raise UserError(f"{name}: prompt {lengths.index(0)} is an empty prompt, which has no last position")
     limit = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+    if limit is not None:
+        limit = min(limit, tokenizer.model_max_length)  # RoBERTa counts from the padding's number on
     if limit is not None and lengths and max(lengths) > limit:
         longest = lengths.index(max(lengths))
         raise UserError(
@@ -57,7 +59,14 @@ def _ids(tokenizer: Any, texts: Sequence[str], name: str, **options: bool) -> li
 
 
 def answer_ids(lm: LanguageModel, answers: Sequence[str]) -> list[list[int]]:
-    """Token ids of each answer as it follows a prompt. Two answers must differ; none may be unknown."""
+    """Token ids of each answer as it follows a prompt. Two answers must differ; none may be unknown.
+
+    To an encoder an answer is an action, by its number.
+    """
+    if not writes(lm.model):
+        if len(answers) != ACTIONS:
+            raise UserError(f"{lm.name} writes no words, and its action head knows {ACTIONS} answers")
+        return [[i] for i in range(ACTIONS)]
     ids = _ids(lm.tokenizer, [" " + a for a in answers], lm.name, add_special_tokens=False)
     unknown = _unknown(lm.tokenizer)
     for answer, tokens in zip(answers, ids, strict=True):
@@ -85,8 +94,27 @@ def left_pad(rows: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor, Tensor]:
     return ids, mask, (mask.cumsum(dim=1) - 1).clamp(min=0)
 
 
+def prompted(model: Any, rows: Sequence[Sequence[int]]) -> dict[str, Tensor]:
+    """Inputs of an encoder, padded on the right; an encoder-decoder's decoder stands at its first place."""
+    padding = model.config.pad_token_id or 0  # RoBERTa tells positions from it
+    ids, mask = (t.to(model.device) for t in pad(rows, padding))
+    inputs = {"input_ids": ids, "attention_mask": mask}
+    if model.config.is_encoder_decoder:
+        inputs["decoder_input_ids"] = ids.new_full((len(rows), 1), model.config.decoder_start_token_id)
+    return inputs
+
+
 def next_token_logits(model: Any, rows: Sequence[Sequence[int]]) -> Tensor:
-    """Logits [rows, vocabulary] of the token after each row; one pass, the head at the last place alone."""
+    """Logits [rows, vocabulary] of the token after each row; one pass, the head at the last place alone.
+
+    Of an encoder, the logits of its actions.
+    """
+    if not writes(model):
+        actions: Tensor = model(**prompted(model, rows)).logits
+        return actions
+    if model.config.is_encoder_decoder:
+        first: Tensor = model(**prompted(model, rows), use_cache=False).logits[:, -1]
+        return first
     if len({len(r) for r in rows}) == 1:
         inputs = {"input_ids": torch.tensor(rows, device=model.device)}
     else:
@@ -103,6 +131,12 @@ def completion_log_probs(
 
     [rows, places, vocabulary]; those of the tokens that do follow, [rows, places]; a mask [rows, places].
     """
+    if model.config.is_encoder_decoder:
+        inputs = prompted(model, prompts)
+        ids, mask = (t.to(model.device) for t in pad(completions))
+        inputs["decoder_input_ids"] = torch.cat([inputs["decoder_input_ids"], ids[:, :-1]], dim=1)
+        said = model(**inputs, use_cache=False).logits.log_softmax(-1)
+        return said, said.gather(2, ids[:, :, None]).squeeze(2), mask.bool()
     rows = [list(p) + list(c) for p, c in zip(prompts, completions, strict=True)]
     ids, mask = (t.to(model.device) for t in pad(rows))
     log_probs = model(input_ids=ids, attention_mask=mask, use_cache=False).logits[:, :-1].log_softmax(-1)

@@ -1,4 +1,9 @@
-"""Any causal language model by name: a hub name, a folder, or `embedded/<recipe>`."""
+"""Any language model by name: a hub name, a folder, or `embedded/<recipe>`.
+
+Causal models (GPT-2, GPT-NeoX, Llama) and encoder-decoders (T5, BART) write words. An encoder (BERT, RoBERTa)
+writes none: it gets an action head, its architecture's own classifier of two labels, and is as good as any
+other policy whose answers are a closed list.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +13,15 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerBase
+from transformers import (
+    MODEL_FOR_MASKED_LM_MAPPING,
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoModelForSeq2SeqLM,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    PreTrainedTokenizerBase,
+)
 from transformers.utils import logging
 
 from models.embedded import PREFIX, pretrained_folder, recipe_of
@@ -19,10 +32,10 @@ Init = Literal["pretrained", "random"]
 
 @dataclass(frozen=True)
 class LanguageModel:
-    """A causal language model with its tokenizer, and what is needed to name it in a record."""
+    """A language model with its tokenizer, and what is needed to name it in a record."""
 
     model: Any
-    """A Hugging Face causal LM in evaluation mode."""
+    """A Hugging Face model in evaluation mode."""
     tokenizer: PreTrainedTokenizerBase
     name: str
     revision: str | None
@@ -42,7 +55,8 @@ def load(
 ) -> LanguageModel:
     """Load a model. `init="random"` keeps architecture and tokenizer and draws fresh weights.
 
-    Safetensors only; remote code only with `trust_remote_code=True`.
+    Safetensors only; remote code only with `trust_remote_code=True`. The action head of an encoder that comes
+    without one gives every answer the same probability.
     """
     embedded = name.startswith(PREFIX)
     source = str(pretrained_folder(recipe_of(name))) if embedded else name
@@ -54,23 +68,28 @@ def load(
         tokenizer = AutoTokenizer.from_pretrained(source, **options)
         if len(tokenizer) <= len(tokenizer.all_special_ids):  # what comes of a folder without one
             raise ValueError("it has no tokenizer")
-        if init == "pretrained":
-            read: Any = AutoModelForCausalLM.from_pretrained  # its annotations know of no loading info
-            model, report = read(
-                source,
-                dtype=dtype,
-                use_safetensors=True,
-                output_loading_info=True,
-                ignore_mismatched_sizes=True,
-                **options,
-            )
-            check_report(report)
-        else:
-            with torch.random.fork_rng(devices=[]):
-                torch.manual_seed(recipe_of(name).seed if embedded else 0)
-                model = AutoModelForCausalLM.from_config(
-                    AutoConfig.from_pretrained(source, **options), dtype=dtype
+        config = AutoConfig.from_pretrained(source, **options)
+        kind = _kind(config)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(recipe_of(name).seed if embedded else 0)
+            if init == "pretrained":
+                read: Any = kind.from_pretrained  # its annotations know of no loading info
+                model, report = read(
+                    source,
+                    config=config,
+                    dtype=dtype,
+                    use_safetensors=True,
+                    output_loading_info=True,
+                    ignore_mismatched_sizes=True,
+                    **options,
                 )
+                base = model.base_model_prefix if kind is AutoModelForSequenceClassification else ""
+                headless = check_report(report, base)
+            else:
+                model = kind.from_config(config, dtype=dtype)
+                headless = True
+        if headless and kind is AutoModelForSequenceClassification:
+            _level(model)
     except (OSError, ValueError) as e:
         raise cannot_load(name, e) from e
     except Exception as e:  # safetensors raises a type of its own for a corrupt file
@@ -82,24 +101,62 @@ def load(
     model = model.to(device).eval()
     try:
         check_tokenizer(model, tokenizer)
-        _check_causal(model)
+        if kind is AutoModelForCausalLM:
+            _check_causal(model)
     except ValueError as e:
         raise cannot_load(name, e) from e
     return LanguageModel(model, tokenizer, name, revision, init, weights_hash(model))
 
 
-def check_report(report: dict[str, Any]) -> None:
-    """Every weight of the configuration was read, and every weight of the file has its place."""
+ACTIONS = 2
+"""Answers that an action head knows: those of label 0 and of label 1."""
+
+
+def _kind(config: Any) -> Any:
+    """The class that reads a model of this configuration."""
+    if config.is_encoder_decoder:
+        return AutoModelForSeq2SeqLM
+    if type(config) in MODEL_FOR_MASKED_LM_MAPPING and not getattr(config, "is_decoder", False):
+        config.num_labels = ACTIONS
+        return AutoModelForSequenceClassification
+    return AutoModelForCausalLM
+
+
+def writes(model: Any) -> bool:
+    """Whether a model writes words; an encoder has an action head in their place."""
+    return model.get_output_embeddings() is not None
+
+
+def _level(model: Any) -> None:
+    """Zeros in the last layer of an action head: every answer has the same probability."""
+    last = [part for part in model.modules() if getattr(part, "out_features", None) == ACTIONS][-1]
+    with torch.no_grad():
+        last.weight.zero_()
+        if last.bias is not None:
+            last.bias.zero_()
+
+
+def check_report(report: dict[str, Any], base: str = "") -> bool:
+    """Every weight of the configuration was read, and every weight of the file has its place.
+
+    With `base`, the name of an encoder's body, what lies outside of it may lack or be left over: a head, of
+    which the pooler is a part. Returns whether there was none.
+    """
+
+    def matters(key: str) -> bool:
+        return not base or (key.startswith(f"{base}.") and not key.startswith(f"{base}.pooler."))
+
     strange = [key for key in report["unexpected_keys"] if key.endswith("weight")]  # others are masks, bases
     wrong_size = [key for key, *_ in report["mismatched_keys"]]
     for keys, told in (
-        (report["missing_keys"], "its weights lack"),
+        (filter(matters, report["missing_keys"]), "its weights lack"),
         (wrong_size, "config.json gives another size to"),
-        (strange, "config.json has no place for"),
+        (filter(matters, strange), "config.json has no place for"),
     ):
-        if keys:
-            more = f" and {len(keys) - 3} more" if len(keys) > 3 else ""
-            raise ValueError(f"{told} {', '.join(sorted(keys)[:3])}{more}")
+        if found := sorted(keys):
+            more = f" and {len(found) - 3} more" if len(found) > 3 else ""
+            raise ValueError(f"{told} {', '.join(found[:3])}{more}")
+    return any(not key.startswith(f"{base}.") for key in report["missing_keys"])
 
 
 def check_tokenizer(model: Any, tokenizer: PreTrainedTokenizerBase) -> None:

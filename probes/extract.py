@@ -1,22 +1,33 @@
-"""What a language model holds at the end of a prompt: one vector per prompt and layer."""
+"""What a language model holds of a prompt: one vector per prompt and layer."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
-from models.answers import readable_ids
-from tasks.errors import UserError
+from models.answers import prompted, readable_ids
+from models.language_model import writes
+from tasks.errors import UserError, unknown
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 FINAL = -1
 """The final layer after the final norm: what the output matrix reads."""
+ANSWER = "answer"
+Site = str | int
+
+
+def answer_site(model: PreTrainedModel) -> str:
+    """Where an answer is read: at the prompt's last token, its first one, or the decoder's first place."""
+    if model.config.is_encoder_decoder:
+        return "decoder_start"
+    return "last_prompt" if writes(model) else "first_token"
 
 
 def representations(
@@ -25,48 +36,94 @@ def representations(
     prompts: Sequence[str],
     layers: str | Sequence[int] = "last",
     batch_size: int = 256,
+    site: Site = ANSWER,
 ) -> dict[int, NDArray[np.float32]]:
-    """The hidden state at each prompt's last token: {layer: float32 array (prompts, width)}, rows in order.
+    """The hidden state of each prompt at a site: {layer: float32 array (prompts, width)}, rows in order.
 
     Layer 0 is the embedding, layer i the output of block i, and -1 ("last") the final layer after the
     final norm, as the last numbered layer is too. "all" gives 0, 1, ... and -1 in the last one's place.
-    Works for any Hugging Face causal LM; the model is put in evaluation mode meanwhile.
+    Works for any Hugging Face causal LM, encoder or encoder-decoder; the model is put in evaluation mode
+    meanwhile.
 
-    Prompts are padded here, on the right, where a causal model cannot look: the tokenizer's padding side
-    and pad token play no part, and neither does the batch size. One batch is held at a time.
+    `site`: "answer" is where the answer is read (see `answer_site`). "first" and "last" are tokens of the
+    prompt, special ones included; "mean" is the mean over them; a number is the place of one, from the end
+    if negative. An encoder-decoder's layers are its decoder's at the answer, and its encoder's elsewhere.
+
+    Prompts are padded here, on the right, and the padding is masked: the tokenizer's padding side and pad
+    token play no part, and neither does the batch size. One batch is held at a time.
     """
     if not len(prompts):
         raise UserError("no prompts to represent; give at least one")
     ids = readable_ids(model, tokenizer, prompts)
-    wanted = _layers(model, layers)
+    _check_site(site, ids)
+    decoding = model.config.is_encoder_decoder and site == ANSWER
+    wanted = _layers(model, layers, decoding)
     order = np.argsort([len(row) for row in ids], kind="stable")
     found: dict[int, NDArray[np.float32]] = {}
-    decoder = model.get_decoder()
     was_training = model.training
     model.eval()
     try:
         for start in range(0, len(order), batch_size):
             chosen = order[start : start + batch_size]
-            tokens, mask = _right_padded([ids[i] for i in chosen])
+            inputs = prompted(model, [ids[i] for i in chosen])
             with torch.inference_mode():
-                out = decoder(
-                    input_ids=tokens.to(model.device),
-                    attention_mask=mask.to(model.device),
-                    output_hidden_states=wanted != [FINAL],
-                    use_cache=False,
-                )
-            last = mask.sum(1) - 1
+                states = _states(model, inputs, decoding, every=wanted != [FINAL])
+            place = "first" if decoding else _where(model, site)
             for layer in wanted:
-                states = out.last_hidden_state if layer == FINAL else out.hidden_states[layer]
-                at_end = states[torch.arange(len(chosen)), last].float().cpu().numpy()
-                found.setdefault(layer, np.empty((len(ids), at_end.shape[1]), np.float32))[chosen] = at_end
+                rows = _at(states[layer], inputs["attention_mask"], place).float().cpu().numpy()
+                found.setdefault(layer, np.empty((len(ids), rows.shape[1]), np.float32))[chosen] = rows
     finally:
         model.train(was_training)
     return found
 
 
-def _layers(model: PreTrainedModel, layers: str | Sequence[int]) -> list[int]:
-    depth = model.config.get_text_config().num_hidden_layers
+def _states(model: Any, inputs: dict[str, Tensor], decoding: bool, *, every: bool) -> Sequence[Tensor]:
+    """States [rows, places, width] of the embedding and after each block, the last after the final norm.
+
+    Without `every`, the last alone where an architecture can.
+    """
+    if model.config.is_encoder_decoder:
+        out = model(**inputs, output_hidden_states=True, use_cache=False)
+        states: Sequence[Tensor] = out.decoder_hidden_states if decoding else out.encoder_hidden_states
+        return states
+    if writes(model):
+        out = model.get_decoder()(**inputs, output_hidden_states=every, use_cache=False)
+    else:
+        out = model.base_model(**inputs, output_hidden_states=every)
+    return [*(out.hidden_states[:-1] if every else ()), out.last_hidden_state]
+
+
+def _where(model: PreTrainedModel, site: Site) -> Site:
+    if site != ANSWER:
+        return site
+    return "last" if writes(model) else "first"
+
+
+def _at(states: Tensor, mask: Tensor, site: Site) -> Tensor:
+    """The states [rows, width] at a site of each row."""
+    lengths = mask.sum(dim=1)
+    if site == "mean":
+        return (states * mask[:, :, None]).sum(dim=1) / lengths[:, None]
+    place = {"first": 0, "last": -1}.get(str(site), site)
+    places = torch.as_tensor(place, device=mask.device).expand_as(lengths)
+    return states[torch.arange(len(states)), torch.where(places < 0, lengths + places, places)]
+
+
+def _check_site(site: Site, ids: Sequence[Sequence[int]]) -> None:
+    if isinstance(site, str):
+        if site not in (ANSWER, "first", "last", "mean"):
+            raise unknown("site", site, [ANSWER, "first", "last", "mean", "a place such as 3 or -2"])
+        return
+    shortest = min(map(len, ids))
+    if not -shortest <= site < shortest:
+        raise UserError(f"site {site} is no place of every prompt; the shortest has {shortest} tokens")
+
+
+def _layers(model: PreTrainedModel, layers: str | Sequence[int], decoding: bool) -> list[int]:
+    config: Any = model.config.get_text_config()
+    depth = config.num_hidden_layers
+    if decoding:
+        depth = getattr(config, "num_decoder_layers", None) or getattr(config, "decoder_layers", depth)
     if layers == "last":
         return [FINAL]
     if layers == "all":
@@ -80,11 +137,3 @@ def _layers(model: PreTrainedModel, layers: str | Sequence[int]) -> list[int]:
         if layer not in range(FINAL, depth + 1):
             raise UserError(f"layer {layer} is out of range; {valid}")
     return list(dict.fromkeys(layers))
-
-
-def _right_padded(rows: list[list[int]]) -> tuple[torch.Tensor, torch.Tensor]:
-    lengths = torch.tensor([len(row) for row in rows])
-    mask = torch.arange(int(lengths.max())) < lengths[:, None]
-    tokens = torch.zeros(mask.shape, dtype=torch.long)
-    tokens[mask] = torch.tensor([token for row in rows for token in row])
-    return tokens, mask.long()

@@ -17,7 +17,7 @@ from proclivity.arguments import Parser, a_seed, add_fields, rates
 from tasks import INCLUDE
 from tasks.errors import UserError, one_line
 
-SCALES = ("smoke", "quick", "laptop")
+SCALES = ("smoke", "quick", "laptop", "paper")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

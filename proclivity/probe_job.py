@@ -27,7 +27,7 @@ def probed(config: Config, task: Task, lm: LanguageModel) -> list[dict[str, Any]
     """One row a layer and feature: all features on the same rows."""
     from analysis import ProbeRecord
     from models import prompt_ids
-    from probes import probe, raw_design, representations
+    from probes import answer_site, probe, raw_design, representations
 
     start = time.perf_counter()
     rows = task.probe_rows(config["n"], np.random.default_rng([config["seed_data"], 5]))
@@ -57,6 +57,7 @@ def probed(config: Config, task: Task, lm: LanguageModel) -> list[dict[str, Any]
                 family=feature.family,
                 input=config["input"],
                 layer=layer,
+                site=answer_site(lm.model),
                 probe=config["probe"],
                 n=config["n"],
                 seed_probe=config["seed_probe"],

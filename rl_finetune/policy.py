@@ -17,7 +17,7 @@ from models.answers import (
     next_token_logits,
     sequence_log_probs,
 )
-from models.language_model import LanguageModel
+from models.language_model import LanguageModel, writes
 from rl_finetune.objectives import entropy
 from rl_finetune.rollouts import sample
 from tasks.errors import UserError
@@ -111,6 +111,8 @@ class FreePolicy:
 
     def __init__(self, lm: LanguageModel, task: Task) -> None:
         self.tokenizer = lm.tokenizer
+        if not writes(lm.model):
+            raise UserError(f"{lm.name} is an encoder and writes no words; use answers=constrained")
         if lm.tokenizer.eos_token_id is None:
             raise UserError(
                 f"{lm.name}: free answers end in an end-of-text token, and its tokenizer has none"

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from models.answers import left_pad
+from models.answers import left_pad, prompted
 
 
 @torch.inference_mode()
@@ -23,13 +23,11 @@ def sample(
 
     Sampled at temperature 1 from the full vocabulary; the most probable tokens where no generator is given.
     """
-    ids, mask, positions = (t.to(model.device) for t in left_pad(prompts))
+    inputs = _read(model, prompts)
     cache, taken = None, []
     going = torch.ones(len(prompts), dtype=torch.bool, device=model.device)
     for _ in range(most):
-        out = model(
-            input_ids=ids, attention_mask=mask, position_ids=positions, past_key_values=cache, use_cache=True
-        )
+        out = model(**inputs, past_key_values=cache, use_cache=True)
         logits, cache = out.logits[:, -1], out.past_key_values
         if generator is None:
             token = logits.argmax(dim=-1, keepdim=True)
@@ -39,7 +37,24 @@ def sample(
         going &= token.squeeze(1) != eos
         if not going.any():
             break
-        ids, positions = token, positions[:, -1:] + 1
-        mask = torch.cat([mask, torch.ones_like(token)], dim=1)
+        inputs = _said(inputs, token)
     rows: list[list[int]] = torch.cat(taken, dim=1).tolist()
     return [[t for t in row if t >= 0] for row in rows]
+
+
+def _read(model: Any, prompts: Sequence[Sequence[int]]) -> dict[str, Any]:
+    """Inputs of the first step; an encoder-decoder reads the prompts once."""
+    if model.config.is_encoder_decoder:
+        inputs = prompted(model, prompts)
+        states = model.get_encoder()(inputs.pop("input_ids"), attention_mask=inputs["attention_mask"])
+        return {**inputs, "encoder_outputs": states}
+    ids, mask, positions = (t.to(model.device) for t in left_pad(prompts))
+    return {"input_ids": ids, "attention_mask": mask, "position_ids": positions}
+
+
+def _said(inputs: dict[str, Any], token: torch.Tensor) -> dict[str, Any]:
+    """Inputs of the next step, the earlier ones being in the cache."""
+    if "encoder_outputs" in inputs:
+        return {**inputs, "decoder_input_ids": token}
+    mask = torch.cat([inputs["attention_mask"], torch.ones_like(token)], dim=1)
+    return {"input_ids": token, "attention_mask": mask, "position_ids": inputs["position_ids"][:, -1:] + 1}

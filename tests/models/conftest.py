@@ -13,11 +13,16 @@ from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import WhitespaceSplit
 from transformers import (
     AutoModelForCausalLM,
+    AutoModelForSeq2SeqLM,
+    AutoModelForSequenceClassification,
+    BertConfig,
     Gemma2Config,
     GPT2Config,
     GPTNeoXConfig,
     LlamaConfig,
     PreTrainedTokenizerFast,
+    RobertaConfig,
+    T5Config,
 )
 
 from models import LanguageModel, load
@@ -40,6 +45,9 @@ def config_of(shape: str, vocabulary: int) -> Any:
     ends: dict[str, Any] = {"bos_token_id": 1, "eos_token_id": 1, "pad_token_id": 0}
     if shape == "gpt2":
         return GPT2Config(vocab_size=vocabulary, n_positions=32, n_embd=16, n_layer=2, n_head=2, **ends)
+    if shape == "t5":
+        wide = {"d_model": 16, "d_kv": 8, "d_ff": 32, "num_layers": 2, "num_heads": 2}
+        return T5Config(vocab_size=vocabulary, num_decoder_layers=3, decoder_start_token_id=0, **wide, **ends)
     size: dict[str, Any] = {
         "vocab_size": vocabulary,
         "hidden_size": 16,
@@ -47,6 +55,8 @@ def config_of(shape: str, vocabulary: int) -> Any:
         "num_attention_heads": 2,
     }
     size |= {"intermediate_size": 32, "max_position_embeddings": 32, **ends}
+    if shape in ("bert", "roberta"):
+        return (BertConfig if shape == "bert" else RobertaConfig)(num_labels=2, **size)
     if shape == "gpt_neox":
         return GPTNeoXConfig(**size)
     if shape == "llama":
@@ -62,7 +72,9 @@ def random_model() -> Shape:
         tokenizer = word_tokenizer(words)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(1)
-            model = AutoModelForCausalLM.from_config(config_of(shape, len(tokenizer)))
+            kinds = dict.fromkeys(("bert", "roberta"), AutoModelForSequenceClassification)
+            kind: Any = {**kinds, "t5": AutoModelForSeq2SeqLM}.get(shape, AutoModelForCausalLM)
+            model = kind.from_config(config_of(shape, len(tokenizer)))
             with torch.no_grad():
                 for parameter in model.parameters():
                     if parameter.dim() > 1:

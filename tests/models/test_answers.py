@@ -16,7 +16,7 @@ from models import answer_ids, prompt_ids, score_answers
 from models.answers import answer_log_probs, next_token_logits, sequence_log_probs
 from tasks.errors import UserError
 
-SHAPES = ["gpt2", "gpt_neox", "llama", "gemma2"]
+SHAPES = ["gpt2", "gpt_neox", "llama", "gemma2", "t5"]
 RAGGED = ["a b c ?", "d ?", "e f g h i j a ?", "b b ?", "c d e f ?"]
 EVEN = ["a b c ?", "d e f ?", "j j j ?"]
 
@@ -25,8 +25,15 @@ def product_rule(model: Any, prompt: list[int], answer: list[int]) -> float:
     """One row, one token at a time, no padding, no cache."""
     total = 0.0
     for k, token in enumerate(answer):
+        said = {"input_ids": torch.tensor([prompt + answer[:k]])}
+        if model.config.is_encoder_decoder:
+            start = model.config.decoder_start_token_id
+            said = {
+                "input_ids": torch.tensor([prompt]),
+                "decoder_input_ids": torch.tensor([[start, *answer[:k]]]),
+            }
         with torch.no_grad():
-            logits = model(input_ids=torch.tensor([prompt + answer[:k]])).logits[0, -1]
+            logits = model(**said).logits[0, -1]
         total += float(logits.log_softmax(-1)[token])
     return total
 
@@ -56,13 +63,26 @@ def test_one_token_answers_score_alike_on_both_paths(random_model: Any, shape: s
     torch.testing.assert_close(fast, slow, atol=1e-4, rtol=1e-4)
 
 
-@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("shape", [*SHAPES, "bert", "roberta"])
 def test_next_token_logits_do_not_depend_on_the_neighbours_in_a_batch(random_model: Any, shape: str) -> None:
     lm = random_model(shape)
     ids = prompt_ids(lm, RAGGED)
     together = next_token_logits(lm.model, ids)
     alone = torch.cat([next_token_logits(lm.model, [row]) for row in ids])
     torch.testing.assert_close(together, alone, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("shape", ["bert", "roberta"])
+def test_an_encoder_has_two_actions_and_no_words(random_model: Any, shape: str) -> None:
+    lm = random_model(shape)
+    assert answer_ids(lm, ["delta", "unknown word"]) == [[0], [1]]
+    with pytest.raises(UserError, match="its action head knows 2 answers"):
+        answer_ids(lm, ["amber", "birch", "coral"])
+    scores = score_answers(lm, RAGGED, ["amber", "birch"])
+    assert torch.allclose(scores.exp().sum(dim=1), torch.ones(len(RAGGED))) and scores.std() > 0.01
+    for prompt, row in zip(RAGGED, scores, strict=True):
+        alone = lm.model(**lm.tokenizer(prompt, return_tensors="pt")).logits[0].log_softmax(-1)
+        torch.testing.assert_close(row, alone.detach(), atol=1e-4, rtol=1e-4)
 
 
 def test_all_next_words_hold_the_whole_probability(random_model: Any) -> None:

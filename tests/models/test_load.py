@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import BertConfig, BertLMHeadModel
+from transformers import AutoModelForCausalLM, BertConfig, BertForMaskedLM, BertLMHeadModel
 
 from models import LanguageModel, load, score_answers
 from models.language_model import weights_hash
@@ -34,7 +34,7 @@ def refusal(name: str | Path, **options: Any) -> str:
     return str(error.value)
 
 
-@pytest.mark.parametrize("shape", ["gpt2", "gpt_neox", "llama", "gemma2"])
+@pytest.mark.parametrize("shape", ["gpt2", "gpt_neox", "llama", "gemma2", "t5", "bert", "roberta"])
 def test_a_folder_comes_back_as_it_was_saved(random_model: Any, tmp_path: Path, shape: str) -> None:
     lm = random_model(shape)
     lm.model.save_pretrained(tmp_path)
@@ -127,16 +127,45 @@ def test_a_tokenizer_with_words_beyond_the_embedding_is_refused(random_model: An
         assert "has 19 tokens and its embedding only 18" in refusal(folder, init=init)
 
 
+BERT = {"num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16, "hidden_size": 16}
+
+
 @pytest.mark.parametrize("init", ["pretrained", "random"])
-def test_an_encoder_is_no_causal_model(
+def test_an_encoder_without_a_head_gives_every_answer_the_same_probability(
     random_model: Any, tmp_path: Path, init: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    size = {"num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
-    BertLMHeadModel(BertConfig(vocab_size=18, hidden_size=16, **size)).save_pretrained(tmp_path)
+    """A masked language model has another head, and its body is read as it is."""
+    masked = BertForMaskedLM(BertConfig(vocab_size=18, **BERT))
+    masked.save_pretrained(tmp_path)
     random_model("gpt2").tokenizer.save_pretrained(tmp_path)
     capfd.readouterr()
+    lm, again = load(str(tmp_path), init=init), load(str(tmp_path), init=init)
+    assert capfd.readouterr() == ("", "") and lm.weights_hash == again.weights_hash
+    half = torch.full((2, 2), 0.5).log()
+    torch.testing.assert_close(score_answers(lm, PROMPTS, ANSWERS), half)
+    body = {k: v for k, v in lm.model.state_dict().items() if k.startswith("bert.e")}
+    same = [torch.equal(v, masked.state_dict()[k]) for k, v in body.items()]
+    assert len(same) > 10 and (all(same) if init == "pretrained" else not all(same))
+
+
+def test_an_encoder_lacks_nothing_of_its_body(random_model: Any, tmp_path: Path) -> None:
+    BertForMaskedLM(BertConfig(vocab_size=18, **BERT)).save_pretrained(tmp_path)
+    random_model("gpt2").tokenizer.save_pretrained(tmp_path)
+    weights = load_file(tmp_path / "model.safetensors")
+    del weights["bert.encoder.layer.0.output.dense.weight"]
+    save_file(weights, tmp_path / "model.safetensors", metadata={"format": "pt"})
+    assert "lack bert.encoder.layer.0.output.dense.weight" in refusal(tmp_path)
+
+
+@pytest.mark.parametrize("init", ["pretrained", "random"])
+def test_what_reads_ahead_is_no_causal_model(
+    random_model: Any, tmp_path: Path, init: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As an encoder did whose configuration says that it is a decoder."""
+    BertLMHeadModel(BertConfig(vocab_size=18, **BERT)).save_pretrained(tmp_path)
+    random_model("gpt2").tokenizer.save_pretrained(tmp_path)
+    monkeypatch.setattr("models.language_model._kind", lambda config: AutoModelForCausalLM)
     assert "no causal model" in refusal(tmp_path, init=init)
-    assert capfd.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize("name", ["config.json", "tokenizer.json"])

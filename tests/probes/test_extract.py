@@ -6,11 +6,16 @@ import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import (
     AutoModelForCausalLM,
+    AutoModelForSeq2SeqLM,
+    AutoModelForSequenceClassification,
     AutoTokenizer,
+    BertConfig,
     GPT2Config,
     GPTNeoXConfig,
     LlamaConfig,
     PreTrainedTokenizerFast,
+    RobertaConfig,
+    T5Config,
 )
 
 from probes import representations
@@ -38,6 +43,16 @@ CONFIGS = {
         **SPECIAL,
     ),
 }
+SIZE = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
+CONFIGS |= {
+    "bert": BertConfig(max_position_embeddings=12, num_labels=2, **SIZE, **SPECIAL),
+    "roberta": RobertaConfig(max_position_embeddings=22, pad_token_id=9, num_labels=2, **SIZE, **SPECIAL),
+    "t5": T5Config(
+        d_model=16, d_kv=8, d_ff=32, num_layers=3, num_decoder_layers=2, num_heads=2,
+        decoder_start_token_id=0, **SPECIAL,
+    ),
+}  # fmt: skip
+KINDS = dict.fromkeys(("bert", "roberta"), AutoModelForSequenceClassification) | {"t5": AutoModelForSeq2SeqLM}
 
 
 @pytest.fixture(scope="module", params=list(CONFIGS))
@@ -45,15 +60,30 @@ def saved(request, tmp_path_factory):
     """A random model (dropout and all) and a tokenizer without pad token, through the disk and back."""
     folder = tmp_path_factory.mktemp(request.param)
     torch.manual_seed(0)
-    model = AutoModelForCausalLM.from_config(CONFIGS[request.param])
+    kind = KINDS.get(request.param, AutoModelForCausalLM)
+    model = kind.from_config(CONFIGS[request.param])
     for weights in model.parameters():
         if weights.ndim > 1:
             torch.nn.init.normal_(weights, std=0.3)
     model.save_pretrained(folder)
     words = Tokenizer(models.WordLevel({w: i for i, w in enumerate(WORDS)}, unk_token="<unk>"))
     words.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    PreTrainedTokenizerFast(tokenizer_object=words, unk_token="<unk>").save_pretrained(folder)
-    return AutoModelForCausalLM.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=words, unk_token="<unk>", model_max_length=12)
+    tokenizer.save_pretrained(folder)
+    return kind.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
+
+
+def read(model, tokenizer, prompt):
+    """Logits and states [places, width] of a prompt alone: an encoder's, a decoder's, a causal model's."""
+    inputs = {"input_ids": tokenizer(prompt, return_tensors="pt")["input_ids"]}
+    if model.config.is_encoder_decoder:
+        inputs["decoder_input_ids"] = torch.zeros((1, 1), dtype=torch.long)
+    with torch.no_grad():
+        return model(**inputs, output_hidden_states=True)
+
+
+ANSWER_AT = {"bert": 0, "roberta": 0, "t5": 0}
+"""The place that an answer is read from; a causal model's is the last."""
 
 
 @pytest.mark.parametrize("batch_size", [1, 3, 256])
@@ -64,21 +94,50 @@ def test_every_layer_is_that_of_the_prompt_alone(saved, batch_size, padding_side
     found = representations(model, tokenizer, PROMPTS, [0, 1, 2, -1], batch_size)
     assert list(found) == [0, 1, 2, -1]
     for i, prompt in enumerate(PROMPTS):
-        with torch.no_grad():
-            out = model(**tokenizer(prompt, return_tensors="pt"), output_hidden_states=True)
+        out, place = read(model, tokenizer, prompt), ANSWER_AT.get(model.config.model_type, -1)
+        states = out.decoder_hidden_states if model.config.is_encoder_decoder else out.hidden_states
         for layer in found:
             assert found[layer].dtype == np.float32 and found[layer].shape == (len(PROMPTS), 16)
-            np.testing.assert_allclose(found[layer][i], out.hidden_states[layer][0, -1], atol=1e-5)
+            np.testing.assert_allclose(found[layer][i], states[layer][0, place], atol=1e-5)
+
+
+@pytest.mark.parametrize("site", ["first", "last", "mean", 1, -2])
+def test_other_sites_are_those_of_the_prompt_alone(saved, site):
+    """An encoder-decoder's are its encoder's, of three layers here where the decoder has two."""
+    model, tokenizer = saved
+    prompts = [prompt for prompt in PROMPTS if len(prompt) > 1]
+    depth = 3 if model.config.is_encoder_decoder else 2
+    found = representations(model, tokenizer, prompts, [1, depth, -1], 3, site)
+    np.testing.assert_array_equal(found[depth], found[-1])
+    for i, prompt in enumerate(prompts):
+        out = read(model, tokenizer, prompt)
+        states = out.encoder_hidden_states if model.config.is_encoder_decoder else out.hidden_states
+        for layer, rows in found.items():
+            place = {"first": 0, "last": -1}.get(site, site)
+            expected = states[layer][0].mean(0) if site == "mean" else states[layer][0, place]
+            np.testing.assert_allclose(rows[i], expected, atol=1e-5)
+
+
+def test_a_site_that_is_none_is_named(saved):
+    with pytest.raises(UserError, match="site 1 is no place of every prompt; the shortest has 1 tokens"):
+        representations(*saved, PROMPTS, site=1)
+    with pytest.raises(UserError, match="unknown site 'end'"):
+        representations(*saved, PROMPTS, site="end")
 
 
 def test_the_final_layer_is_what_the_output_matrix_reads(saved):
     model, tokenizer = saved
-    (final,) = representations(model, tokenizer, PROMPTS).values()
+    (final,) = map(torch.from_numpy, representations(model, tokenizer, PROMPTS).values())
+    heads = {
+        "bert": lambda states: model.classifier(model.bert.pooler(states[:, None])),
+        "roberta": lambda states: model.classifier(states[:, None]),
+        "t5": lambda states: model.lm_head(states * 16**-0.5),
+    }
     with torch.no_grad():
-        logits = model.get_output_embeddings()(torch.from_numpy(final))
-        for row, prompt in zip(logits, PROMPTS, strict=True):
-            truth = model(**tokenizer(prompt, return_tensors="pt")).logits[0, -1]
-            torch.testing.assert_close(row, truth, atol=1e-5, rtol=1e-5)
+        logits = heads.get(model.config.model_type, model.get_output_embeddings())(final)
+    for row, prompt in zip(logits, PROMPTS, strict=True):
+        truth = read(model, tokenizer, prompt).logits[0]
+        torch.testing.assert_close(row, truth if truth.ndim == 1 else truth[-1], atol=1e-5, rtol=1e-5)
 
 
 def test_a_model_in_training_is_read_without_dropout_and_goes_on_training(saved):
@@ -107,5 +166,7 @@ def test_all_means_every_layer_once(saved):
     ],
 )
 def test_mistakes_are_named(saved, prompts, layers, message):
+    if "takes at most" in message and saved[0].config.model_type == "t5":
+        pytest.skip("T5 takes any number of tokens")
     with pytest.raises(UserError, match=message):
         representations(*saved, prompts, layers)

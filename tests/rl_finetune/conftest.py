@@ -6,7 +6,14 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import GPT2Config, GPT2LMHeadModel
+from transformers import (
+    BertConfig,
+    BertForSequenceClassification,
+    GPT2Config,
+    GPT2LMHeadModel,
+    T5Config,
+    T5ForConditionalGeneration,
+)
 
 from models import LanguageModel
 from models.corpus import Corpus
@@ -43,6 +50,22 @@ def fresh(width: int = 32, scale: float = 1.0, **options: Any) -> LanguageModel:
 def lm() -> LanguageModel:
     """It learns in a few dozen steps."""
     return fresh(scale=3.0)
+
+
+@pytest.fixture(params=["bert", "t5"])
+def other(request: pytest.FixtureRequest) -> LanguageModel:
+    """An encoder with an action head, or an encoder-decoder."""
+    tokenizer = tokenizer_of(Corpus())
+    ends: dict[str, Any] = {"vocab_size": len(tokenizer), "pad_token_id": 0, "eos_token_id": 1}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        if request.param == "bert":
+            size = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
+            model: Any = BertForSequenceClassification(BertConfig(intermediate_size=64, **size, **ends))
+        else:
+            size = {"d_model": 32, "d_kv": 16, "d_ff": 64, "num_layers": 1, "num_heads": 2}
+            model = T5ForConditionalGeneration(T5Config(decoder_start_token_id=0, **size, **ends))
+    return LanguageModel(model.eval(), tokenizer, request.param, None, "random", weights_hash(model))
 
 
 @pytest.fixture

@@ -103,6 +103,24 @@ def test_an_easy_feature_is_learnt(lm: LanguageModel, task: Task, method: str) -
     assert np.isnan(tuned.reward) if method == "sft" else tuned.reward > 0.95
 
 
+@pytest.mark.parametrize("method", ["sft", "rloo"])
+def test_an_encoder_and_an_encoder_decoder_learn_one_too(other: LanguageModel, method: str) -> None:
+    task = get_task("symbolic/contains-1-vs-first-class").for_seed(3)
+    tuned = tune(other, task, method, replace(LEARN, steps=100, beta=0.01))
+    assert accuracy(tuned, task) >= 0.95
+
+
+def test_an_encoder_writes_no_words_and_an_encoder_decoder_does(other: LanguageModel, task: Task) -> None:
+    settings = replace(SHORT, answers="free", learning_rate=1e-2)
+    if other.name == "bert":
+        with pytest.raises(UserError, match="is an encoder and writes no words; use answers=constrained"):
+            tune(other, task, "rloo", settings)
+        return
+    tuned = tune(warm_up(other, task, settings, seed=0), task, "rloo", settings)
+    counts = count_answers(tuned.lm, policy_of(tuned.lm, task, "free"), task, rows_of(task, 100))
+    assert counts.invalid == 0
+
+
 def test_a_feature_that_must_be_told_from_another_is_learnt(lm: LanguageModel) -> None:
     task = get_task("symbolic/contains-1-vs-first-class").for_seed(3)
     assert accuracy(tune(lm, task, "rloo", LEARN), task) >= 0.95
