@@ -1,4 +1,4 @@
-"""Who is asked: any Hugging Face language model, the embedded models, their answers, the bare training loop."""
+"""Who is asked: any Hugging Face language model, the embedded models, answers, the bare training loop."""
 
 from models.answers import answer_ids, answer_log_probs, prompt_ids, score_answers
 from models.classifier import TextClassifier, sentiment_scores

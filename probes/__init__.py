@@ -3,10 +3,13 @@
 from probes.codelength import LossCurve, Predictor, blocks, prequential
 from probes.extract import answer_site, representations
 from probes.logistic import LogisticFit, fit_logistic
-from probes.probe import REVISION, STRENGTHS, ProbeResult, linear, probe
+from probes.mlp import mlp
+from probes.probe import KINDS, REVISION, STRENGTHS, ProbeResult, linear, probe
 from probes.raw import raw_design
+from probes.whole_model import whole_model
 
 __all__ = [
+    "KINDS",
     "REVISION",
     "STRENGTHS",
     "LogisticFit",
@@ -17,8 +20,10 @@ __all__ = [
     "blocks",
     "fit_logistic",
     "linear",
+    "mlp",
     "prequential",
     "probe",
     "raw_design",
     "representations",
+    "whole_model",
 ]

@@ -1,4 +1,4 @@
-"""How extractable features are: the linear probe's bits beside those of shuffled labels."""
+"""How extractable features are: a probe's bits beside those of shuffled labels."""
 
 from __future__ import annotations
 
@@ -20,6 +20,9 @@ ROUNDING = 1e-5
 
 REVISION = 1
 """Raised by hand when a change of the code changes the bits."""
+
+KINDS = ("linear", "mlp", "finetune")
+"""Logistic regression; one hidden layer; the whole model, tuned."""
 
 
 @dataclass(frozen=True)
@@ -60,21 +63,17 @@ def probe(
     n: int,
     seed: int,
     shuffles: int = 9,
-    l2: float | Sequence[float] = STRENGTHS,
+    predictor: Predictor | None = None,
     standardise: bool = True,
 ) -> list[ProbeResult]:
     """Probe each 0/1 label column of `Y` (rows, features) on `X` (rows, width): one result a column.
+
+    `predictor` is `linear()` by default, `mlp()`, or `whole_model(...)`, whose X are prompts as token ids.
 
     `seed` draws the order of the rows, of which the first `n` are used, and the `shuffles` permutations
     of the labels; all features share both. Columns of `X` are standardised over the n rows: the inputs
     are known to whoever decodes the labels, so this gives nothing away. Columns that hold nothing but
     rounding become zero.
-
-    `l2` is the penalty l2 / 2 * |w|^2 beside the summed log loss in nats, scikit-learn's 1 / C. Several
-    are rivals whose codes are mixed for at most log2(how many) bits in all, so no strength is chosen by
-    looking at what it is judged on. No single one serves: at n = 2,000 a cleanly planted feature costs
-    0.26 bits per label with l2 = 1 and 0.62 with 100 at width 64; at width 768 a noisy one costs 1.44
-    with 1 and 0.85 with 100. The mixture is within 2 bits of the best of the four in all.
 
     With m shuffles, a label that X says nothing about goes uncensored with a probability of at most
     1 / (m + 1), and less for having to beat the coin too.
@@ -85,8 +84,9 @@ def probe(
     _check(x, labels, names, n, shuffles)
     rng = np.random.default_rng(seed)
     rows = rng.permutation(len(x))[:n]
-    x, labels = x[rows].astype(np.float64), labels[rows].astype(np.int64)
-    if standardise:
+    x, labels = x[rows], labels[rows].astype(np.int64)
+    if standardise and x.dtype != object:
+        x = x.astype(np.float64)
         spread = x.std(0)
         varies = spread > ROUNDING * np.abs(x).max(0)
         x = (x - x.mean(0)) / np.where(varies, spread, np.inf)
@@ -96,12 +96,19 @@ def probe(
                 f"feature {name!r} is {bool(column[0])} in all {n} rows; a probe needs both values"
             )
     shuffled = [labels[rng.permutation(n)] for _ in range(shuffles)]
-    curves = prequential(x, np.concatenate([labels, *shuffled], axis=1), linear(l2))
+    curves = prequential(x, np.concatenate([labels, *shuffled], axis=1), predictor or linear())
     return [_result(name, curves[i :: len(names)]) for i, name in enumerate(names)]
 
 
 def linear(l2: float | Sequence[float] = STRENGTHS) -> Predictor:
-    """Logistic regressions, one for each penalty `l2`; a coin until both labels were seen."""
+    """Logistic regressions, one for each penalty `l2`; a coin until both labels were seen.
+
+    `l2` is the penalty l2 / 2 * |w|^2 beside the summed log loss in nats, scikit-learn's 1 / C. Several
+    are rivals whose codes are mixed for at most log2(how many) bits in all, so no strength is chosen by
+    looking at what it is judged on. No single one serves: at n = 2,000 a cleanly planted feature costs
+    0.26 bits per label with l2 = 1 and 0.62 with 100 at width 64; at width 768 a noisy one costs 1.44
+    with 1 and 0.85 with 100. The mixture is within 2 bits of the best of the four in all.
+    """
     strengths = np.atleast_1d(np.asarray(l2, dtype=np.float64))
     if not len(strengths) or not (strengths > 0).all():
         raise UserError(f"l2 = {l2}; a penalty must be above 0, or separable labels have no optimum")
@@ -145,7 +152,7 @@ def _result(name: str, curves: Sequence[LossCurve]) -> ProbeResult:
 def _check(
     x: NDArray[np.floating], labels: NDArray[np.generic], names: Sequence[str], n: int, shuffles: int
 ) -> None:
-    if x.ndim != 2 or labels.shape != (len(x), len(names)):
+    if x.ndim != (1 if x.dtype == object else 2) or labels.shape != (len(x), len(names)):
         raise UserError(
             f"X is {x.shape} and Y is {labels.shape} for {len(names)} names; "
             "X must be (rows, width) and Y (rows, names)"
@@ -154,7 +161,7 @@ def _check(
         raise UserError(f"n = {n} rows cannot be probed; valid: 2 to {len(x)}")
     if shuffles < 1:
         raise UserError(f"shuffles = {shuffles}; a probe needs at least one shuffled control")
-    if not np.isfinite(x).all():
+    if x.dtype != object and not np.isfinite(x).all():
         raise UserError("the representations hold NaN or infinity; check the model's weights and dtype")
     if not np.isin(labels, (0, 1)).all():
         raise UserError("labels must be 0 or 1 (or booleans)")

@@ -161,7 +161,8 @@ def _single(commands: Any) -> None:
     probe = _command(commands, "probe", "commands_single:probe", "how extractable are a task's two features?")
     _model_and_task(probe)
     probe.add_argument("--layers", default="last", help="all, last or 0,6,12 (default: last)")
-    probe.add_argument("--probe", default="linear", help="kind of probe (default: linear)")
+    about = "linear, mlp, or finetune: the whole model (default: linear)"
+    probe.add_argument("--probe", metavar="KIND", default="linear", help=about)
     probe.add_argument("--n", type=int, default=2000, help="rows (default: 2000)")
     probe.add_argument("--input", choices=("model", "raw"), default="model", help="model, or the raw tokens")
     probe.add_argument("--shuffles", type=int, default=5, help="shuffled controls (default: 5)")

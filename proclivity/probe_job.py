@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -18,8 +19,10 @@ if TYPE_CHECKING:
 
 
 def run_probe(config: Config) -> JobResult:
-    if config["probe"] != "linear":
-        raise unknown("kind of probe", config["probe"], ["linear"])
+    from probes import KINDS
+
+    if config["probe"] not in KINDS:
+        raise unknown("kind of probe", config["probe"], KINDS)
     return JobResult(probed(config, get_task(config["task"]), load_model(config["model"], config["init"])))
 
 
@@ -33,7 +36,10 @@ def probed(config: Config, task: Task, lm: LanguageModel) -> list[dict[str, Any]
     rows = task.probe_rows(config["n"], np.random.default_rng([config["seed_data"], 5]))
     roles = task.roles
     labels = np.stack([rows[role] for role in roles], axis=1)
-    if config["input"] == "raw":
+    inputs: dict[int, Any]
+    if config["probe"] == "finetune":
+        inputs = {-1: _prompts(config, lm, rows["prompt"])}
+    elif config["input"] == "raw":
         inputs = {-1: raw_design(prompt_ids(lm, rows["prompt"]))}
     else:
         inputs = representations(lm.model, lm.tokenizer, list(rows["prompt"]), _layers(config["layers"]))
@@ -47,6 +53,7 @@ def probed(config: Config, task: Task, lm: LanguageModel) -> list[dict[str, Any]
             n=config["n"],
             shuffles=config["shuffles"],
             seed=config["seed_probe"],
+            predictor=_predictor(config, task, lm),
             standardise=config["input"] != "raw",
         )
         for (role, feature), result in zip(roles.items(), results, strict=True):
@@ -76,6 +83,33 @@ def probed(config: Config, task: Task, lm: LanguageModel) -> list[dict[str, Any]
             )
             records.append(plain_row(asdict(record)))
     return records
+
+
+def _prompts(config: Config, lm: LanguageModel, prompts: Sequence[str]) -> Any:
+    """What the whole model reads: an array of lists of token ids."""
+    from models import prompt_ids
+
+    if config["input"] == "raw" or config["layers"] != "last":
+        raise UserError("the probe finetune tunes the whole model: it has no layers and no raw inputs")
+    ids = np.empty(len(prompts), dtype=object)
+    for i, row in enumerate(prompt_ids(lm, prompts)):
+        ids[i] = row
+    return ids
+
+
+def _predictor(config: Config, task: Task, lm: LanguageModel) -> Any:
+    """What a kind of probe predicts with."""
+    from models import answer_ids
+    from probes import linear, mlp, whole_model
+
+    if config["probe"] == "linear":
+        return linear()
+    if config["probe"] == "mlp":
+        return mlp(seed=config["seed_probe"])
+    words = task.for_seed(config["seed_probe"]).answers.words
+    if words is None:
+        raise UserError(f"{task.name}: its answers are no closed list, which the probe finetune needs")
+    return whole_model(lm.model, answer_ids(lm, words), seed=config["seed_probe"])
 
 
 def _layers(text: str) -> Any:

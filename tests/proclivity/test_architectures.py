@@ -90,6 +90,14 @@ def test_a_probe_of_every_layer(run: Callable[..., Any], folder: Path) -> None:
     assert all(0 < row["bits_per_label"] <= 1 + 1 / 200 for row in found)
 
 
+@pytest.mark.parametrize("kind", ["mlp", "finetune"])
+def test_other_kinds_of_probe(run: Callable[..., Any], folder: Path, kind: str) -> None:
+    asked = ("--probe", kind, "--n", "60", "--shuffles", "1")
+    found = run("probe", "--model", str(folder), "--task", TASK, *asked)
+    assert [(row["probe"], row["n"], row["layer"]) for row in found] == [(kind, 60, -1)] * 2
+    assert all(row["converged"] and row["bits_per_label"] <= 1 + 1 / 60 for row in found)
+
+
 def test_a_tuned_policy(run: Callable[..., Any], folder: Path) -> None:
     """Two steps: an encoder's actions, and words of the others, are counted in every quadrant."""
     asked = ("--steps", "2", "--batch-size", "4", "--samples-per-prompt", "2", "--log-points", "1")

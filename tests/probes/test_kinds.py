@@ -1,0 +1,93 @@
+"""Probes beyond the linear one: a hidden layer, and the whole model."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from transformers import GPT2Config, GPT2LMHeadModel
+
+from models.answers import answer_log_probs
+from probes import linear, mlp, prequential, probe, whole_model
+
+N, WIDTH = 400, 8
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(N, WIDTH))
+EASY, XOR, NOISE = X[:, 0] > 0, (X[:, 0] > 0) ^ (X[:, 1] > 0), RNG.random(N) < 0.5
+Y = np.stack([EASY, XOR, NOISE], axis=1)
+
+
+def test_a_hidden_layer_reads_what_no_line_divides() -> None:
+    names = ["easy", "xor", "noise"]
+    line, net = (probe(X, Y, names=names, n=N, seed=0, predictor=p, shuffles=4) for p in (linear(), mlp()))
+    assert [r.censored for r in line] == [False, True, True]
+    assert [r.censored for r in net] == [False, False, True]
+    assert net[0].bits_per_label < net[1].bits_per_label < 0.9
+    assert all(r.bits_total <= N + 1 for r in net)
+
+
+def test_a_column_is_coded_alike_whatever_stands_beside_it_and_however_its_labels_are_named() -> None:
+    together = prequential(X, Y, mlp(steps=50))
+    (alone,) = prequential(X, Y[:, 1:2], mlp(steps=50))
+    flipped = prequential(X, ~Y, mlp(steps=50))
+    assert alone.bits_total == pytest.approx(together[1].bits_total, rel=1e-4)
+    for one, other in zip(together, flipped, strict=True):
+        assert one.bits_total == pytest.approx(other.bits_total, rel=1e-4)
+
+
+def test_a_heavy_penalty_leaves_a_coin() -> None:
+    (curve,) = prequential(X, Y[:, :1], mlp(1e6, steps=100))
+    assert curve.bits_unmixed == pytest.approx(N, rel=0.05)
+
+
+@pytest.fixture(scope="module")
+def model() -> Any:
+    torch.manual_seed(0)
+    config = GPT2Config(vocab_size=10, n_positions=8, n_embd=32, n_layer=1, n_head=2, resid_pdrop=0.0)
+    return GPT2LMHeadModel(config).eval()
+
+
+def prompts(n: int) -> Any:
+    rng, rows = np.random.default_rng(1), np.empty(n, dtype=object)
+    rows[:] = [rng.integers(2, 10, size=rng.integers(3, 7)).tolist() for _ in range(n)]
+    return rows
+
+
+def test_the_whole_model_learns_block_by_block_and_stays_as_it_was(model: Any) -> None:
+    rows = prompts(300)
+    labels = np.array([[row[-1] > 5, row[0] % 2 == 0] for row in rows])
+    before = {name: p.clone() for name, p in model.state_dict().items()}
+    found = probe(
+        rows,
+        labels,
+        names=["last", "first"],
+        n=300,
+        seed=0,
+        shuffles=1,
+        predictor=whole_model(model, [[0], [1]]),
+    )
+    assert found[0].accuracy > 0.95 and not found[0].censored
+    assert found[0].bits_per_label < found[1].bits_per_label
+    assert found[0].control_low > 0.95
+    assert all(torch.equal(p, before[name]) for name, p in model.state_dict().items())
+
+
+def test_the_log_odds_are_those_of_a_model_tuned_on_what_was_seen(model: Any) -> None:
+    """With nothing to learn from but one pass at no learning rate, they are the model's own."""
+    rows, labels = prompts(20), np.arange(20)[:, None] % 2
+    predict = whole_model(model, [[0], [1]], learning_rates=(1e-12,), passes=1)
+    log_odds, converged = predict(rows[:10], labels[:10], rows[10:])
+    own = answer_log_probs(model, list(rows[10:]), [[0], [1]]).detach().double()
+    np.testing.assert_allclose(log_odds[0, :, 0], own[:, 1] - own[:, 0], atol=1e-4)
+    assert converged.all()
+    coin, _ = predict(rows[:1], labels[:1], rows[10:])
+    assert not coin.any(), "one label alone teaches nothing"
+
+
+def test_a_tuning_that_diverges_is_a_coin_and_says_so(model: Any) -> None:
+    rows, labels = prompts(40), np.arange(40)[:, None] % 2
+    predict = whole_model(model, [[0], [1]], learning_rates=(1e30,))
+    log_odds, converged = predict(rows[:20], labels[:20], rows[20:])
+    assert not converged.any() and not log_odds.any()
