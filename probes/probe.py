@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import t as student
 
 from probes.codelength import LossCurve, Predictor, prequential
 from probes.logistic import fit_logistic
@@ -53,6 +56,13 @@ class ProbeResult:
     converged: bool
     """Whether every fit, the controls' included, reached its optimum."""
     curve: LossCurve
+    """Means over the orders, as everything above is."""
+    orders: int = 1
+    """Orders of the rows that the labels were coded in."""
+    bits_low: float = math.nan
+    """Lower end of the 95 % interval of bits per label over the orders; NaN with one."""
+    bits_high: float = math.nan
+    """Its upper end."""
 
 
 def probe(
@@ -65,6 +75,7 @@ def probe(
     shuffles: int = 9,
     predictor: Predictor | None = None,
     standardise: bool = True,
+    orders: int = 1,
 ) -> list[ProbeResult]:
     """Probe each 0/1 label column of `Y` (rows, features) on `X` (rows, width): one result a column.
 
@@ -75,13 +86,16 @@ def probe(
     are known to whoever decodes the labels, so this gives nothing away. Columns that hold nothing but
     rounding become zero.
 
+    With several `orders` the same rows are coded in each of them, with shuffled controls of its own, and all
+    that is said is a mean over them; the interval says how much the order matters, and not how much the rows.
+
     With m shuffles, a label that X says nothing about goes uncensored with a probability of at most
     1 / (m + 1), and less for having to beat the coin too.
 
     References: Voita & Titov 2020 (arXiv:2003.12298); Hewitt & Liang 2019 (arXiv:1909.03368).
     """
     x, labels = np.asarray(X), np.asarray(Y)
-    _check(x, labels, names, n, shuffles)
+    _check(x, labels, names, n, shuffles, orders)
     rng = np.random.default_rng(seed)
     rows = rng.permutation(len(x))[:n]
     x, labels = x[rows], labels[rows].astype(np.int64)
@@ -95,9 +109,16 @@ def probe(
             raise UserError(
                 f"feature {name!r} is {bool(column[0])} in all {n} rows; a probe needs both values"
             )
-    shuffled = [labels[rng.permutation(n)] for _ in range(shuffles)]
-    curves = prequential(x, np.concatenate([labels, *shuffled], axis=1), predictor or linear())
-    return [_result(name, curves[i :: len(names)]) for i, name in enumerate(names)]
+    found: list[list[ProbeResult]] = []
+    for order in range(orders):
+        if order:
+            rng = np.random.default_rng([seed, order])
+            again = rng.permutation(n)
+            x, labels = x[again], labels[again]
+        shuffled = [labels[rng.permutation(n)] for _ in range(shuffles)]
+        curves = prequential(x, np.concatenate([labels, *shuffled], axis=1), predictor or linear())
+        found.append([_result(name, curves[i :: len(names)]) for i, name in enumerate(names)])
+    return [_mean(results) for results in zip(*found, strict=True)]
 
 
 def linear(l2: float | Sequence[float] = STRENGTHS) -> Predictor:
@@ -149,8 +170,47 @@ def _result(name: str, curves: Sequence[LossCurve]) -> ProbeResult:
     )
 
 
+def _mean(results: Sequence[ProbeResult]) -> ProbeResult:
+    """One feature's results over several orders."""
+    if len(results) == 1:
+        return results[0]
+    curves = [r.curve for r in results]
+    bits, mixed, correct = (
+        tuple(np.mean([getattr(c, name) for c in curves], axis=0).tolist())
+        for name in ("bits_probe", "bits_mixed", "correct")
+    )
+    curve = LossCurve(
+        curves[0].n_train, curves[0].n_eval, bits, mixed, correct, all(r.converged for r in results)
+    )
+    each = np.array([r.bits_per_label for r in results])
+    half = float(student.ppf(0.975, len(each) - 1) * each.std(ddof=1) / math.sqrt(len(each)))
+    low = min(r.control_low for r in results)
+    return replace(
+        results[0],
+        bits_per_label=curve.bits_per_label,
+        bits_total=curve.bits_total,
+        bits_unmixed=curve.bits_unmixed,
+        control_mean=float(np.mean([r.control_mean for r in results])),
+        control_low=low,
+        control_high=max(r.control_high for r in results),
+        censored=not curve.bits_per_label < min(1.0, low),
+        accuracy=curve.accuracy,
+        selectivity=float(np.mean([r.selectivity for r in results])),
+        converged=curve.converged,
+        curve=curve,
+        orders=len(results),
+        bits_low=curve.bits_per_label - half,
+        bits_high=curve.bits_per_label + half,
+    )
+
+
 def _check(
-    x: NDArray[np.floating], labels: NDArray[np.generic], names: Sequence[str], n: int, shuffles: int
+    x: NDArray[Any],
+    labels: NDArray[np.generic],
+    names: Sequence[str],
+    n: int,
+    shuffles: int,
+    orders: int,
 ) -> None:
     if x.ndim != (1 if x.dtype == object else 2) or labels.shape != (len(x), len(names)):
         raise UserError(
@@ -161,6 +221,8 @@ def _check(
         raise UserError(f"n = {n} rows cannot be probed; valid: 2 to {len(x)}")
     if shuffles < 1:
         raise UserError(f"shuffles = {shuffles}; a probe needs at least one shuffled control")
+    if orders < 1:
+        raise UserError(f"orders = {orders}; the labels are coded in at least one order")
     if x.dtype != object and not np.isfinite(x).all():
         raise UserError("the representations hold NaN or infinity; check the model's weights and dtype")
     if not np.isin(labels, (0, 1)).all():

@@ -166,6 +166,9 @@ def _single(commands: Any) -> None:
     probe.add_argument("--n", type=int, default=2000, help="rows (default: 2000)")
     probe.add_argument("--input", choices=("model", "raw"), default="model", help="model, or the raw tokens")
     probe.add_argument("--shuffles", type=int, default=5, help="shuffled controls (default: 5)")
+    probe.add_argument(
+        "--orders", type=int, default=3, help="orders of the rows, for an interval (default: 3)"
+    )
     _seed_and_out(probe)
     finetune = _command(
         commands,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from argparse import Namespace
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,8 @@ TUNED = "proclivity.json"
 
 
 def probe(arguments: Namespace) -> Answer:
-    asked = {name: getattr(arguments, name) for name in ("input", "layers", "n", "probe", "shuffles")}
+    names = ("input", "layers", "n", "probe", "shuffles", "orders")
+    asked = {name: getattr(arguments, name) for name in names if name != "orders" or arguments.orders != 1}
     return _shown(_do(arguments, _probe(arguments, asked)))
 
 
@@ -181,7 +182,12 @@ def _shown(done: _Done, before: _Done | None = None) -> Answer:
         earlier = [{**_probe_row(record), "format warm-up": "before"} for record in before.records]
         probes = [*earlier, *({**row, "format warm-up": "after"} for row in probes)]
     if probes:
+        first = next(record for record in done.records if record["kind"] == "probe")
+        said = f"{first['probe']} probe at {first['site']}, n = {first['n']}"
+        parts.append(f"{said}, means over {first['orders']} orders" if first["orders"] > 1 else said)
         parts.append(table(probes))
+    if not before and (lines := _sparklines([r for r in done.records if r["kind"] == "probe"])):
+        parts.append(lines)
     if done.folder:
         parts.append(f"kept in {done.folder}")
     records = [*(before.records if before else []), *done.records]
@@ -245,6 +251,28 @@ def _cell_row(cell: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+BARS = "▁▂▃▄▅▆▇█"
+"""From 0 bits a label to 1."""
+
+
+def _sparklines(records: Sequence[Mapping[str, Any]]) -> str:
+    """The bits of each feature along the layers, where several were probed."""
+    lines: dict[str, list[str]] = {}
+    for record in records:
+        share = min(max(record["bits_per_label"] or 0.0, 0.0), 1.0)
+        lines.setdefault(record["feature"], []).append(BARS[round(share * (len(BARS) - 1))])
+    if max(map(len, lines.values())) < 2:
+        return ""
+    width = max(map(len, lines))
+    return "bits by layer, 0 to 1\n" + "\n".join(f"{name:{width}}  {''.join(b)}" for name, b in lines.items())
+
+
+def _interval(record: Mapping[str, Any]) -> str:
+    if record["bits_low"] is None:
+        return ""
+    return f"{record['bits_low']:.3f}-{record['bits_high']:.3f}"
+
+
 def _probe_row(record: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "feature": record["feature"],
@@ -252,6 +280,7 @@ def _probe_row(record: Mapping[str, Any]) -> dict[str, Any]:
         "input": record["input"] if record["input"] == "raw" else record["init"],
         "layer": "last" if record["layer"] == -1 else record["layer"],
         "bits/label": record["bits_per_label"],
+        "95 %": _interval(record),
         "shuffled": f"{_number(record['control_low'])}-{_number(record['control_high'])}",
         "censored": f"at n = {record['n']}" if record["censored"] else "",
         "accuracy": record["accuracy"],

@@ -94,6 +94,8 @@ def probing(probe: Probe) -> dict[str, Any]:
         "probe": probe.probe,
         "shuffles": probe.shuffles,
         "seed_probe": probe.seed,
+        # Only where it is used, so that probes without it are the probes they were.
+        **({"orders": probe.orders} if probe.orders > 1 else {}),
     }
 
 

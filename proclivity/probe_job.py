@@ -55,6 +55,7 @@ def probed(config: Config, task: Task, lm: LanguageModel) -> list[dict[str, Any]
             seed=config["seed_probe"],
             predictor=_predictor(config, task, lm),
             standardise=config["input"] != "raw",
+            orders=config.get("orders", 1),
         )
         for (role, feature), result in zip(roles.items(), results, strict=True):
             record = ProbeRecord(
@@ -71,6 +72,9 @@ def probed(config: Config, task: Task, lm: LanguageModel) -> list[dict[str, Any]
                 bits_per_label=result.bits_per_label,
                 bits_total=result.bits_total,
                 bits_unmixed=result.bits_unmixed / config["n"],
+                orders=result.orders,
+                bits_low=result.bits_low,
+                bits_high=result.bits_high,
                 control_mean=result.control_mean,
                 control_low=result.control_low,
                 control_high=result.control_high,

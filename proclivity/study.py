@@ -72,14 +72,17 @@ class Probe:
     """Shuffled controls."""
     seed: int = 0
     """Seed of the probe."""
+    orders: int = 1
+    """Orders of the rows that the labels are coded in; several give an interval."""
 
     def __post_init__(self) -> None:
         if self.n < 8 or self.n % len(QUADRANTS):
             raise UserError(f"n: must be a multiple of {len(QUADRANTS)}, 8 or more")
         if not re.fullmatch(r"last|all|\d+(,\d+)*", self.layers):
             raise UserError(f"layers: must be last, all, or numbers such as 0,1,2, not {self.layers!r}")
-        if self.shuffles < 1:
-            raise UserError("shuffles: must be 1 or more")
+        for name in ("shuffles", "orders"):
+            if getattr(self, name) < 1:
+                raise UserError(f"{name}: must be 1 or more")
         seed_or_error(self.seed)
 
 
@@ -218,6 +221,7 @@ class Study:
         plain: dict[str, Any] = _plain(asdict(self))
         plain["pairs"]["from"] = plain["pairs"].pop("from_")
         # Only where it is used, so that studies without it are the studies they were.
+        plain["probe"] = {k: v for k, v in plain["probe"].items() if k != "orders" or v > 1}
         plain["primary"] = {k: v for k, v in plain["primary"].items() if v or k != "given"}
         for arm in plain["arms"].values():
             arm["evidence"] = {k: v for k, v in arm["evidence"].items() if v or k in ("kind", "rates")}

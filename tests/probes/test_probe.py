@@ -69,6 +69,20 @@ def test_a_feature_costs_the_same_whichever_features_are_probed_beside_it():
     assert alone.control_low == pytest.approx(together.control_low, rel=1e-6)
 
 
+def test_several_orders_are_a_mean_with_an_interval():
+    one = probe(X, Y, names=NAMES, n=N, seed=0, shuffles=3)
+    three = probe(X, Y, names=NAMES, n=N, seed=0, shuffles=3, orders=3)
+    assert [np.isnan(r.bits_low) for r in one] == [True] * 4 and {r.orders for r in three} == {3}
+    for a, b in zip(one, three, strict=True):
+        assert b.bits_low < b.bits_per_label < b.bits_high
+        assert abs(a.bits_per_label - b.bits_per_label) < 4 * (b.bits_high - b.bits_low)
+        assert b.bits_per_label == pytest.approx(b.bits_total / N) and a.censored == b.censored
+        assert b.curve.n_train == a.curve.n_train and b.curve.bits_total == pytest.approx(b.bits_total)
+        assert b.control_low <= b.control_mean <= b.control_high
+    again = probe(X[:, ::-1], Y, names=NAMES, n=N, seed=0, shuffles=3, orders=3)
+    assert [r.bits_total for r in again] == pytest.approx([r.bits_total for r in three], rel=1e-5)
+
+
 def test_flipping_the_labels_and_scaling_or_shifting_the_inputs_change_nothing():
     plain = probe(X, Y, names=NAMES, n=N, seed=0)
     for moved in (probe(X, ~Y, names=NAMES, n=N, seed=0), probe(X * 1e3 - 7, Y, names=NAMES, n=N, seed=0)):
@@ -100,6 +114,7 @@ def test_a_fit_that_does_not_converge_is_flagged(monkeypatch):
         ({"Y": np.ones((N, 4))}, "'clean' is True in all"),
         ({"Y": np.full((N, 4), 2)}, "0 or 1"),
         ({"shuffles": 0}, "at least one"),
+        ({"orders": 0}, "at least one order"),
     ],
 )
 def test_mistakes_are_named(change, message):
