@@ -164,6 +164,13 @@ class ProbeRecord(Identity):
     accuracy: float | None = number("accuracy on held-out rows, probe trained on all n")
     selectivity: float | None = number("accuracy minus the control's")
     converged: bool = _column("whether every fit converged", True)
+    use_n: int = _later(count("prompts asked with the feature erased from this state (LEACE)"), 0)
+    use_changed: float | None = _later(number("share of greedy answers that this changes"), None)
+    use_changed_random: float | None = _later(number("the same for random subspaces of equal rank"), None)
+    use_conflict_error: float | None = _later(number("error on the conflict quadrants meanwhile"), None)
+    swap_n: int = _later(count("pairs of prompts whose feature was swapped into this state"), 0)
+    swap: float | None = _later(number("mean change of p(label 1) towards the feature swapped in"), None)
+    swap_random: float | None = _later(number("the same for random subspaces of equal rank"), None)
     curve: str = text("JSON list of [n_train, n_eval, bits_probe, bits_mixed, correct], one per block")
 
 

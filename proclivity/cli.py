@@ -169,6 +169,8 @@ def _single(commands: Any) -> None:
     probe.add_argument(
         "--orders", type=int, default=3, help="orders of the rows, for an interval (default: 3)"
     )
+    about = "prompts a quadrant, to measure what layers are used for by erasing and swapping"
+    probe.add_argument("--use", type=int, default=0, metavar="N", help=about)
     _seed_and_out(probe)
     finetune = _command(
         commands,

@@ -12,6 +12,7 @@ from typing import Any
 from proclivity import composition
 from proclivity.answer import Answer, plain, table
 from proclivity.expand import reference_probe
+from proclivity.job import TUNED
 from proclivity.manifest import SINGLE, describe, make_folder, write_manifest
 from proclivity.plan import keyed, note, open_store
 from proclivity.progress import step_bar
@@ -21,13 +22,13 @@ from proclivity.study import Probe
 from tasks import QUADRANTS, Evidence, get_task
 from tasks.errors import UserError, one_line
 
-TUNED = "proclivity.json"
-"""Beside a kept policy: the task, way of answering and seed that it was tuned with."""
-
 
 def probe(arguments: Namespace) -> Answer:
-    names = ("input", "layers", "n", "probe", "shuffles", "orders")
-    asked = {name: getattr(arguments, name) for name in names if name != "orders" or arguments.orders != 1}
+    names = ("input", "layers", "n", "probe", "shuffles", "orders", "use")
+    usual = {"orders": 1, "use": 0}
+    asked = {n: getattr(arguments, n) for n in names if getattr(arguments, n) != usual.get(n)}
+    if arguments.use < 0:
+        raise UserError("--use must be 0 or more")
     return _shown(_do(arguments, _probe(arguments, asked)))
 
 
@@ -186,8 +187,11 @@ def _shown(done: _Done, before: _Done | None = None) -> Answer:
         said = f"{first['probe']} probe at {first['site']}, n = {first['n']}"
         parts.append(f"{said}, means over {first['orders']} orders" if first["orders"] > 1 else said)
         parts.append(table(probes))
-    if not before and (lines := _sparklines([r for r in done.records if r["kind"] == "probe"])):
-        parts.append(lines)
+        if any(record.get("use_n") for record in done.records):
+            parts.append(USE)
+            parts.append(table([_use_row(record) for record in done.records]))
+        if not before and (lines := _sparklines(done.records)):
+            parts.append(lines)
     if done.folder:
         parts.append(f"kept in {done.folder}")
     records = [*(before.records if before else []), *done.records]
@@ -265,6 +269,25 @@ def _sparklines(records: Sequence[Mapping[str, Any]]) -> str:
         return ""
     width = max(map(len, lines))
     return "bits by layer, 0 to 1\n" + "\n".join(f"{name:{width}}  {''.join(b)}" for name, b in lines.items())
+
+
+USE = """What each layer's state is used for. changed: share of answers that change when the feature is erased
+there; swapped: change of the probability of label 1, towards the feature, when it is swapped in."""
+
+
+def _use_row(record: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "feature": record["feature"],
+        "layer": "last" if record["layer"] == -1 else record["layer"],
+        "bits/label": record["bits_per_label"],
+        "changed": record["use_changed"],
+        "random": record["use_changed_random"],
+        "of": record["use_n"],
+        "U erased": record["use_conflict_error"],
+        "swapped": record["swap"],
+        "random swap": record["swap_random"],
+        "pairs": record["swap_n"],
+    }
 
 
 def _interval(record: Mapping[str, Any]) -> str:

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 Config = Mapping[str, Any]
 """One expanded cell of a study: plain values."""
 
+TUNED = "proclivity.json"
+"""Beside a kept policy: the task, way of answering and seed that it was tuned with."""
+
 
 @dataclass(frozen=True)
 class JobResult:

@@ -6,16 +6,18 @@ import json
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from proclivity.job import Config, JobResult, identity, load_model, plain_row
+from proclivity.job import TUNED, Config, JobResult, identity, load_model, plain_row
 from tasks import Task, get_task
 from tasks.errors import UserError, unknown
 
 if TYPE_CHECKING:
     from models import LanguageModel
+    from probes.use import Asked
 
 
 def run_probe(config: Config) -> JobResult:
@@ -44,8 +46,12 @@ def probed(config: Config, task: Task, lm: LanguageModel) -> list[dict[str, Any]
     else:
         inputs = representations(lm.model, lm.tokenizer, list(rows["prompt"]), _layers(config["layers"]))
     head = identity(config, lm, rows["prompt"])
+    asked = _asked(config, task) if config.get("use") else None
     records = []
     for layer, matrix in inputs.items():
+        used: dict[str, dict[str, Any]] = {}
+        if asked:
+            used = _used(config, task, lm, layer, matrix, {role: rows[role] for role in roles}, asked)
         results = probe(
             matrix,
             labels,
@@ -84,6 +90,7 @@ def probed(config: Config, task: Task, lm: LanguageModel) -> list[dict[str, Any]
                 converged=bool(result.converged),
                 curve=json.dumps(result.curve.rows()),
                 wall_s=time.perf_counter() - start,
+                **used.get(role, {}),
             )
             records.append(plain_row(asdict(record)))
     return records
@@ -114,6 +121,68 @@ def _predictor(config: Config, task: Task, lm: LanguageModel) -> Any:
     if words is None:
         raise UserError(f"{task.name}: its answers are no closed list, which the probe finetune needs")
     return whole_model(lm.model, answer_ids(lm, words), seed=config["seed_probe"])
+
+
+def _asked(config: Config, task: Task) -> Asked:
+    """Test rows, a quarter a quadrant, and minimal edits, on which use is measured."""
+    from probes.use import Asked
+
+    if config["input"] == "raw" or config["probe"] == "finetune":
+        raise UserError("use is measured in a layer's states: not in raw inputs, nor by the probe finetune")
+    drawn = [
+        task.quadrant(q, config["use"], np.random.default_rng([config["seed_data"], 8, i]))
+        for i, q in enumerate(task.quadrants)
+    ]
+    conflict = [q in ("target_only", "spurious_only") for q in task.quadrants]
+    edits = task.counterfactuals(config["use"], np.random.default_rng([config["seed_data"], 9])).to_dict()
+    of_role = {role: [i for i, f in enumerate(edits["flips"]) if f == role] for role in task.roles}
+    return Asked(
+        prompts=[prompt for rows in drawn for prompt in rows["prompt"]],
+        labels=np.array([label for rows in drawn for label in rows["label"]]),
+        conflict=np.repeat(conflict, [len(rows) for rows in drawn]),
+        originals={role: [edits["prompt"][i] for i in rows] for role, rows in of_role.items()},
+        edited={role: [edits["edited"][i] for i in rows] for role, rows in of_role.items()},
+        direction={role: np.array([1 - 2 * edits[role][i] for i in rows]) for role, rows in of_role.items()},
+    )
+
+
+def _used(
+    config: Config,
+    task: Task,
+    lm: LanguageModel,
+    layer: int,
+    states: Any,
+    truths: dict[str, Any],
+    asked: Asked,
+) -> dict[str, dict[str, Any]]:
+    """By role, the columns of a record that say what a layer's state is used for."""
+    from probes.use import layer_use
+
+    words = task.for_seed(_seed_of_words(config)).answers.words
+    if words is None:
+        raise UserError(f"{task.name}: its answers are no closed list, which measuring use needs")
+    truths = {role: np.array(truth) for role, truth in truths.items()}
+    found = layer_use(lm, words, layer, states, truths, asked, config["seed_probe"])
+    return {
+        role: {
+            "use_n": use.n,
+            "use_changed": use.changed,
+            "use_changed_random": use.changed_random,
+            "use_conflict_error": use.conflict_error,
+            "swap_n": use.n_swaps,
+            "swap": use.swap,
+            "swap_random": use.swap_random,
+        }
+        for role, use in found.items()
+    }
+
+
+def _seed_of_words(config: Config) -> int:
+    """The seed by which words mean labels: that of the tuning, to a policy that `finetune` kept."""
+    try:
+        return int(json.loads((Path(config["model"]) / TUNED).read_text())["seed_tune"])
+    except (OSError, ValueError, KeyError):
+        return int(config["seed_probe"])
 
 
 def _layers(text: str) -> Any:

@@ -90,6 +90,15 @@ def test_a_probe_of_every_layer(run: Callable[..., Any], folder: Path) -> None:
     assert all(0 < row["bits_per_label"] <= 1 + 1 / 200 for row in found)
 
 
+def test_what_each_layer_is_used_for(run: Callable[..., Any], folder: Path) -> None:
+    asked = ("--layers", "all", "--n", "200", "--shuffles", "1", "--orders", "1", "--use", "8")
+    found = run("probe", "--model", str(folder), "--task", TASK, *asked)
+    assert len(found) == 6
+    for row in found:
+        assert row["use_n"] == 32 and row["swap_n"] > 0
+        assert 0 <= row["use_changed"] <= 1 and 0 <= row["use_conflict_error"] <= 1 and abs(row["swap"]) <= 1
+
+
 @pytest.mark.parametrize("kind", ["mlp", "finetune"])
 def test_other_kinds_of_probe(run: Callable[..., Any], folder: Path, kind: str) -> None:
     asked = ("--probe", kind, "--n", "60", "--shuffles", "1")
