@@ -35,7 +35,8 @@ COVARIATES: dict[str, list[str | tuple[str, str]]] = {
 }
 """What partial correlations are given, by the name that tables print."""
 KIND_OF_TASK = "kind of task"
-"""The covariate of studies that have several: what differs between symbols and English is taken off."""
+"""A covariate of every correlation where there are several: families are permuted within a kind, so that
+what lies between symbols and English must be taken off the value too."""
 COVARIATES["untrained and raw bits"] = COVARIATES["untrained bits"] + COVARIATES["raw bits"]
 X = {
     "bits": ("x_target", "x_spurious"),
@@ -89,6 +90,16 @@ def subset(table: DataFrame, which: str) -> DataFrame:
     return table[keep]
 
 
+Covariates = list[str | tuple[str, str]]
+
+
+def within_kinds(table: DataFrame, covariates: Covariates) -> tuple[DataFrame, Statistic, Covariates]:
+    """The table, the statistic and the covariates of a correlation within the kinds of task."""
+    kinds = sorted(set(table["kind"]))[1:]
+    dummies = {f"is {kind}": (table["kind"] == kind).astype(float) for kind in kinds}
+    return table.assign(**dummies), partial_spearman, [*covariates, *dummies]
+
+
 @dataclass(frozen=True)
 class _Test:
     """What the rows of one arm and method share."""
@@ -97,12 +108,6 @@ class _Test:
     method: str
     permutations: int
     seed: int
-
-    def rows(self, claim: str, table: DataFrame, about: str, **where: str) -> Iterator[ClaimRow]:
-        """Spearman's correlation, and its partial where there are tasks of several kinds."""
-        yield self.row(claim, table, spearman, about, **where)
-        if table["kind"].nunique() > 1:
-            yield self.row(claim, table, partial_spearman, about, **where, given=KIND_OF_TASK)
 
     def row(
         self,
@@ -117,15 +122,14 @@ class _Test:
         given: str = "",
     ) -> ClaimRow:
         run = partial(estimate, permutations=self.permutations, seed=self.seed)
-        covariates = COVARIATES.get(given, [])
-        if given == KIND_OF_TASK:
-            kinds = sorted(set(table["kind"]))[1:]
-            table = table.assign(**{f"is {kind}": (table["kind"] == kind).astype(float) for kind in kinds})
-            covariates = [f"is {kind}" for kind in kinds]
+        name = statistic.__name__.replace("_", " ")
+        covariates = list(COVARIATES[given])
+        if table["kind"].nunique() > 1:
+            table, statistic, covariates = within_kinds(table, covariates)
+            given = f"{given} and {KIND_OF_TASK}" if given else KIND_OF_TASK
         found = run(subset(table, pairs), statistic, y=y, x=X[x], covariates=covariates)
         smallest, null = SMALLEST[statistic], NO_ASSOCIATION.get(statistic, 0.0)
         word = status(found.low, found.high, found.p, smallest=smallest, null=null)
-        name = statistic.__name__.replace("_", " ")
         return ClaimRow(claim, self.arm, self.method, pairs, name, x, given, about, found, word)
 
 
@@ -135,11 +139,12 @@ def _h1a(test: _Test, table: DataFrame) -> Iterator[ClaimRow]:
     about = f"U {at} against relative extractability"
     row = partial(test.row, "H1a")
     for pairs in SETS:
-        yield from test.rows("H1a", first, about, pairs=pairs)
+        yield row(first, spearman, about, pairs=pairs)
     for given in filter(None, COVARIATES):
         yield row(first, partial_spearman, about, given=given)
-    yield row(first, auc, about)
-    yield row(first, slope, about)
+    if first["kind"].nunique() == 1:  # what lies between kinds cannot be taken off these
+        yield row(first, auc, about)
+        yield row(first, slope, about)
     for x in ("untrained bits", "raw bits"):
         yield row(first, spearman, about, x=x)
 
@@ -152,7 +157,7 @@ def _h2(test: _Test, table: DataFrame) -> Iterator[ClaimRow]:
         f"{kinds.get('left', 0)} left-, {kinds.get('right', 0)} right-censored of {len(needed)} pairs)"
     )
     for pairs in SETS:
-        yield from test.rows("H2", needed, about, pairs=pairs, y="y")
+        yield test.row("H2", needed, spearman, about, pairs=pairs, y="y")
     yield test.row("H2", needed, partial_spearman, about, y="y", given="untrained and raw bits")
 
 
@@ -163,7 +168,7 @@ def _average(test: _Test, table: DataFrame) -> Iterator[ClaimRow]:
         "runs, against relative extractability"
     )
     for pairs in ("primary", "all"):
-        yield from test.rows("average", table, about, pairs=pairs, y="y")
+        yield test.row("average", table, spearman, about, pairs=pairs, y="y")
 
 
 def _h1b(test: _Test, table: DataFrame) -> Iterator[ClaimRow]:
@@ -171,7 +176,8 @@ def _h1b(test: _Test, table: DataFrame) -> Iterator[ClaimRow]:
         about = f"change of U against change of relative extractability, dial {second} minus {first}"
         for pairs in ("primary", "all"):
             yield test.row("H1b", difference, spearman, about, pairs=pairs, y="y")
-        yield test.row("H1b", difference, slope, about, y="y")
+        if difference["kind"].nunique() == 1:
+            yield test.row("H1b", difference, slope, about, y="y")
 
 
 def _h1a_by_dial(test: _Test, table: DataFrame) -> Iterator[ClaimRow]:
@@ -221,7 +227,6 @@ def primary_claim(study: Study) -> dict[str, str]:
     methods = sorted(set(study.runs.loc[study.runs["arm"] == named.get("arm", "main"), "method"]))
     usual = "rloo" if "rloo" in methods else methods[0] if methods else ""
     named["statistic"] = named.get("statistic", "spearman").replace("_", " ")
-    named["given"] = named.get("given", "")
     if named.get("pairs", "learnable") == "learnable":
         named["pairs"] = "primary"
     return {"claim": "H1a", "arm": "main", "method": usual} | named
@@ -266,15 +271,15 @@ def claims(study: Study, *, permutations: int = PERMUTATIONS, seed: int = 0) -> 
 
 def _judged(rows: list[ClaimRow], named: dict[str, str]) -> list[ClaimRow]:
     """Flag the one primary test and correct all the others."""
-    keys = ("claim", "arm", "method", "statistic", "pairs", "given")
+    keys = ("claim", "arm", "method", "statistic", "pairs")
     match = [i for i, row in enumerate(rows) if all(getattr(row, k) == named[k] for k in keys if k in named)]
     if match:
         first = replace(rows[match[0]], primary=True)
     else:
-        note = "the study's primary test has no runs: " + ", ".join(named[k] for k in keys if named.get(k))
+        note = "the study's primary test has no runs: " + ", ".join(named[k] for k in keys if k in named)
         nothing = Estimate(math.nan, math.nan, math.nan, math.nan, 0, 0, 0, 0, 0, note)
-        claim, arm, method, statistic, pairs, given = (named.get(k, "") for k in keys)
-        first = ClaimRow(claim, arm, method, pairs, statistic, "", given, "", nothing, UNKNOWN, primary=True)
+        claim, arm, method, statistic, pairs = (named.get(k, "") for k in keys)
+        first = ClaimRow(claim, arm, method, pairs, statistic, "", "", "", nothing, UNKNOWN, primary=True)
     rest = [row for i, row in enumerate(rows) if i not in match[:1]]
     corrected = holm([row.estimate.p for row in rest])
     return [first, *(replace(row, p_holm=p) for row, p in zip(rest, corrected, strict=True))]

@@ -156,13 +156,13 @@ def dyadic_permutation(
     Relative extractability is a difference between two families, x = f[target] - f[spurious] + r, so the
     vector f is permuted across families while the design, y and the small pair-specific remainder r stay.
     Every permuted table has all its cells, and y keeps whatever target and spurious effects its families
-    have, so the test is exact when f is exchangeable across families given those. Where p-values are exact
-    all orders were counted (up to 6 families at the default); otherwise the observed order counts as one of
-    the permuted ones, so that p is never 0.
+    have, so the test is exact when f is exchangeable across families given those. All orders are counted
+    where they are few enough (at the default, up to 8 families of one stratum) and p is exact; otherwise the
+    observed order counts as one of the permuted ones, so that p is never 0.
 
     Given covariates that families have a part in (bits on raw inputs, say), only the part of f that a
-    least-squares fit on theirs leaves is permuted; otherwise the test would also reject for an x that
-    goes with y through the covariate alone.
+    least-squares fit on theirs and on the strata leaves is permuted; otherwise the test would also reject for
+    an x that goes with y through the covariate alone.
 
     NaN with fewer than `FEWEST_FAMILIES` families, `FEWEST_PAIRS` pairs of them or `FEWEST_ORDERS` orders.
 
@@ -172,11 +172,11 @@ def dyadic_permutation(
         autocorrelation conditions, Psychometrika 72 (double semi-partialling).
     """
     count = len(data.families)
-    if count < max(FEWEST_FAMILIES, data.z_of_family.shape[1] + 3) or len(data) < FEWEST_PAIRS:
+    known = np.column_stack([np.eye(data.stratum.max(initial=0) + 1)[data.stratum], data.z_of_family])
+    if count < max(FEWEST_FAMILIES, known.shape[1] + 2) or len(data) < FEWEST_PAIRS:
         return math.nan
     if _orders(data.stratum) < FEWEST_ORDERS:
         return math.nan
-    known = np.column_stack([np.ones(count), data.z_of_family])
     free = data.of_family - known @ np.linalg.lstsq(known, data.of_family, rcond=None)[0]
     fixed = data.x - (free[data.target] - free[data.spurious])
     orders, every = _permutations(data.stratum, permutations, np.random.default_rng(seed))

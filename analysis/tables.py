@@ -11,7 +11,8 @@ from analysis.claims import ClaimRow
 
 LEGEND = """x: relative extractability, log2(bits target / bits spurious), above 0 if the spurious is easier
 slope: U per unit of x; auc: does x tell U above 0.5 from below; H2: Spearman with ordinal scores
-p: permutation of families within a kind of task, two-sided; intervals over families, 95 % (controls 90 %)
+p: two-sided, families permuted within a kind of task, and within a role where none has both
+intervals over families, 95 % (controls 90 %); with several kinds of task what lies between them is taken off
 n: families/features/pairs/models/seeds"""
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from pandas import DataFrame
 
 from analysis import QuadrantCounts, Study, estimate, pairs_table, primary_claim, spearman, use_of
-from analysis.claims import SMALLEST
+from analysis.claims import SMALLEST, within_kinds
 from analysis.decisions import status
 from analysis.pairs import PAIR, lowest
 from analysis.use import QUADRANTS
@@ -84,13 +84,22 @@ def use_table(study: Study, pairs: DataFrame | None = None) -> DataFrame:
 
 
 def panel_titles(study: Study, pairs: DataFrame | None = None) -> dict[tuple[str, str], str]:
-    """(arm, method) -> Spearman's rho of U and relative extractability over the primary set, in words."""
+    """(arm, method) -> Spearman's rho of U and relative extractability over the primary set, in words.
+
+    Within kinds of task where there are several.
+    """
     table = _cells(pairs_table(study) if pairs is None else pairs)
     named = primary_claim(study)
     titles = {}
     for (arm, method), part in table.groupby(["arm", "method"]):
-        found = estimate(part[part["excluded"] == ""], spearman, y="U")
-        is_primary = (named["claim"], named["arm"], named["method"]) == ("H1a", arm, method)
+        chosen = part[part["excluded"] == ""]
+        if part["kind"].nunique() > 1:
+            chosen, statistic, covariates = within_kinds(chosen, [])
+            found = estimate(chosen, statistic, y="U", covariates=covariates)
+        else:
+            found = estimate(chosen, spearman, y="U")
+        asked = [named[key] for key in ("claim", "arm", "method", "statistic", "pairs")]
+        is_primary = asked == ["H1a", arm, method, "spearman", "primary"]
         about = ", ".join(filter(None, [method, ARMS[arm], "the primary test" if is_primary else ""]))
         word = status(found.low, found.high, found.p, smallest=SMALLEST[spearman])
         titles[str(arm), str(method)] = "\n".join([f"{about}: {word}", *in_words(found)])

@@ -31,8 +31,6 @@ class Primary:
     """How it is judged: by a permutation of families (with its interval), by reaching a threshold, or not."""
     pairs: Literal["learnable", "primary", "both-learnable", "target-learnable", "all"]
     """Which pairs enter. `learnable` and `primary` are the same: those that no rule leaves out."""
-    given: Literal["", "kind of task"] = ""
-    """What a partial correlation is given."""
 
 
 @dataclass(frozen=True)
@@ -222,7 +220,6 @@ class Study:
         plain["pairs"]["from"] = plain["pairs"].pop("from_")
         # Only where it is used, so that studies without it are the studies they were.
         plain["probe"] = {k: v for k, v in plain["probe"].items() if k != "orders" or v > 1}
-        plain["primary"] = {k: v for k, v in plain["primary"].items() if v or k != "given"}
         for arm in plain["arms"].values():
             arm["evidence"] = {k: v for k, v in arm["evidence"].items() if v or k in ("kind", "rates")}
         return plain

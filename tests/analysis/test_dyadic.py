@@ -120,6 +120,46 @@ def test_kinds_of_task_that_differ_in_everything_do_not_make_an_association():
     assert stratified <= binom.ppf(0.9999, runs, 0.05)
 
 
+def test_the_orders_of_two_kinds_are_those_within_either():
+    from itertools import permutations, product
+
+    rng = np.random.default_rng(1)
+    kinds = [dyadic_table(rng, 4, 10, wobble=0.0).assign(kind=name) for name in "ab"]
+    data = dyads(pd.concat(kinds))
+    assert data.stratum.tolist() == [0] * 4 + [1] * 4
+    f, values = data.of_family, []
+    for first, second in product(permutations(range(4)), permutations(range(4, 8))):
+        g = f[[*first, *second]]
+        values.append(spearmanr(g[data.target] - g[data.spurious], data.y).statistic)
+    values, observed = np.array(values), spearmanr(data.x, data.y).statistic
+    expected = min(1, 2 * min((values >= observed - 1e-9).mean(), (values <= observed + 1e-9).mean()))
+    assert dyadic_permutation(data, spearman) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("design", ["kinds", "roles"])
+def test_a_covariate_that_explains_everything_does_so_within_strata(design):
+    """Strata lie apart in the bits and their covariate alike; what is left of either means nothing."""
+    rng, runs, rejected = np.random.default_rng(6), 150, 0
+    for i in range(runs):
+        if design == "kinds":
+            parts = [dyadic_table(rng, 8, 24, effect=0.8, wobble=0.0).assign(kind=name) for name in "ab"]
+            table = pd.concat(parts, ignore_index=True)
+            shift = 4.0 * (table["kind"] == "b")
+        else:
+            table, shift = bipartite(rng, 4, 8), 3.0
+            table["y"] += 0.7 * (table["x_target"] - table["x_spurious"])
+        for role in ("target", "spurious"):
+            table[f"z_{role}"] = table[f"x_{role}"]
+            named = table.get("kind", "") + table[f"{role}_family"].astype(str)
+            noise = {name: rng.normal() for name in sorted(set(named))}
+            table[f"x_{role}"] = table[f"z_{role}"] + 0.5 * named.map(noise)
+        table["x_target"] += shift
+        table["is b"] = (table["kind"] == "b").astype(float) if "kind" in table else 0.0
+        data = dyads(table, covariates=[("z_target", "z_spurious"), *(["is b"] if design == "kinds" else [])])
+        rejected += dyadic_permutation(data, partial_spearman, permutations=99, seed=i) <= 0.05
+    assert rejected <= binom.ppf(0.9999, runs, 0.05)
+
+
 def test_too_few_orders_give_no_p_value():
     found = estimate(bipartite(np.random.default_rng(0), 2, 4), spearman)  # 48 of them
     assert math.isnan(found.p) and found.note == "no p-value: too few families to permute"
