@@ -29,8 +29,8 @@ INPUTS = {"": ("model", "pretrained"), "_untrained": ("model", "random"), "_raw"
 By = Literal["pair", "dial", "model"]
 
 
-ANSWER_SITES = ("last_prompt", "first_token", "decoder_start")
-"""Where a causal model, an encoder and an encoder-decoder read their answer: the primary probe is there."""
+ANSWER_SITES = ("last_prompt", "first_token", "prompt_mean", "decoder_start")
+"""Where a causal model, encoders and an encoder-decoder read their answer: the primary probe is there."""
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from models.language_model import ACTIONS, LanguageModel, writes
+from models.language_model import ACTIONS, LanguageModel, decoder_prefix, most_tokens, writes
 from tasks.errors import UserError
 
 
@@ -24,9 +24,7 @@ def readable_ids(model: Any, tokenizer: Any, prompts: Sequence[str], name: str =
     lengths = [len(row) for row in ids]
     if not all(lengths):
         raise UserError(f"{name}: prompt {lengths.index(0)} is an empty prompt, which has no last position")
-    limit = getattr(model.config.get_text_config(), "max_position_embeddings", None)
-    if limit is not None:
-        limit = min(limit, tokenizer.model_max_length)  # RoBERTa counts from the padding's number on
+    limit = most_tokens(model)
     if limit is not None and lengths and max(lengths) > limit:
         longest = lengths.index(max(lengths))
         raise UserError(
@@ -95,12 +93,12 @@ def left_pad(rows: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def prompted(model: Any, rows: Sequence[Sequence[int]]) -> dict[str, Tensor]:
-    """Inputs of an encoder, padded on the right; an encoder-decoder's decoder stands at its first place."""
+    """Inputs of an encoder, padded on the right; an encoder-decoder's decoder stands before its answer."""
     padding = model.config.pad_token_id or 0  # RoBERTa tells positions from it
     ids, mask = (t.to(model.device) for t in pad(rows, padding))
     inputs = {"input_ids": ids, "attention_mask": mask}
     if model.config.is_encoder_decoder:
-        inputs["decoder_input_ids"] = ids.new_full((len(rows), 1), model.config.decoder_start_token_id)
+        inputs["decoder_input_ids"] = ids.new_tensor([decoder_prefix(model)]).repeat(len(rows), 1)
     return inputs
 
 
@@ -135,7 +133,7 @@ def completion_log_probs(
         inputs = prompted(model, prompts)
         ids, mask = (t.to(model.device) for t in pad(completions))
         inputs["decoder_input_ids"] = torch.cat([inputs["decoder_input_ids"], ids[:, :-1]], dim=1)
-        said = model(**inputs, use_cache=False).logits.log_softmax(-1)
+        said = model(**inputs, use_cache=False).logits[:, -ids.shape[1] :].log_softmax(-1)
         return said, said.gather(2, ids[:, :, None]).squeeze(2), mask.bool()
     rows = [list(p) + list(c) for p, c in zip(prompts, completions, strict=True)]
     ids, mask = (t.to(model.device) for t in pad(rows))

@@ -103,6 +103,8 @@ def load(
         check_tokenizer(model, tokenizer)
         if kind is AutoModelForCausalLM:
             _check_causal(model)
+        if kind is AutoModelForSeq2SeqLM and getattr(model.config, "decoder_start_token_id", None) is None:
+            raise ValueError("config.json has no decoder_start_token_id, with which its answers begin")
     except ValueError as e:
         raise cannot_load(name, e) from e
     return LanguageModel(model, tokenizer, name, revision, init, weights_hash(model))
@@ -127,6 +129,21 @@ def writes(model: Any) -> bool:
     return model.get_output_embeddings() is not None
 
 
+def decoder_prefix(model: Any) -> list[int]:
+    """The tokens that stand before every answer of an encoder-decoder: BART's begin with a second one."""
+    forced = getattr(model.generation_config, "forced_bos_token_id", None)
+    start = [model.config.decoder_start_token_id]
+    return start if forced is None else [*start, forced]
+
+
+def most_tokens(model: Any) -> int | None:
+    """How many tokens a model can take; None for any number. RoBERTa counts on from its padding's number."""
+    limit = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+    embeddings = getattr(getattr(model.base_model, "embeddings", None), "position_embeddings", None)
+    padding = getattr(embeddings, "padding_idx", None)
+    return limit if limit is None or padding is None else int(limit - padding - 1)
+
+
 def _level(model: Any) -> None:
     """Zeros in the last layer of an action head: every answer has the same probability."""
     last = [part for part in model.modules() if getattr(part, "out_features", None) == ACTIONS][-1]
@@ -139,8 +156,8 @@ def _level(model: Any) -> None:
 def check_report(report: dict[str, Any], base: str = "") -> bool:
     """Every weight of the configuration was read, and every weight of the file has its place.
 
-    With `base`, the name of an encoder's body, what lies outside of it may lack or be left over: a head, of
-    which the pooler is a part. Returns whether there was none.
+    With `base`, the name of an encoder's body, what lies outside of it may lack, be left over, or be of other
+    sizes. It is a head, and the pooler a part of it. Returns whether there was none for two labels.
     """
 
     def matters(key: str) -> bool:
@@ -149,14 +166,14 @@ def check_report(report: dict[str, Any], base: str = "") -> bool:
     strange = [key for key in report["unexpected_keys"] if key.endswith("weight")]  # others are masks, bases
     wrong_size = [key for key, *_ in report["mismatched_keys"]]
     for keys, told in (
-        (filter(matters, report["missing_keys"]), "its weights lack"),
+        (report["missing_keys"], "its weights lack"),
         (wrong_size, "config.json gives another size to"),
-        (filter(matters, strange), "config.json has no place for"),
+        (strange, "config.json has no place for"),
     ):
-        if found := sorted(keys):
+        if found := sorted(filter(matters, keys)):
             more = f" and {len(found) - 3} more" if len(found) > 3 else ""
             raise ValueError(f"{told} {', '.join(found[:3])}{more}")
-    return any(not key.startswith(f"{base}.") for key in report["missing_keys"])
+    return any(not key.startswith(f"{base}.") for key in (*report["missing_keys"], *wrong_size))
 
 
 def check_tokenizer(model: Any, tokenizer: PreTrainedTokenizerBase) -> None:

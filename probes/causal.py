@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from models.answers import answer_ids, chunks, measured, next_token_logits, prompt_ids
 from models.language_model import LanguageModel, writes
-from probes.extract import FINAL
+from probes.extract import FINAL, answer_site
 from tasks.errors import UserError
 
 Edit = Callable[[Tensor, slice], Tensor]
@@ -108,8 +108,10 @@ def _edited(model: Any, layer: int, edit: Edit | None, rows: slice) -> Iterator[
     if edit is None:
         yield
         return
+    if answer_site(model) == "prompt_mean":
+        raise UserError(f"{type(model).__name__} answers by a mean over the prompt, not by one state")
     blocks, whole = _blocks(model)
-    place = -1 if writes(model) and not model.config.is_encoder_decoder else 0
+    place = 0 if answer_site(model) == "first_token" else -1
 
     def changed(states: Tensor) -> Tensor:
         states = states.clone()

@@ -24,10 +24,15 @@ Site = str | int
 
 
 def answer_site(model: PreTrainedModel) -> str:
-    """Where an answer is read: at the prompt's last token, its first one, or the decoder's first place."""
+    """Where an answer is read: the prompt's last token, its first one, or the decoder's place before it.
+
+    Some encoders are classified by the mean over the prompt.
+    """
     if model.config.is_encoder_decoder:
         return "decoder_start"
-    return "last_prompt" if writes(model) else "first_token"
+    if writes(model):
+        return "last_prompt"
+    return "prompt_mean" if getattr(model.config, "classifier_pooling", "") == "mean" else "first_token"
 
 
 def representations(
@@ -68,9 +73,10 @@ def representations(
             inputs = prompted(model, [ids[i] for i in chosen])
             with torch.inference_mode():
                 states = _states(model, inputs, decoding, every=wanted != [FINAL])
-            place = "first" if decoding else _where(model, site)
+            mask = inputs["decoder_input_ids" if decoding else "attention_mask"]
+            mask = torch.ones_like(mask) if decoding else mask
             for layer in wanted:
-                rows = _at(states[layer], inputs["attention_mask"], place).float().cpu().numpy()
+                rows = _at(states[layer], mask, _place(model, site)).float().cpu().numpy()
                 found.setdefault(layer, np.empty((len(ids), rows.shape[1]), np.float32))[chosen] = rows
     finally:
         model.train(was_training)
@@ -93,10 +99,10 @@ def _states(model: Any, inputs: dict[str, Tensor], decoding: bool, *, every: boo
     return [*(out.hidden_states[:-1] if every else ()), out.last_hidden_state]
 
 
-def _where(model: PreTrainedModel, site: Site) -> Site:
+def _place(model: PreTrainedModel, site: Site) -> Site:
     if site != ANSWER:
         return site
-    return "last" if writes(model) else "first"
+    return {"first_token": "first", "prompt_mean": "mean"}.get(answer_site(model), "last")
 
 
 def _at(states: Tensor, mask: Tensor, site: Site) -> Tensor:

@@ -42,7 +42,16 @@ def load_model(model: str, init: str) -> LanguageModel:
 
     if init not in ("pretrained", "random"):
         raise unknown("init", init, ["pretrained", "random"])
-    return load(model, init=init)  # type: ignore[arg-type]
+    return load(model, init=init, device=device_of(model))  # type: ignore[arg-type]
+
+
+def device_of(model: str) -> str:
+    """A GPU where there is one, but for the embedded models, which are too small to gain by it."""
+    import torch
+
+    if model.startswith("embedded/") or not torch.cuda.is_available():
+        return "cpu"
+    return "cuda"
 
 
 def names(config: Config) -> dict[str, Any]:

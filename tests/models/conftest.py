@@ -15,6 +15,7 @@ from transformers import (
     AutoModelForCausalLM,
     AutoModelForSeq2SeqLM,
     AutoModelForSequenceClassification,
+    BartConfig,
     BertConfig,
     Gemma2Config,
     GPT2Config,
@@ -28,6 +29,7 @@ from transformers import (
 from models import LanguageModel, load
 
 WORDS = [*"abcdefghij", "?", "amber", "birch", "coral", "delta"]
+BART = {"layers": 2, "attention_heads": 2, "ffn_dim": 32}
 TINY = "embedded/symbols:width=16,layers=1,heads=2,steps=5,batch_size=8"
 Shape = Callable[..., LanguageModel]
 
@@ -48,6 +50,12 @@ def config_of(shape: str, vocabulary: int) -> Any:
     if shape == "t5":
         wide = {"d_model": 16, "d_kv": 8, "d_ff": 32, "num_layers": 2, "num_heads": 2}
         return T5Config(vocab_size=vocabulary, num_decoder_layers=3, decoder_start_token_id=0, **wide, **ends)
+    if shape == "bart":
+        sides = {f"{side}_{what}": n for side in ("encoder", "decoder") for what, n in BART.items()}
+        starts = {"decoder_start_token_id": 1, "forced_bos_token_id": 2}
+        return BartConfig(
+            vocab_size=vocabulary, d_model=16, max_position_embeddings=32, **sides, **starts, **ends
+        )
     size: dict[str, Any] = {
         "vocab_size": vocabulary,
         "hidden_size": 16,
@@ -73,7 +81,9 @@ def random_model() -> Shape:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(1)
             kinds = dict.fromkeys(("bert", "roberta"), AutoModelForSequenceClassification)
-            kind: Any = {**kinds, "t5": AutoModelForSeq2SeqLM}.get(shape, AutoModelForCausalLM)
+            kind: Any = {**kinds, **dict.fromkeys(("t5", "bart"), AutoModelForSeq2SeqLM)}.get(
+                shape, AutoModelForCausalLM
+            )
             model = kind.from_config(config_of(shape, len(tokenizer)))
             with torch.no_grad():
                 for parameter in model.parameters():

@@ -16,7 +16,7 @@ from models import answer_ids, prompt_ids, score_answers
 from models.answers import answer_log_probs, next_token_logits, sequence_log_probs
 from tasks.errors import UserError
 
-SHAPES = ["gpt2", "gpt_neox", "llama", "gemma2", "t5"]
+SHAPES = ["gpt2", "gpt_neox", "llama", "gemma2", "t5", "bart"]
 RAGGED = ["a b c ?", "d ?", "e f g h i j a ?", "b b ?", "c d e f ?"]
 EVEN = ["a b c ?", "d e f ?", "j j j ?"]
 

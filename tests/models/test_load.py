@@ -9,7 +9,14 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import AutoModelForCausalLM, BertConfig, BertForMaskedLM, BertLMHeadModel
+from transformers import (
+    AutoModelForCausalLM,
+    BertConfig,
+    BertForMaskedLM,
+    BertLMHeadModel,
+    RobertaConfig,
+    RobertaForSequenceClassification,
+)
 
 from models import LanguageModel, load, score_answers
 from models.language_model import weights_hash
@@ -34,7 +41,7 @@ def refusal(name: str | Path, **options: Any) -> str:
     return str(error.value)
 
 
-@pytest.mark.parametrize("shape", ["gpt2", "gpt_neox", "llama", "gemma2", "t5", "bert", "roberta"])
+@pytest.mark.parametrize("shape", ["gpt2", "gpt_neox", "llama", "gemma2", "t5", "bart", "bert", "roberta"])
 def test_a_folder_comes_back_as_it_was_saved(random_model: Any, tmp_path: Path, shape: str) -> None:
     lm = random_model(shape)
     lm.model.save_pretrained(tmp_path)
@@ -146,6 +153,41 @@ def test_an_encoder_without_a_head_gives_every_answer_the_same_probability(
     body = {k: v for k, v in lm.model.state_dict().items() if k.startswith("bert.e")}
     same = [torch.equal(v, masked.state_dict()[k]) for k, v in body.items()]
     assert len(same) > 10 and (all(same) if init == "pretrained" else not all(same))
+
+
+@pytest.mark.parametrize("labels", [1, 3])
+def test_a_head_of_other_labels_is_laid_aside(random_model: Any, tmp_path: Path, labels: int) -> None:
+    RobertaForSequenceClassification(
+        RobertaConfig(vocab_size=18, num_labels=labels, pad_token_id=0, **BERT)
+    ).save_pretrained(tmp_path)
+    random_model("gpt2").tokenizer.save_pretrained(tmp_path)
+    scores = score_answers(load(str(tmp_path)), PROMPTS, ANSWERS)
+    torch.testing.assert_close(scores, torch.full((2, 2), 0.5).log())
+
+
+def test_an_encoder_counts_its_places_from_its_padding(random_model: Any, tmp_path: Path) -> None:
+    """Of 12 places RoBERTa with padding 0 has 11, whatever its tokenizer says."""
+    config = RobertaConfig(vocab_size=18, pad_token_id=0, max_position_embeddings=12, **BERT)
+    RobertaForSequenceClassification(config).save_pretrained(tmp_path)
+    random_model("gpt2").tokenizer.save_pretrained(tmp_path)
+    lm = load(str(tmp_path))
+    assert score_answers(lm, ["a " * 11], ANSWERS).isfinite().all()
+    with pytest.raises(UserError, match="prompt 0 has 12 tokens; the model takes at most 11"):
+        score_answers(lm, ["a " * 12], ANSWERS)
+
+
+def test_an_encoder_decoder_says_how_answers_begin(random_model: Any, tmp_path: Path) -> None:
+    lm = random_model("t5")
+    lm.model.save_pretrained(tmp_path)
+    lm.tokenizer.save_pretrained(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    for config_of_one in (
+        {**config, "decoder_start_token_id": None},
+        {k: v for k, v in config.items() if "start" not in k},
+    ):
+        (tmp_path / "config.json").write_text(json.dumps(config_of_one))
+        (tmp_path / "generation_config.json").unlink(missing_ok=True)
+        assert "no decoder_start_token_id" in refusal(tmp_path)
 
 
 def test_an_encoder_lacks_nothing_of_its_body(random_model: Any, tmp_path: Path) -> None:

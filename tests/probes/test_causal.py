@@ -21,7 +21,7 @@ STATES = RNG.normal(size=(N, WIDTH)) @ RNG.normal(size=(WIDTH, WIDTH)) + 3
 FIRST, SECOND = STATES[:, 0] > 3, STATES[:, 1] + STATES[:, 2] > 6
 PROMPTS = ["a b c ?", "d e ?", "e f g h i j a ?", "b b ?", "c d e f ?"]
 WORDS = ["amber", "birch"]
-SHAPES = ["gpt2", "gpt_neox", "llama", "gemma2", "t5", "bert", "roberta"]
+SHAPES = ["gpt2", "gpt_neox", "llama", "gemma2", "t5", "bart", "bert", "roberta"]
 
 
 def accuracy(states: Any, labels: Any) -> float:

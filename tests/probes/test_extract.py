@@ -13,12 +13,13 @@ from transformers import (
     GPT2Config,
     GPTNeoXConfig,
     LlamaConfig,
+    ModernBertConfig,
     PreTrainedTokenizerFast,
     RobertaConfig,
     T5Config,
 )
 
-from probes import representations
+from probes import answer_site, representations
 from tasks.errors import UserError
 
 WORDS = [*"abcdefgh", "?", "<unk>"]
@@ -116,6 +117,26 @@ def test_other_sites_are_those_of_the_prompt_alone(saved, site):
             place = {"first": 0, "last": -1}.get(site, site)
             expected = states[layer][0].mean(0) if site == "mean" else states[layer][0, place]
             np.testing.assert_allclose(rows[i], expected, atol=1e-5)
+
+
+def test_an_encoder_that_pools_is_read_where_it_pools():
+    """What its classifier reads, through its head."""
+    torch.manual_seed(0)
+    config = ModernBertConfig(
+        vocab_size=len(WORDS), classifier_pooling="mean", num_labels=2, pad_token_id=9, cls_token_id=0,
+        sep_token_id=0, bos_token_id=0, eos_token_id=0, attn_implementation="eager", **SIZE,
+    )  # fmt: skip
+    model = AutoModelForSequenceClassification.from_config(config).eval()
+    words = Tokenizer(models.WordLevel({w: i for i, w in enumerate(WORDS)}, unk_token="<unk>"))
+    words.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=words, unk_token="<unk>")
+    assert answer_site(model) == "prompt_mean"
+    (final,) = map(torch.from_numpy, representations(model, tokenizer, PROMPTS).values())
+    for state, prompt in zip(final, PROMPTS, strict=True):
+        expected = read(model, tokenizer, prompt).logits[0]
+        torch.testing.assert_close(
+            model.classifier(model.head(state[None]))[0].detach(), expected, atol=1e-4, rtol=1e-4
+        )
 
 
 def test_a_site_that_is_none_is_named(saved):
