@@ -163,6 +163,8 @@ def _single(commands: Any) -> None:
     probe.add_argument("--layers", default="last", help="all, last or 0,6,12 (default: last)")
     about = "linear, mlp, or finetune: the whole model (default: linear)"
     probe.add_argument("--probe", metavar="KIND", default="linear", help=about)
+    about = "answer (where the answer is read), first, last, mean, or a place in the prompt (default: answer)"
+    probe.add_argument("--site", default="answer", help=about)
     probe.add_argument("--n", type=int, default=2000, help="rows (default: 2000)")
     probe.add_argument("--input", choices=("model", "raw"), default="model", help="model, or the raw tokens")
     probe.add_argument("--shuffles", type=int, default=5, help="shuffled controls (default: 5)")

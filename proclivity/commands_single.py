@@ -24,8 +24,8 @@ from tasks.errors import UserError, one_line
 
 
 def probe(arguments: Namespace) -> Answer:
-    names = ("input", "layers", "n", "probe", "shuffles", "orders", "use")
-    usual = {"orders": 1, "use": 0}
+    names = ("input", "layers", "n", "probe", "site", "shuffles", "orders", "use")
+    usual = {"orders": 1, "use": 0, "site": "answer"}
     asked = {n: getattr(arguments, n) for n in names if getattr(arguments, n) != usual.get(n)}
     if arguments.use < 0:
         raise UserError("--use must be 0 or more")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from argparse import Namespace
 from collections import Counter
@@ -57,6 +58,7 @@ def _dry_run(todo: Plan, workers: int) -> Answer:
     jobs = composition.jobs()
     work = sum(jobs.estimate(job.config) for job in todo.jobs)
     seconds = work / max(1, min(workers, cores()))
+    about = "an unknown time" if math.isnan(work) else f"about {duration(seconds)}"
     disk = BYTES_A_JOB * len(todo.jobs)
     data = {
         "study": todo.study.name,
@@ -71,7 +73,7 @@ def _dry_run(todo: Plan, workers: int) -> Answer:
     arms = Counter(job.config["arm"] for job in todo.jobs if job.config["job"] == "run")
     return Answer(
         data,
-        f"{todo.study.name}: {todo.runs} runs and {todo.probes} probes, about {duration(seconds)} on "
+        f"{todo.study.name}: {todo.runs} runs and {todo.probes} probes, {about} on "
         f"{workers} workers after pre-training, {size(disk)}\n"
         + "\n".join(f"  {name}: {n} runs" for name, n in arms.items())
         + "\nprimary test: "
@@ -149,18 +151,18 @@ def reproduce(arguments: Namespace) -> Answer:
     first, last = f"{arguments.paper}-", f"-{arguments.scale}"
     named = [name for name in list_studies() if name.startswith(first) and name.endswith(last)]
     names = sorted(named, key=len) or [arguments.paper + last]
-    found = [_reproduce(name, arguments, alone=len(names) == 1) for name in names]
+    found = [_reproduce(name, arguments, first=name == names[0]) for name in names]
     data = {"studies": [answer.data for answer in found]}
     return Answer(data, "\n\n".join(answer.text for answer in found), max(answer.status for answer in found))
 
 
-def _reproduce(name: str, arguments: Namespace, *, alone: bool) -> Answer:
+def _reproduce(name: str, arguments: Namespace, *, first: bool) -> Answer:
     from proclivity.commands_analysis import claims_of, draw
 
     study, document = load_study(name)
     folder = _folder(arguments, study.name)
-    if arguments.out and not alone:
-        folder /= study.name
+    if arguments.out and not first:
+        folder = folder.with_name(f"{folder.name}-{study.name}")
     clock = time.perf_counter()
     _, tally = run_plan(
         plan(study, document), folder, workers=_workers(arguments), retry_failed=arguments.retry_failed

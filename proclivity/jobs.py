@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -54,7 +55,9 @@ def validate_settings(settings: Mapping[str, Any], where: str) -> dict[str, Any]
 
 
 def estimate(config: Config) -> float:
-    """Seconds that a job takes on one thread, roughly, on an embedded model."""
+    """Seconds that a job takes on one thread, roughly; NaN where the model is not embedded."""
+    if not config["model"].startswith("embedded/"):
+        return math.nan
     longer = 4 if config["model"].startswith("embedded/english") else 1  # in words and in weights
     if config["job"] == "probe":
         return longer * (1.4 if config["input"] == "raw" else 1.0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -44,7 +45,8 @@ def probed(config: Config, task: Task, lm: LanguageModel) -> list[dict[str, Any]
     elif config["input"] == "raw":
         inputs = {-1: raw_design(prompt_ids(lm, rows["prompt"]))}
     else:
-        inputs = representations(lm.model, lm.tokenizer, list(rows["prompt"]), _layers(config["layers"]))
+        layers, site = _layers(config["layers"]), _site(config)
+        inputs = representations(lm.model, lm.tokenizer, list(rows["prompt"]), layers, site=site)
     head = identity(config, lm, rows["prompt"])
     asked = _asked(config, task) if config.get("use") else None
     records = []
@@ -71,7 +73,7 @@ def probed(config: Config, task: Task, lm: LanguageModel) -> list[dict[str, Any]
                 family=feature.family,
                 input=config["input"],
                 layer=layer,
-                site=answer_site(lm.model),
+                site=answer_site(lm.model) if _site(config) == "answer" else str(_site(config)),
                 probe=config["probe"],
                 n=config["n"],
                 seed_probe=config["seed_probe"],
@@ -100,8 +102,8 @@ def _prompts(config: Config, lm: LanguageModel, prompts: Sequence[str]) -> Any:
     """What the whole model reads: an array of lists of token ids."""
     from models import prompt_ids
 
-    if config["input"] == "raw" or config["layers"] != "last":
-        raise UserError("the probe finetune tunes the whole model: it has no layers and no raw inputs")
+    if config["input"] == "raw" or config["layers"] != "last" or _site(config) != "answer":
+        raise UserError("the probe finetune tunes the whole model: it has no layers, sites or raw inputs")
     ids = np.empty(len(prompts), dtype=object)
     for i, row in enumerate(prompt_ids(lm, prompts)):
         ids[i] = row
@@ -127,8 +129,8 @@ def _asked(config: Config, task: Task) -> Asked:
     """Test rows, a quarter a quadrant, and minimal edits, on which use is measured."""
     from probes.use import Asked
 
-    if config["input"] == "raw" or config["probe"] == "finetune":
-        raise UserError("use is measured in a layer's states: not in raw inputs, nor by the probe finetune")
+    if config["input"] == "raw" or config["probe"] == "finetune" or _site(config) != "answer":
+        raise UserError("use is measured in the state that is answered from: no raw inputs, no other site")
     drawn = [
         task.quadrant(q, config["use"], np.random.default_rng([config["seed_data"], 8, i]))
         for i, q in enumerate(task.quadrants)
@@ -183,6 +185,12 @@ def _seed_of_words(config: Config) -> int:
         return int(json.loads((Path(config["model"]) / TUNED).read_text())["seed_tune"])
     except (OSError, ValueError, KeyError):
         return int(config["seed_probe"])
+
+
+def _site(config: Config) -> str | int:
+    """A name, or a number: a place in the prompt."""
+    site = str(config.get("site", "answer"))
+    return int(site) if re.fullmatch(r"-?\d+", site) else site
 
 
 def _layers(text: str) -> Any:

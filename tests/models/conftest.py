@@ -80,7 +80,7 @@ def random_model() -> Shape:
         tokenizer = word_tokenizer(words)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(1)
-            kinds = dict.fromkeys(("bert", "roberta"), AutoModelForSequenceClassification)
+            kinds: dict[str, Any] = dict.fromkeys(("bert", "roberta"), AutoModelForSequenceClassification)
             kind: Any = {**kinds, **dict.fromkeys(("t5", "bart"), AutoModelForSeq2SeqLM)}.get(
                 shape, AutoModelForCausalLM
             )

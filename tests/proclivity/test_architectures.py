@@ -90,6 +90,13 @@ def test_a_probe_of_every_layer(run: Callable[..., Any], folder: Path) -> None:
     assert all(0 < row["bits_per_label"] <= 1 + 1 / 200 for row in found)
 
 
+@pytest.mark.parametrize("site", ["mean", "2"])
+def test_another_site(run: Callable[..., Any], folder: Path, site: str) -> None:
+    asked = ("--site", site, "--n", "60", "--shuffles", "1", "--orders", "1")
+    found = run("probe", "--model", str(folder), "--task", TASK, *asked)
+    assert {row["site"] for row in found} == {site}
+
+
 def test_what_each_layer_is_used_for(run: Callable[..., Any], folder: Path) -> None:
     asked = ("--layers", "all", "--n", "200", "--shuffles", "1", "--orders", "1", "--use", "8")
     found = run("probe", "--model", str(folder), "--task", TASK, *asked)

@@ -188,10 +188,18 @@ def test_reproduce_runs_every_study_of_the_paper_at_a_scale(
     monkeypatch.setattr(commands_study, "load_study", lambda name: (replace(small[0], name=name), small[1]))
     monkeypatch.setattr(commands_analysis, "draw", lambda folder, out: [])
     told = call(
-        "reproduce", "cruz2023", "--scale", "smoke", "--workers", "0", "--out", str(tmp_path), "--json"
+        "reproduce",
+        "cruz2023",
+        "--scale",
+        "smoke",
+        "--workers",
+        "0",
+        "--out",
+        str(tmp_path / "mine"),
+        "--json",
     )
     folders = [study["folder"] for study in json.loads(told[1])["studies"]]
-    assert folders == [str(tmp_path / "cruz2023-smoke"), str(tmp_path / "cruz2023-reviews-smoke")]
+    assert folders == [str(tmp_path / "mine"), str(tmp_path / "mine-cruz2023-reviews-smoke")]
     assert all((Path(folder) / "runs").is_dir() for folder in folders)
 
 
