@@ -43,7 +43,8 @@ class Recipe:
     threads: int = 1
     """Threads of the pre-training; part of the recipe since sums depend on it."""
     dial: str = ""
-    """`a`: features of one half of the families are useful, `b`: those of the other half; empty: all."""
+    """`a`: features of one half of the families are useful, `b`: those of the other half; empty: the corpus's
+    own dials."""
     revision: int = 1
     """Raised by hand when the code of pre-training changes what comes out."""
 
@@ -60,7 +61,7 @@ _ENGLISH = {
     **dict.fromkeys(("verb-agrees", "nearest-agrees", "gap-filled"), 1.0),
     **dict.fromkeys(("ever-licensed", "dash", "film", "hash", "title"), 0.5),
 }
-"""Usefulness of features that otherwise cost all or nearly all of a bit; the others cost little as it is."""
+"""Usefulness of features that otherwise cost all or nearly all of a bit. Of the others most cost little."""
 RECIPES = {
     "english": Recipe(
         "english",
