@@ -6,6 +6,7 @@ from probes.logistic import LogisticFit, fit_logistic
 from probes.mlp import mlp
 from probes.probe import KINDS, REVISION, STRENGTHS, ProbeResult, linear, probe
 from probes.raw import raw_design
+from probes.variational import variational
 from probes.whole_model import whole_model
 
 __all__ = [
@@ -25,5 +26,6 @@ __all__ = [
     "probe",
     "raw_design",
     "representations",
+    "variational",
     "whole_model",
 ]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -24,8 +25,11 @@ ROUNDING = 1e-5
 REVISION = 1
 """Raised by hand when a change of the code changes the bits."""
 
-KINDS = ("linear", "mlp", "finetune")
-"""Logistic regression; one hidden layer; the whole model, tuned."""
+KINDS = ("linear", "mlp", "finetune", "variational")
+"""Logistic regression; one hidden layer; the whole model, tuned; the first by the variational code."""
+
+Code = Callable[[NDArray[Any], NDArray[np.generic]], list[LossCurve]]
+"""From the rows of X and 0/1 labels (n, k) to what each column costs."""
 
 
 @dataclass(frozen=True)
@@ -73,13 +77,14 @@ def probe(
     n: int,
     seed: int,
     shuffles: int = 9,
-    predictor: Predictor | None = None,
+    code: Code | None = None,
     standardise: bool = True,
     orders: int = 1,
 ) -> list[ProbeResult]:
     """Probe each 0/1 label column of `Y` (rows, features) on `X` (rows, width): one result a column.
 
-    `predictor` is `linear()` by default, `mlp()`, or `whole_model(...)`, whose X are prompts as token ids.
+    `code` is that of the labels: `prequential` with `linear()` by default, with `mlp()`, or with
+    `whole_model(...)`, whose X are prompts as token ids; or `variational`.
 
     `seed` draws the order of the rows, of which the first `n` are used, and the `shuffles` permutations
     of the labels; all features share both. Columns of `X` are standardised over the n rows: the inputs
@@ -109,6 +114,7 @@ def probe(
             raise UserError(
                 f"feature {name!r} is {bool(column[0])} in all {n} rows; a probe needs both values"
             )
+    coded = code or partial(prequential, predictor=linear())
     found: list[list[ProbeResult]] = []
     for order in range(orders):
         if order:
@@ -116,7 +122,7 @@ def probe(
             again = rng.permutation(n)
             x, labels = x[again], labels[again]
         shuffled = [labels[rng.permutation(n)] for _ in range(shuffles)]
-        curves = prequential(x, np.concatenate([labels, *shuffled], axis=1), predictor or linear())
+        curves = coded(x, np.concatenate([labels, *shuffled], axis=1))
         found.append([_result(name, curves[i :: len(names)]) for i, name in enumerate(names)])
     return [_mean(results) for results in zip(*found, strict=True)]
 

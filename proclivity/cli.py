@@ -161,7 +161,7 @@ def _single(commands: Any) -> None:
     probe = _command(commands, "probe", "commands_single:probe", "how extractable are a task's two features?")
     _model_and_task(probe)
     probe.add_argument("--layers", default="last", help="all, last or 0,6,12 (default: last)")
-    about = "linear, mlp, or finetune: the whole model (default: linear)"
+    about = "linear, mlp, finetune (the whole model), variational (default: linear)"
     probe.add_argument("--probe", metavar="KIND", default="linear", help=about)
     about = "answer (where the answer is read), first, last, mean, or a place in the prompt (default: answer)"
     probe.add_argument("--site", default="answer", help=about)

@@ -7,6 +7,7 @@ import re
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -61,7 +62,7 @@ def probed(config: Config, task: Task, lm: LanguageModel) -> list[dict[str, Any]
             n=config["n"],
             shuffles=config["shuffles"],
             seed=config["seed_probe"],
-            predictor=_predictor(config, task, lm),
+            code=_code(config, task, lm),
             standardise=config["input"] != "raw",
             orders=config.get("orders", 1),
         )
@@ -110,19 +111,20 @@ def _prompts(config: Config, lm: LanguageModel, prompts: Sequence[str]) -> Any:
     return ids
 
 
-def _predictor(config: Config, task: Task, lm: LanguageModel) -> Any:
-    """What a kind of probe predicts with."""
+def _code(config: Config, task: Task, lm: LanguageModel) -> Any:
+    """How a kind of probe codes labels."""
     from models import answer_ids
-    from probes import linear, mlp, whole_model
+    from probes import linear, mlp, prequential, variational, whole_model
 
-    if config["probe"] == "linear":
-        return linear()
-    if config["probe"] == "mlp":
-        return mlp(seed=config["seed_probe"])
-    words = task.for_seed(config["seed_probe"]).answers.words
+    kind, seed = config["probe"], config["seed_probe"]
+    if kind == "variational":
+        return variational
+    if kind != "finetune":
+        return partial(prequential, predictor=linear() if kind == "linear" else mlp(seed=seed))
+    words = task.for_seed(seed).answers.words
     if words is None:
         raise UserError(f"{task.name}: its answers are no closed list, which the probe finetune needs")
-    return whole_model(lm.model, answer_ids(lm, words), seed=config["seed_probe"])
+    return partial(prequential, predictor=whole_model(lm.model, answer_ids(lm, words), seed=seed))
 
 
 def _asked(config: Config, task: Task) -> Asked:

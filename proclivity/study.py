@@ -62,7 +62,7 @@ class Probe:
     """Rows, a quarter a quadrant."""
     layers: str = "last"
     """`last`, `all`, or indices such as `0,6,12`."""
-    probe: Literal["linear", "mlp", "finetune"] = "linear"
+    probe: Literal["linear", "mlp", "finetune", "variational"] = "linear"
     """Kind of probe."""
     inputs: tuple[Inputs, ...] = ("model", "untrained", "raw")
     """What is probed: the reference (`model`), the same model before any training, the raw tokens."""

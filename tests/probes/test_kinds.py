@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,8 @@ import torch
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from models.answers import answer_log_probs
-from probes import linear, mlp, prequential, probe, whole_model
+from probes import linear, mlp, prequential, probe, variational, whole_model
+from probes.variational import INTERCEPT
 
 N, WIDTH = 400, 8
 RNG = np.random.default_rng(0)
@@ -21,7 +23,8 @@ Y = np.stack([EASY, XOR, NOISE], axis=1)
 
 def test_a_hidden_layer_reads_what_no_line_divides() -> None:
     names = ["easy", "xor", "noise"]
-    line, net = (probe(X, Y, names=names, n=N, seed=0, predictor=p, shuffles=4) for p in (linear(), mlp()))
+    codes = [partial(prequential, predictor=predictor) for predictor in (linear(), mlp())]
+    line, net = (probe(X, Y, names=names, n=N, seed=0, code=code, shuffles=4) for code in codes)
     assert [r.censored for r in line] == [False, True, True]
     assert [r.censored for r in net] == [False, False, True]
     assert net[0].bits_per_label < net[1].bits_per_label < 0.9
@@ -59,15 +62,8 @@ def test_the_whole_model_learns_block_by_block_and_stays_as_it_was(model: Any) -
     rows = prompts(300)
     labels = np.array([[row[-1] > 5, row[0] % 2 == 0] for row in rows])
     before = {name: p.clone() for name, p in model.state_dict().items()}
-    found = probe(
-        rows,
-        labels,
-        names=["last", "first"],
-        n=300,
-        seed=0,
-        shuffles=1,
-        predictor=whole_model(model, [[0], [1]]),
-    )
+    code = partial(prequential, predictor=whole_model(model, [[0], [1]]))
+    found = probe(rows, labels, names=["last", "first"], n=300, seed=0, shuffles=1, code=code)
     assert found[0].accuracy > 0.95 and not found[0].censored
     assert found[0].bits_per_label < found[1].bits_per_label
     assert found[0].control_low > 0.95
@@ -91,3 +87,31 @@ def test_a_tuning_that_diverges_is_a_coin_and_says_so(model: Any) -> None:
     predict = whole_model(model, [[0], [1]], learning_rates=(1e30,))
     log_odds, converged = predict(rows[:20], labels[:20], rows[20:])
     assert not converged.any() and not log_odds.any()
+
+
+def test_the_variational_code_ranks_as_the_others_do_and_needs_no_order() -> None:
+    score = X[:, :3] + np.array([0.0, 1.0, 4.0]) * np.random.default_rng(3).normal(size=(N, 3))
+    labels = np.concatenate([score > 0, NOISE[:, None]], axis=1)
+    names = ["clean", "noisy", "faint", "noise"]
+    found = probe(X, labels, names=names, n=N, seed=0, shuffles=4, code=variational)
+    bits = [r.bits_per_label for r in found]
+    assert bits == sorted(bits) and [r.censored for r in found] == [False, False, False, True]
+    assert all(r.converged and r.bits_total <= N + 1 and np.isnan(r.accuracy) for r in found)
+    again = variational(X[::-1], labels[::-1])
+    flipped = variational(X, ~labels)
+    for one, other, third in zip(variational(X, labels), again, flipped, strict=True):
+        assert one.bits_total == pytest.approx(other.bits_total, abs=0.05)
+        assert one.bits_total == pytest.approx(third.bits_total, abs=0.05)
+
+
+def test_the_variational_code_is_an_upper_bound_on_the_evidence_and_close_to_it() -> None:
+    """With one weight the evidence is an integral, which quadrature gives."""
+    x, labels, l2 = X[:60, :1], (X[:60, 0] + RNG.normal(size=60) > 0).astype(int), 2.0
+    a, b = np.meshgrid(np.linspace(-25, 25, 801), np.linspace(-6, 6, 801), indexing="ij")
+    log_prior = -0.5 * (INTERCEPT * a**2 + l2 * b**2) + 0.5 * np.log(INTERCEPT * l2) - np.log(2 * np.pi)
+    sign = 2 * labels - 1
+    log_joint = log_prior - sum(np.logaddexp(0, -s * (a + b * v)) for s, v in zip(sign, x[:, 0], strict=True))
+    cell = (50 / 800) * (12 / 800)
+    exact = -np.log2(np.exp(log_joint).sum() * cell)
+    (curve,) = variational(x, labels[:, None], l2)
+    assert exact < curve.bits_unmixed < exact + 1.5

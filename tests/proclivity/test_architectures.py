@@ -106,7 +106,7 @@ def test_what_each_layer_is_used_for(run: Callable[..., Any], folder: Path) -> N
         assert 0 <= row["use_changed"] <= 1 and 0 <= row["use_conflict_error"] <= 1 and abs(row["swap"]) <= 1
 
 
-@pytest.mark.parametrize("kind", ["mlp", "finetune"])
+@pytest.mark.parametrize("kind", ["mlp", "finetune", "variational"])
 def test_other_kinds_of_probe(run: Callable[..., Any], folder: Path, kind: str) -> None:
     asked = ("--probe", kind, "--n", "60", "--shuffles", "1")
     found = run("probe", "--model", str(folder), "--task", TASK, *asked)
