@@ -55,7 +55,8 @@ def bars_and_lines(study: Study, table: DataFrame | None = None) -> Figure:
     levels = np.sort(table["evidence"].unique())
     floor = ZERO * min([level for level in levels if level > 0], default=1.0)
     figure = Figure(figsize=(DOUBLE, 1.3 + 0.16 * len(tasks)), layout="constrained")
-    figure.get_layout_engine().set(w_pad=0.12)  # type: ignore[union-attr, call-arg]
+    # Names of pairs come out wider than the layout reckons.
+    figure.get_layout_engine().set(w_pad=0.12, rect=(0.02, 0, 0.98, 1))  # type: ignore[union-attr, call-arg]
     bars, lines = figure.subplots(1, 2)
     for place, (task, relative) in enumerate(tasks.items()):
         known = not math.isnan(relative)
@@ -67,7 +68,7 @@ def bars_and_lines(study: Study, table: DataFrame | None = None) -> Figure:
             x = line["evidence"].clip(lower=floor)
             lines.plot(x, line["spurious_only"], color=colour, lw=0.9, marker=".", ms=3, alpha=0.9)
     bars.axvline(0, color=GREY, lw=0.6, ls="--")
-    bars.set_yticks(range(len(tasks)), [str(task) for task in tasks.index])
+    bars.set_yticks(range(len(tasks)), [str(task) for task in tasks.index], fontsize=SMALL)
     bars.set_ylim(-0.7, len(tasks) - 0.3)
     bars.set_xlabel(RELATIVE.replace(", ", "\n"))
     bars.set_title("Which feature is easier (right: the spurious one)", loc="left")
