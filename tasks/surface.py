@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from difflib import SequenceMatcher
 
 import numpy as np
 from numpy.random import Generator, default_rng
@@ -69,7 +69,9 @@ def surface(task: Task, seed: int = 0) -> tuple[list[str], int]:
       asked of them;
     - where sentences have four readings: a `both` and a `neither` row side by side, and a `target_only` and a
       `spurious_only` row. What comes with one feature is in either; positions are counted in the words that
-      the four readings share. So only what depends on both features at once can tell.
+      the four readings share. So only what depends on both features at once can tell. Where a feature is
+      nothing but the order of the words, which word stands where is what the features mean, and only how
+      many stand there is read.
 
     A cue that comes with one feature in every sentence is part of that feature, and is not told. Rows that
     are given have no base distribution and are not tested.
@@ -136,15 +138,18 @@ def _interaction(task: Task, inputs: TextInputs, rng: Generator) -> Iterator[Tol
         rows = task.quadrant(quadrant, ROWS, stream, None)
         pairs = zip(rows["prompt"], rows["source"], strict=True)
         read[quadrant] = [(text.split(), _places(text, inputs.readings(source))) for text, source in pairs]
+    order_only = _order_only([inputs.readings(source) for source in rows["source"]])
     samples = [
         list(zip(read[one], read[other], strict=True))
         for one, other in (("both", "neither"), ("target_only", "spurious_only"))
     ]
     readers: dict[str, Callable[[Sequence[_Sentence]], Tokens]] = {
         "bag of words": lambda two: _bag([word for words, _ in two for word in words]),
-        "words by position": lambda two: [
-            f"{word!r} after {k} shared words" for row in two for word, k in zip(*row, strict=True)
-        ],
+        "words by position": lambda two: (
+            [f"{n} words after {k} shared words" for k, n in Counter(k for _, ks in two for k in ks).items()]
+            if order_only
+            else [f"{word!r} after {k} shared words" for row in two for word, k in zip(*row, strict=True)]
+        ),
         "length": lambda two: [f"{sum(len(words) for words, _ in two)} words in two"],
     }
     for name, reader in readers.items():
@@ -153,17 +158,50 @@ def _interaction(task: Task, inputs: TextInputs, rng: Generator) -> Iterator[Tol
         yield _told(what, tokens, halves)
 
 
+def _order_only(sources: Sequence[dict[str, str]]) -> bool:
+    """Whether flipping one of the features never changes which words there are."""
+
+    def alike(one: str, other: str) -> bool:
+        return all(sorted(r[one].split()) == sorted(r[other].split()) for r in sources)
+
+    flips_target = alike("both", "spurious_only") and alike("target_only", "neither")
+    return flips_target or (alike("both", "target_only") and alike("spurious_only", "neither"))
+
+
 def _places(text: str, readings: dict[str, str]) -> list[int]:
-    """For each word, how many words before it stand in all four readings."""
-    words = text.split()
-    shared = np.ones(len(words), dtype=bool)
-    for other in set(readings.values()) - {text}:
-        here = np.zeros(len(words), dtype=bool)
-        for block in SequenceMatcher(None, words, other.split(), autojunk=False).get_matching_blocks():
-            here[block.a : block.a + block.size] = True
-        shared &= here
-    places: list[int] = (np.cumsum(shared) - shared).tolist()
+    """For each word, how many of the words that all four readings share stand before it."""
+    first, *others = (reading.split() for reading in readings.values())
+    common = first
+    for other in others:
+        common = _longest_common(common, other)
+    places, before = [], 0
+    for word in text.split():
+        places.append(before)
+        before += before < len(common) and word == common[before]
     return places
+
+
+def _longest_common(one: list[str], other: list[str]) -> list[str]:
+    """A longest common subsequence."""
+    ends = min(len(one), len(other))
+    head = next((i for i in range(ends) if one[i] != other[i]), ends)
+    tail = next((i for i in range(ends - head) if one[-1 - i] != other[-1 - i]), ends - head)
+    rows, columns = one[head : len(one) - tail], other[head : len(other) - tail]
+    left = [[0] * (len(columns) + 1) for _ in range(len(rows) + 1)]  # its length from here on
+    for i in reversed(range(len(rows))):
+        for j in reversed(range(len(columns))):
+            same = rows[i] == columns[j]
+            left[i][j] = left[i + 1][j + 1] + 1 if same else max(left[i + 1][j], left[i][j + 1])
+    found, i, j = one[:head], 0, 0
+    while left[i][j]:
+        if rows[i] == columns[j]:
+            found.append(rows[i])
+            i, j = i + 1, j + 1
+        elif left[i + 1][j] >= left[i][j + 1]:
+            i += 1
+        else:
+            j += 1
+    return found + one[len(one) - tail :]
 
 
 def _told(what: str, samples: Sequence[Sequence[Tokens]], rng: Generator) -> Told:

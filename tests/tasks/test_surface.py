@@ -2,14 +2,16 @@
 
 import re
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
 
 from tasks import QUADRANTS, get_task, list_tasks, text_feature, text_pair
 from tasks import surface as surface_module
-from tasks.surface import surface
+from tasks.surface import _places, surface
 from tasks.symbols.pairs import SymbolInputs
+from tasks.text import TextInputs
 from tasks.validate import checks
 
 GOOD = get_task("symbolic/first-last-vs-contains-2")
@@ -96,6 +98,41 @@ def test_a_place_that_leaks_the_target_in_sentences():
     problems, _ = surface(sentences(compose))
     assert any("words by position tells both with neither" in problem for problem in problems)
     assert not any("bag" in problem or "length" in problem for problem in problems)
+
+
+def test_a_feature_that_is_a_place_and_one_that_is_the_word_there_are_good():
+    slots = {slot: text.split() for slot, text in WORDS.items()}
+    first = text_feature("time-first", "place", lambda text: text.split()[0] in ("today", "surely"))
+
+    def compose(words, target, spurious):
+        time = "today" if spurious else "surely"
+        middle = f"the {words['who']} did {words['verb']} the {words['whom']}"
+        return f"{time} {middle}" if target else f"{middle} {time}"
+
+    assert surface(text_pair("own", first, TODAY, slots, compose))[0] == []
+
+    def leaking(words, target, spurious):
+        return compose(words, target, spurious) + (" soon" if target == spurious else " there")
+
+    problems, _ = surface(text_pair("own", first, TODAY, slots, leaking))
+    assert any("bag of words tells both with neither" in problem for problem in problems)
+
+
+@pytest.mark.parametrize("name", ["english/fillergap-hard-length", "english/polarity-lexical"])
+def test_the_words_that_readings_share_are_the_same_in_each(name):
+    inputs = get_task(name).inputs
+    assert isinstance(inputs, TextInputs)
+    sources = get_task(name).quadrant("both", 40, np.random.default_rng(0))["source"]
+    for source in sources:
+        readings = inputs.readings(source)
+        shared = []
+        for text in readings.values():
+            words, places = text.split(), _places(text, readings)
+            assert all(after - before in (0, 1) for before, after in pairwise(places))
+            grows = [after > before for before, after in pairwise([*places, places[-1] + 1])]
+            shared.append([word for word, more in zip(words, grows, strict=True) if more])
+        assert shared[0] == shared[1] == shared[2] == shared[3]
+        assert 2 * len(shared[0]) > min(len(text.split()) for text in readings.values())
 
 
 def test_rows_that_come_with_one_kind_of_source():
