@@ -60,11 +60,17 @@ class Corpus:
     """Usefulness dial: share of its reports that tell the truth; the others are a coin, the placebo."""
     frequency: Mapping[str, float] = field(default_factory=dict)
     """Frequency dial: share of documents in which a feature holds; at most one feature may be dialled."""
+    placebo: Mapping[str, float] = field(default_factory=dict)
+    """Placebo dial: share of its reports that tell the truth of some other document. Reports are as frequent
+    as at the same usefulness, which becomes 0, and tell nothing."""
     default_useful: float = 1.0
     """Usefulness of the features that have no dial of their own."""
 
     def __post_init__(self) -> None:
-        check_dials(self.features, self.useful, self.frequency)
+        check_dials(self.features, self.useful, self.frequency, self.placebo)
+        both = [name for name in self.placebo if self.useful.get(name)]
+        if both:
+            raise UserError(f"{both[0]}: its reports are useful or a placebo, not both")
         if len(self.frequency) > 1:
             raise UserError(
                 "the frequency of one feature at a time can be dialled, not of " + ", ".join(self.frequency)
@@ -106,9 +112,10 @@ class Corpus:
         tokens = np.concatenate(
             [rows.astype(np.int64) + words[symbol_words(self.vocabulary)[0]], mark[:, None]], axis=1
         )
-        useful = np.array([self.useful.get(name, self.default_useful) for name in features], dtype=np.float32)
+        placebo = np.array([self.placebo.get(name, 0.0) for name in features], dtype=np.float32)
+        useful = np.array([self._useful(name) for name in features], dtype=np.float32)
         truth = np.stack([f.holds(rows) for f in features.values()], axis=1)
-        holds = truth * useful + (1 - useful) / 2
+        holds = truth * useful + truth.mean(axis=0) * placebo + (1 - useful - placebo) / 2
         following = np.zeros((n, len(words)), dtype=np.float32)
         reports = following[:, -2 * len(features) :]
         reports[:, 0::2], reports[:, 1::2] = (1 - holds) / len(features), holds / len(features)
@@ -116,6 +123,9 @@ class Corpus:
         first = words[ANSWER_WORDS[0]]
         following[query, first : first + len(ANSWER_WORDS)] = 1 / len(ANSWER_WORDS)
         return tokens, following
+
+    def _useful(self, name: str) -> float:
+        return 0.0 if name in self.placebo else self.useful.get(name, self.default_useful)
 
     def loss(self, model: Any, batch: Batch) -> Tensor:
         """Divergence, in nats, of what the model expects from what follows."""

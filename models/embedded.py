@@ -82,6 +82,7 @@ _NUMBERS: dict[str, Callable[[str], Any]] = {
     "batch_size": int,
     "seed": int,
 }
+_DIALS = ("useful", "frequency", "placebo")
 
 
 def list_recipes() -> list[str]:
@@ -96,29 +97,30 @@ def recipe_of(spec: str) -> Recipe:
     if not base.startswith(PREFIX) or name not in RECIPES:
         raise unknown("embedded model", base, list_recipes())
     recipe = RECIPES[name]
-    useful: dict[str, float] = {}
     usual: Mapping[str, float] = recipe.corpus.useful
-    frequency: dict[str, float] = {}
+    turned: dict[str, dict[str, float]] = {}
     for item in filter(None, rest.split(",")):
         key, equals, value = item.partition("=")
         dial, _, feature = key.partition(".")
         try:
             if not equals:
                 raise ValueError
-            if dial in ("useful", "frequency") and feature:
-                (useful if dial == "useful" else frequency)[feature] = float(value)
+            if feature and hasattr(recipe.corpus, dial) and dial in _DIALS:
+                turned.setdefault(dial, {})[feature] = float(value)
             elif key == "dial":
                 recipe = replace(recipe, dial=value)
                 usual = half_useful(value, recipe.corpus.families())
             elif key in _NUMBERS:
                 recipe = replace(recipe, **{key: _NUMBERS[key](value)})
             else:
-                raise unknown(
-                    f"parameter of {base}", key, [*_NUMBERS, "dial", "useful.FEATURE", "frequency.FEATURE"]
-                )
+                ours = [f"{name}.FEATURE" for name in _DIALS if hasattr(recipe.corpus, name)]
+                raise unknown(f"parameter of {base}", key, [*_NUMBERS, "dial", *ours])
         except ValueError:
             raise UserError(f"{spec!r}: {item!r} should read parameter=number") from None
-    return replace(recipe, corpus=replace(recipe.corpus, useful={**usual, **useful}, frequency=frequency))
+    usual = {feature: share for feature, share in usual.items() if feature not in turned.get("placebo", {})}
+    useful = {**usual, **turned.pop("useful", {})}
+    dials: dict[str, Any] = {"useful": useful, **turned}
+    return replace(recipe, corpus=replace(recipe.corpus, **dials))
 
 
 def half_useful(dial: str, family_of: Mapping[str, str]) -> dict[str, float]:
@@ -133,7 +135,10 @@ def half_useful(dial: str, family_of: Mapping[str, str]) -> dict[str, float]:
 
 def recipe_hash(recipe: Recipe) -> str:
     """Content hash: the recipe and the source of what its corpus is written by."""
-    text = json.dumps(asdict(recipe), sort_keys=True).encode()
+    told = asdict(recipe)
+    if not told["corpus"].get("placebo"):  # so that models without one are the models they were
+        told["corpus"].pop("placebo", None)
+    text = json.dumps(told, sort_keys=True).encode()
     return hashlib.sha256(text + recipe.corpus.source()).hexdigest()[:16]
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -48,7 +50,9 @@ def expand(
     pairs = draw_pairs(study, catalogue)
     runs = list(_once(run for arm in study.arms for run in _runs(study, arm, pairs, validate)))
     inputs = {(base_of(run["model"]), run["task"]): run["model"] for run in reversed(runs)}
-    probes = (probe for run in runs for probe in _probes(study, run, inputs))
+    more = [{**run, "task": task} for task in study.probe.also for run in runs]
+    inputs |= {(base_of(run["model"]), run["task"]): run["model"] for run in reversed(more)}
+    probes = (probe for run in [*runs, *more] for probe in _probes(study, run, inputs))
     return [*_once(probes), *runs]
 
 
@@ -104,11 +108,20 @@ def _models(study: Study, place: int, pair: str, seed: int) -> list[str]:
         language = pair.partition("/")[0]
         if language not in study.models:
             raise unknown("part of the catalogue that has a model", language, study.models)
-        return list(study.models[language])
+        return written_out(study.models[language])
     if study.assign == "rotate":
-        group = study.models[seed % len(study.models)]
+        group = written_out(study.models[seed % len(study.models)])
         return [group[place % len(group)]]
-    return [str(model) for model in study.models]
+    return written_out(map(str, study.models))
+
+
+def written_out(names: Iterable[str]) -> list[str]:
+    """`m:{x=0|x=1},seed={2|3}` -> `m:x=0,seed=2`, `m:x=0,seed=3`, `m:x=1,seed=2`, `m:x=1,seed=3`."""
+    found = []
+    for name in names:
+        parts = [part.split("|") for part in re.split(r"[{}]", name)]
+        found += ["".join(chosen) for chosen in product(*parts)]
+    return found
 
 
 def _settings(study: Study, arm: str, method: str, validate: ValidateSettings | None) -> dict[str, Any]:

@@ -25,10 +25,11 @@ class Primary:
     """The arm whose runs are tested."""
     method: str
     """The method whose runs are tested."""
-    statistic: Literal["spearman", "partial_spearman", "auc", "slope", "accuracy", "reward"]
+    statistic: Literal["spearman", "partial_spearman", "auc", "slope", "trend", "accuracy", "reward"]
     """What is computed."""
-    test: Literal["family_permutation", "threshold", "none"]
-    """How it is judged: by a permutation of families (with its interval), by reaching a threshold, or not."""
+    test: Literal["family_permutation", "level_permutation", "threshold", "none"]
+    """How it is judged: by a permutation of families (with its interval), of a dial's levels within
+    pre-training seeds, by reaching a threshold, or not."""
     pairs: Literal["learnable", "primary", "both-learnable", "target-learnable", "all"]
     """Which pairs enter. `learnable` and `primary` are the same: those that no rule leaves out."""
 
@@ -72,6 +73,8 @@ class Probe:
     """Seed of the probe."""
     orders: int = 1
     """Orders of the rows that the labels are coded in; several give an interval."""
+    also: tuple[str, ...] = ()
+    """Further tasks whose features every model is probed for, and that none is tuned on."""
 
     def __post_init__(self) -> None:
         if self.n < 8 or self.n % len(QUADRANTS):
@@ -176,7 +179,7 @@ class Study:
     """The primary test."""
     models: dict[str, tuple[str, ...]] | tuple[tuple[str, ...], ...] | tuple[str, ...]
     """Models by name; for `rotate`, groups of models. Or models by the first part of the names of the tasks
-    that they can read (`symbolic: [embedded/symbols]`)."""
+    that they can read (`symbolic: [embedded/symbols]`). `{0|1|2}` in a name stands for as many models."""
     pairs: Pairs
     """The tasks."""
     arms: dict[str, Arm]
@@ -219,7 +222,8 @@ class Study:
         plain: dict[str, Any] = _plain(asdict(self))
         plain["pairs"]["from"] = plain["pairs"].pop("from_")
         # Only where it is used, so that studies without it are the studies they were.
-        plain["probe"] = {k: v for k, v in plain["probe"].items() if k != "orders" or v > 1}
+        usual = {"orders": 1, "also": []}
+        plain["probe"] = {k: v for k, v in plain["probe"].items() if k not in usual or v != usual[k]}
         for arm in plain["arms"].values():
             arm["evidence"] = {k: v for k, v in arm["evidence"].items() if v or k in ("kind", "rates")}
         return plain

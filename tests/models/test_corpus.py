@@ -97,6 +97,24 @@ def test_the_placebo_reports_as_often_and_knows_nothing() -> None:
     assert totals[0] == pytest.approx(totals[1])
 
 
+@pytest.mark.parametrize("dial", [0.3, 1.0])
+def test_the_placebo_dial_reports_like_the_useful_one_and_knows_nothing(dial: float) -> None:
+    name = "contains-1"  # of no even chance, so that a coin would show
+    corpus, tokens, placebo = documents(4000, placebo={name: dial})
+    _, same, useful = documents(4000, useful={name: dial})
+    np.testing.assert_array_equal(tokens, same)
+    asked = ~read(corpus, tokens)[1]
+    for side in (0, 1):
+        told, truth = (report_mass(corpus, following, name)[side][asked] for following in (placebo, useful))
+        assert len(np.unique(told)) == 1 < len(np.unique(truth))
+        assert told.mean() == pytest.approx(truth.mean(), rel=0.01)
+    others = [n for n in NAMES if n != name]
+    for other in others:
+        for side in (0, 1):
+            one, two = (report_mass(corpus, following, other)[side] for following in (placebo, useful))
+            np.testing.assert_array_equal(one, two)
+
+
 @pytest.mark.parametrize("name", ["first-last", "parity"])
 @pytest.mark.parametrize("share", [0.0, 0.2, 0.9, 1.0])
 def test_frequency_is_the_share_of_documents_with_the_feature(name: str, share: float) -> None:

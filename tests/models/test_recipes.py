@@ -26,9 +26,11 @@ def test_a_bare_name_is_the_listed_recipe() -> None:
 def test_every_parameter_is_read() -> None:
     recipe = recipe_of(
         "embedded/symbols:seed=3,steps=5,batch_size=8,width=16,layers=1,heads=2,"
-        "useful.first-last=0.5,useful.parity=0,frequency.contains-1=0.2"
+        "useful.first-last=0.5,useful.parity=0,frequency.contains-1=0.2,placebo.in-order=0.5"
     )
-    corpus = Corpus(useful={"first-last": 0.5, "parity": 0.0}, frequency={"contains-1": 0.2})
+    corpus = Corpus(
+        useful={"first-last": 0.5, "parity": 0.0}, frequency={"contains-1": 0.2}, placebo={"in-order": 0.5}
+    )
     size = {"width": 16, "layers": 1, "heads": 2, "steps": 5, "batch_size": 8, "seed": 3}
     assert recipe == Recipe("symbols", corpus, **size)  # type: ignore[arg-type]
 
@@ -52,6 +54,7 @@ def test_a_dial_of_one_feature_goes_over_that_of_its_half_wherever_it_stands() -
     after = recipe_of("embedded/symbols:dial=a,useful.parity=0.5")
     before = recipe_of("embedded/symbols:useful.parity=0.5,dial=a")
     assert after == before
+    assert "parity" not in recipe_of("embedded/symbols:dial=a,placebo.parity=0.5").corpus.useful
     assert after.corpus.useful == half_useful("a", Corpus().families()) | {"parity": 0.5}
 
 
@@ -77,6 +80,8 @@ def test_a_recipe_s_own_dials_stand_until_they_are_turned() -> None:
         ("embedded/symbols:steps=2.5", "'steps=2.5' should read parameter=number"),
         ("embedded/symbols:useful.parity=high", "'useful.parity=high' should read parameter=number"),
         ("embedded/symbols:useful.parity=2", "outside 0 to 1"),
+        ("embedded/english:placebo.dash=1", "unknown parameter of embedded/english 'placebo.dash'"),
+        ("embedded/symbols:useful.parity=1,placebo.parity=1", "parity: its reports are useful or a placebo"),
         ("embedded/symbols:steps=0", "steps must be at least 1, not 0"),
         ("embedded/symbols:seed=-1", "seed: must be a whole number from 0 to 4294967295, not -1"),
         ("embedded/symbols:seed=4294967296", "seed: must be a whole number from 0 to 4294967295"),
@@ -101,7 +106,7 @@ def test_the_hash_changes_with_every_field() -> None:
     corpora = [
         replace(recipe.corpus, **{f.name: OTHER[type(getattr(recipe.corpus, f.name))]})
         for f in fields(Corpus)
-        if f.name not in ("useful", "frequency", "vocabulary", "length")
+        if f.name not in ("useful", "frequency", "placebo", "vocabulary", "length")
     ]
     corpora += [Corpus(vocabulary=17), Corpus(length=9)]
     corpora += [
@@ -109,7 +114,7 @@ def test_the_hash_changes_with_every_field() -> None:
         Corpus(useful={"parity": 0.5}),
         Corpus(useful={"first-last": 0.5}),
     ]
-    corpora += [Corpus(frequency={"parity": 0.5})]
+    corpora += [Corpus(frequency={"parity": 0.5}), Corpus(placebo={"parity": 0.5})]
     changed += [replace(recipe, corpus=corpus) for corpus in corpora]
     hashes = [recipe_hash(r) for r in (recipe, *changed)]
     assert len(hashes) == len(fields(Recipe)) + len(fields(Corpus)) + 2

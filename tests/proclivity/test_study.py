@@ -211,6 +211,20 @@ def test_probes_come_first_and_cover_every_run() -> None:
     assert expand(study(arms=arms), catalogue=CATALOGUE) == found
 
 
+def test_what_is_also_probed_is_probed_on_every_model_and_tuned_on_none() -> None:
+    further = "symbolic/parity-vs-contains-2"
+    probe = {"inputs": ["model", "raw"], "also": [further]}
+    models = ["m:dial=a,seed={0|1}", "m:dial={b|c},seed={2|3}"]
+    probes, runs = jobs(models=models, probe=probe)
+    names = [
+        f"m:dial={tail}" for tail in ("a,seed=0", "a,seed=1", "b,seed=2", "b,seed=3", "c,seed=2", "c,seed=3")
+    ]
+    assert sorted({run["model"] for run in runs}) == names
+    assert further not in {run["task"] for run in runs}
+    asked = [(p["model"], p["input"]) for p in probes if p["task"] == further]
+    assert sorted(asked) == sorted([*((name, "model") for name in names), (names[0], "raw")])
+
+
 def test_rotation_visits_the_groups_at_one_place() -> None:
     models = [[f"m:dial={dial},seed={seed}" for seed in range(3)] for dial in "ab"]
     arms = {"main": {"methods": ["rloo"], "seeds": [0, 1]}}
