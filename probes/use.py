@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from models.language_model import LanguageModel
-from probes.causal import Edit, feature_subspace, log_odds, random_subspace
+from probes.causal import feature_subspace, log_odds, random_subspace
 from probes.extract import representations
 
 RANDOM = 5
@@ -54,46 +55,45 @@ class Asked:
     """By role: 1 where the flip makes the feature true, -1 where false."""
 
 
-def layer_use(
+def use_of_layers(
     lm: LanguageModel,
     words: Sequence[str],
-    layer: int,
-    states: NDArray[np.floating],
+    states: Mapping[int, NDArray[np.floating]],
     truths: Mapping[str, NDArray[Any]],
     asked: Asked,
     seed: int,
-) -> dict[str, LayerUse]:
-    """By role, what the state of a layer is used for. Subspaces are fitted on `states` and `truths`."""
-
-    def answers(prompts: Sequence[str], edit: Edit | None) -> NDArray[np.float64]:
-        return log_odds(lm, prompts, words, layer=layer, edit=edit)
-
-    plain = answers(asked.prompts, None)
-    controls = [random_subspace(states, seed + i) for i in range(RANDOM)]
-    changed_random = [_changed(plain, answers(asked.prompts, each.erase)) for each in controls]
-    found = {}
-    for role, truth in truths.items():
-        own = feature_subspace(states, truth)
-        erased = answers(asked.prompts, own.erase)
-        wrong = (erased > 0) != asked.labels
-        swaps = []
-        if prompts := asked.originals.get(role, ()):
-            before = answers(prompts, None)
-            others = torch.from_numpy(
-                representations(lm.model, lm.tokenizer, asked.edited[role], [layer])[layer]
+) -> dict[int, dict[str, LayerUse]]:
+    """By layer and role, what the state there is used for. Subspaces are fitted on `states` and `truths`."""
+    plain = log_odds(lm, asked.prompts, words)
+    before = {role: log_odds(lm, prompts, words) for role, prompts in asked.originals.items() if prompts}
+    others = {
+        role: representations(lm.model, lm.tokenizer, asked.edited[role], list(states)) for role in before
+    }
+    found: dict[int, dict[str, LayerUse]] = {}
+    for layer, matrix in states.items():
+        answers = partial(log_odds, lm, words=words, layer=layer)
+        controls = [random_subspace(matrix, seed + i) for i in range(RANDOM)]
+        changed_random = [_changed(plain, answers(asked.prompts, edit=each.erase)) for each in controls]
+        for role, truth in truths.items():
+            own = feature_subspace(matrix, truth)
+            erased = answers(asked.prompts, edit=own.erase)
+            wrong = (erased > 0) != asked.labels
+            swaps = []
+            if role in before:
+                moved = torch.from_numpy(others[role][layer])
+                for each in (own, *controls):
+                    after = answers(asked.originals[role], edit=each.swap(moved))
+                    change = _probability(after) - _probability(before[role])
+                    swaps.append(float((asked.direction[role] * change).mean()))
+            found.setdefault(layer, {})[role] = LayerUse(
+                n=len(plain),
+                changed=_changed(plain, erased),
+                changed_random=float(np.mean(changed_random)),
+                conflict_error=float(wrong[asked.conflict].mean()),
+                n_swaps=len(before.get(role, ())),
+                swap=swaps[0] if swaps else float("nan"),
+                swap_random=float(np.mean(swaps[1:])) if swaps else float("nan"),
             )
-            for each in (own, *controls):
-                moved = _probability(answers(prompts, each.swap(others))) - _probability(before)
-                swaps.append(float((asked.direction[role] * moved).mean()))
-        found[role] = LayerUse(
-            n=len(plain),
-            changed=_changed(plain, erased),
-            changed_random=float(np.mean(changed_random)),
-            conflict_error=float(wrong[asked.conflict].mean()),
-            n_swaps=len(prompts),
-            swap=swaps[0] if swaps else float("nan"),
-            swap_random=float(np.mean(swaps[1:])) if swaps else float("nan"),
-        )
     return found
 
 

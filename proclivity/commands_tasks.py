@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import signal
 from argparse import Namespace
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +24,9 @@ from tasks.feature import Split
 from tasks.given import PREFIX as FILE
 from tasks.given import GivenInputs
 from tasks.text import read_four_ways
+
+_WORTH = 8
+"""Tasks validated in the time that a process takes to start."""
 
 if TYPE_CHECKING:
     from tasks.cues import Cue
@@ -75,19 +83,11 @@ def validate(arguments: Namespace) -> Answer:
     names = list_tasks() if arguments.all else arguments.task
     if arguments.learnability:
         return _learnability(names, arguments)
-    from tasks.cues import cues
-    from tasks.symbols.pairs import SymbolInputs
-    from tasks.validate import checks
-
     found: dict[str, Sequence[Check]] = {}
-    told: dict[str, list[Cue]] = {}
-    with step_bar() as progress:
-        for i, name in enumerate(names):
-            task = get_task(name)
-            # Symbolic pairs are many, and drawn by one function, which has tests of its own.
-            symbols = isinstance(task.inputs, SymbolInputs)
-            found[name] = checks(task, surface=not (arguments.all and symbols))
-            told[name] = [] if symbols or _problems(found[name]) else cues(task)
+    told: dict[str, Sequence[Cue]] = {}
+    with step_bar() as progress, _side_by_side(len(names)) as each:
+        for i, examined in enumerate(each(partial(_examined, arguments.all), names)):
+            found[names[i]], told[names[i]] = examined
             progress("validating", i + 1, len(names))
     problems = {name: _problems(made) for name, made in found.items()}
     bad = [name for name in names if problems[name]]
@@ -111,6 +111,31 @@ def validate(arguments: Namespace) -> Answer:
         for name, made in found.items()
     }
     return Answer(data, "\n\n".join([*tables, "\n".join(lines)]), status=1 if bad else 0)
+
+
+def _examined(of_all: bool, name: str) -> tuple[Sequence[Check], Sequence[Cue]]:
+    """A task's promises, and where they are kept what tells its features by itself."""
+    from tasks.cues import cues
+    from tasks.symbols.pairs import SymbolInputs
+    from tasks.validate import checks
+
+    task = get_task(name)
+    # Symbolic pairs are many, and drawn by one function, which has tests of its own.
+    symbols = isinstance(task.inputs, SymbolInputs)
+    made = checks(task, surface=not (of_all and symbols))
+    return made, [] if symbols or _problems(made) else cues(task)
+
+
+@contextmanager
+def _side_by_side(n: int) -> Iterator[Callable[..., Iterator[Any]]]:
+    """`map`, over as many processes as there are cores where many tasks make it worth starting them."""
+    if n < _WORTH:
+        yield map
+        return
+    with ProcessPoolExecutor(
+        mp_context=get_context("spawn"), initializer=signal.signal, initargs=(signal.SIGINT, signal.SIG_IGN)
+    ) as pool:
+        yield partial(pool.map, chunksize=4)
 
 
 def _problems(made: Sequence[Check]) -> list[str]:

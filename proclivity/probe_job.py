@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from proclivity.job import TUNED, Config, JobResult, identity, load_model, plain_row
+from proclivity.job import Config, JobResult, identity, load_model, plain_row
+from proclivity.use_of_layers import used_columns
 from tasks import Task, get_task
 from tasks.errors import UserError, unknown
 
 if TYPE_CHECKING:
     from models import LanguageModel
-    from probes.use import Asked
+    from probes import LossCurve
 
 
 def run_probe(config: Config) -> JobResult:
@@ -49,12 +50,15 @@ def probed(config: Config, task: Task, lm: LanguageModel) -> list[dict[str, Any]
         layers, site = _layers(config["layers"]), _site(config)
         inputs = representations(lm.model, lm.tokenizer, list(rows["prompt"]), layers, site=site)
     head = identity(config, lm, rows["prompt"])
-    asked = _asked(config, task) if config.get("use") else None
+    used: dict[int, dict[str, dict[str, Any]]] = {}
+    if config.get("use"):
+        if config["input"] == "raw" or config["probe"] == "finetune" or _site(config) != "answer":
+            raise UserError(
+                "use is measured in the state that is answered from: no raw inputs, no other site"
+            )
+        used = used_columns(config, task, lm, inputs, {role: rows[role] for role in roles})
     records = []
     for layer, matrix in inputs.items():
-        used: dict[str, dict[str, Any]] = {}
-        if asked:
-            used = _used(config, task, lm, layer, matrix, {role: rows[role] for role in roles}, asked)
         results = probe(
             matrix,
             labels,
@@ -91,12 +95,17 @@ def probed(config: Config, task: Task, lm: LanguageModel) -> list[dict[str, Any]
                 accuracy=result.accuracy,
                 selectivity=result.selectivity,
                 converged=bool(result.converged),
-                curve=json.dumps(result.curve.rows()),
+                curve=_curve(result.curve),
                 wall_s=time.perf_counter() - start,
-                **used.get(role, {}),
+                **used.get(layer, {}).get(role, {}),
             )
             records.append(plain_row(asdict(record)))
     return records
+
+
+def _curve(curve: LossCurve) -> str:
+    """Strict JSON: what a code does not say is null."""
+    return json.dumps([[None if math.isnan(x) else x for x in row] for row in curve.rows()])
 
 
 def _prompts(config: Config, lm: LanguageModel, prompts: Sequence[str]) -> Any:
@@ -125,68 +134,6 @@ def _code(config: Config, task: Task, lm: LanguageModel) -> Any:
     if words is None:
         raise UserError(f"{task.name}: its answers are no closed list, which the probe finetune needs")
     return partial(prequential, predictor=whole_model(lm.model, answer_ids(lm, words), seed=seed))
-
-
-def _asked(config: Config, task: Task) -> Asked:
-    """Test rows, a quarter a quadrant, and minimal edits, on which use is measured."""
-    from probes.use import Asked
-
-    if config["input"] == "raw" or config["probe"] == "finetune" or _site(config) != "answer":
-        raise UserError("use is measured in the state that is answered from: no raw inputs, no other site")
-    drawn = [
-        task.quadrant(q, config["use"], np.random.default_rng([config["seed_data"], 8, i]))
-        for i, q in enumerate(task.quadrants)
-    ]
-    conflict = [q in ("target_only", "spurious_only") for q in task.quadrants]
-    edits = task.counterfactuals(config["use"], np.random.default_rng([config["seed_data"], 9])).to_dict()
-    of_role = {role: [i for i, f in enumerate(edits["flips"]) if f == role] for role in task.roles}
-    return Asked(
-        prompts=[prompt for rows in drawn for prompt in rows["prompt"]],
-        labels=np.array([label for rows in drawn for label in rows["label"]]),
-        conflict=np.repeat(conflict, [len(rows) for rows in drawn]),
-        originals={role: [edits["prompt"][i] for i in rows] for role, rows in of_role.items()},
-        edited={role: [edits["edited"][i] for i in rows] for role, rows in of_role.items()},
-        direction={role: np.array([1 - 2 * edits[role][i] for i in rows]) for role, rows in of_role.items()},
-    )
-
-
-def _used(
-    config: Config,
-    task: Task,
-    lm: LanguageModel,
-    layer: int,
-    states: Any,
-    truths: dict[str, Any],
-    asked: Asked,
-) -> dict[str, dict[str, Any]]:
-    """By role, the columns of a record that say what a layer's state is used for."""
-    from probes.use import layer_use
-
-    words = task.for_seed(_seed_of_words(config)).answers.words
-    if words is None:
-        raise UserError(f"{task.name}: its answers are no closed list, which measuring use needs")
-    truths = {role: np.array(truth) for role, truth in truths.items()}
-    found = layer_use(lm, words, layer, states, truths, asked, config["seed_probe"])
-    return {
-        role: {
-            "use_n": use.n,
-            "use_changed": use.changed,
-            "use_changed_random": use.changed_random,
-            "use_conflict_error": use.conflict_error,
-            "swap_n": use.n_swaps,
-            "swap": use.swap,
-            "swap_random": use.swap_random,
-        }
-        for role, use in found.items()
-    }
-
-
-def _seed_of_words(config: Config) -> int:
-    """The seed by which words mean labels: that of the tuning, to a policy that `finetune` kept."""
-    try:
-        return int(json.loads((Path(config["model"]) / TUNED).read_text())["seed_tune"])
-    except (OSError, ValueError, KeyError):
-        return int(config["seed_probe"])
 
 
 def _site(config: Config) -> str | int:

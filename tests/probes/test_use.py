@@ -7,7 +7,7 @@ import torch
 
 from models import LanguageModel, Optimisation, answer_ids, answer_log_probs, prompt_ids, train
 from probes import probe, representations
-from probes.use import Asked, layer_use
+from probes.use import Asked, use_of_layers
 from tasks import Evidence, Task, get_task
 
 
@@ -64,11 +64,11 @@ def test_the_feature_that_an_answer_uses_is_missed_when_erased_and_followed_when
     asked = asked_of(task, 50)
     for role, words in PAIRS.items():
         other = "spurious" if role == "target" else "target"
-        found = layer_use(tuned, words, -1, states[-1], truths, asked, 0)
+        found = use_of_layers(tuned, words, {-1: states[-1]}, truths, asked, 0)[-1]
         assert found[role].n == 200 and found[role].n_swaps > 100
         assert found[role].changed > 0.3 > 0.15 > max(found[role].changed_random, found[other].changed)
         assert found[role].swap > 0.8 and abs(found[other].swap) < 0.15 > abs(found[role].swap_random)
-        first = layer_use(tuned, words, 0, states[0], truths, asked, 0)
+        first = use_of_layers(tuned, words, {0: states[0]}, truths, asked, 0)[0]
         assert first[role].changed == first[role].swap == 0, "the query mark itself knows nothing"
         if role == "target":
             assert found[role].conflict_error > 0.3 > 0.15 > found[other].conflict_error
