@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
 
 from pandas import DataFrame
 
 from analysis.association import NO_ASSOCIATION, Statistic, auc, mean, partial_spearman, slope, spearman
+from analysis.claim_row import SMALLEST_SLOPE, ClaimRow
 from analysis.contrasts import dial_contrasts, needed_table
 from analysis.decisions import UNKNOWN, equivalence, holm, status
+from analysis.dial_claims import dial_claims
+from analysis.dials import dialled_feature
 from analysis.dyadic import PERMUTATIONS
 from analysis.estimate import Estimate, estimate
 from analysis.evidence_needed import FAIR
@@ -22,7 +24,7 @@ from analysis.records import Study
 
 __all__ = ["SMALLEST", "ClaimRow", "claims", "exclusions", "learnt_share", "pairs_table", "primary_claim"]
 
-SMALLEST: dict[Statistic, float] = {spearman: 0.2, partial_spearman: 0.2, auc: 0.1, slope: 0.05}
+SMALLEST: dict[Statistic, float] = {spearman: 0.2, partial_spearman: 0.2, auc: 0.1, slope: SMALLEST_SLOPE}
 """Smallest effect of interest: a correlation, AUC's distance from 0.5, U per doubling of the bits' ratio."""
 SETS = ("primary", "both-learnable", "target-learnable", "all")
 """Sets of pairs. `primary`: no rule of `analysis.pairs` applies. The others ask what their name says, and
@@ -44,38 +46,6 @@ X = {
     "raw bits": ("x_target_raw", "x_spurious_raw"),
 }
 """What relative extractability is read from: the reference, the same model untrained, the tokens."""
-
-
-@dataclass(frozen=True)
-class ClaimRow:
-    """One claim about one set of pairs."""
-
-    claim: str
-    """H1a (use rises with relative extractability), H1b (the same within a pair, across dials), H2 (so does
-    the evidence needed), average (so does the error averaged over evidence), or control."""
-    arm: str
-    method: str
-    pairs: str
-    """Which pairs: one of `SETS`, and of which dial setting where it is one of several."""
-    statistic: str
-    x: str
-    """What relative extractability was read from: one of `X`; empty for a control."""
-    given: str
-    """Covariates of a partial correlation, or empty."""
-    about: str
-    """What against what, at which evidence."""
-    estimate: Estimate
-    status: str
-    """same direction / opposite / too small to matter / cannot be told."""
-    p_holm: float = math.nan
-    """Adjusted over all tests but the primary one; NaN for the primary test and where there is no p."""
-    primary: bool = False
-
-    def to_dict(self) -> dict[str, Any]:
-        """Flat and fit for JSON: NaN is None."""
-        flat = asdict(self)
-        flat |= flat.pop("estimate")
-        return {k: None if isinstance(v, float) and math.isnan(v) else v for k, v in flat.items()}
 
 
 def subset(table: DataFrame, which: str) -> DataFrame:
@@ -244,8 +214,11 @@ def claims(study: Study, *, permutations: int = PERMUTATIONS, seed: int = 0) -> 
 
     Per arm and method: H1a at the lowest level of evidence (once, where two arms share it), H2 over its
     levels, and H1b in the main arm where models differ in a dial; a control's arm has its equivalence tests.
+    A study whose models differ in the dials of one feature has the claims of `dial_claims` and no others.
     A study after Lovering et al. 2021 has their average over the levels beside them.
     """
+    if dialled_feature(study):
+        return _judged(dial_claims(study, permutations=permutations, seed=seed), primary_claim(study))
     table, by_dial = pairs_table(study), pairs_table(study, "dial")
     rows: list[ClaimRow] = []
     if len(table):

@@ -39,7 +39,7 @@ class Estimate:
     """Pairs of features."""
     n_models: int
     n_seeds: int
-    """Seeds of the tuning."""
+    """Seeds of the tuning; of the pre-training, where models are what is compared."""
     note: str = ""
 
 

@@ -15,6 +15,11 @@ p: two-sided, families permuted within a kind of task, and within a role where n
 intervals over families, 95 % (controls 90 %); with several kinds of task what lies between them is taken off
 n: families/features/pairs/models/seeds"""
 
+OF_DIALS = """trend: change from a dial's lowest level to its highest, by a line over the levels' ranks
+slope: use per doubling by which the dialled feature is cheaper than the other one
+p: two-sided, models permuted within seeds of pre-training; intervals over these seeds, 95 %
+n: families/features/pairs/models/seeds of pre-training"""
+
 
 def cell(value: object) -> str:
     """A value as a reader wants it: three decimals at most, a dash for what is not known."""
@@ -51,7 +56,7 @@ def n_of(row: ClaimRow) -> str:
 
 def headline(row: ClaimRow) -> bool:
     """Whether a claim stands in the short table: the main arm's, and of the others what is set beside it."""
-    if row.primary or row.claim == "control":
+    if row.primary or row.claim in ("control", "bits") or row.statistic == "trend":
         return True
     if row.arm != "main":
         return (
@@ -76,7 +81,8 @@ def claims_text(rows: Sequence[ClaimRow], width: int = 110, *, everything: bool 
     blocks = [_block(title, block, width, everything) for title, block in titles.items()]
     hidden = len(rows) - len(shown)
     more = [f"{hidden} more claims with --all"] if hidden else []
-    return "\n\n".join([*blocks, *more, LEGEND])
+    of_dials = any(row.statistic == "trend" for row in rows)
+    return "\n\n".join([*blocks, *more, OF_DIALS if of_dials else LEGEND])
 
 
 def _block(title: str, block: Sequence[ClaimRow], width: int, everything: bool) -> str:

@@ -1,6 +1,7 @@
 """What people see: a study's figures, drawn from its records alone."""
 
 from figures.cruz2023 import draw_cruz2023
+from figures.dials import draw_dials
 from figures.error_by_evidence import error_by_evidence, error_table
 from figures.lovering2021 import draw_lovering2021
 from figures.pairs_heatmap import heatmap_table, pairs_heatmap
@@ -9,6 +10,7 @@ from figures.use_table import use_table
 
 __all__ = [
     "draw_cruz2023",
+    "draw_dials",
     "draw_lovering2021",
     "error_by_evidence",
     "error_table",

@@ -22,6 +22,7 @@ def analyze(arguments: Namespace) -> Answer:
 def claims_of(folder: Path, *, everything: bool = False) -> Answer:
     """The claim tables of a study folder, what was left out of them, and what could not be read."""
     from analysis.claims import claims, exclusions, learnt_share
+    from analysis.dials import dialled_feature, trends_of_bits, trends_of_use
     from analysis.lovering2021 import evidence_required, is_of_paper
     from analysis.pairs import learnable
     from analysis.tables import claims_text, text_table
@@ -37,14 +38,19 @@ def claims_of(folder: Path, *, everything: bool = False) -> Answer:
         "learnt": learnt,
         "problems": study.problems,
     }
-    required = plain(evidence_required(study)) if is_of_paper(study) else []
-    if required:
-        data["evidence_required"] = required
+    more = {}
+    if is_of_paper(study):
+        more["Evidence required"] = evidence_required(study)
+    if dialled_feature(study):
+        more["Use of the dialled feature"] = trends_of_use(study)
+        more["Bits a label"] = trends_of_bits(study)
+    tables = {title: plain(found) for title, found in more.items() if len(found)}
+    data |= {title.lower().replace(" ", "_"): found for title, found in tables.items()}
     parts = [
         claims_text(rows, everything=everything),
         "Left out at the lowest evidence, by rule\n" + text_table([row for row in left_out if row["runs"]]),
         "Learnt at the lowest evidence, of pairs with both features learnable\n" + text_table(learnt),
-        *(["Evidence required\n" + text_table(required)] if required else []),
+        *(f"{title}\n{text_table(found)}" for title, found in tables.items()),
         *([] if learnable(study) else ["No learnability list for these models: no pair is left out by it."]),
         *(f"not read: {problem}" for problem in study.problems),
     ]
@@ -70,8 +76,11 @@ def figures(arguments: Namespace) -> Answer:
 def draw(folder: Path, out: Path) -> list[Path]:
     """Draw a study's figures; their paths."""
     study = _read(folder)
+    from analysis.dials import dialled_feature
     from analysis.lovering2021 import is_of_paper
-    from figures import draw_cruz2023, draw_lovering2021
+    from figures import draw_cruz2023, draw_dials, draw_lovering2021
 
+    if dialled_feature(study):
+        return draw_dials(study, out)
     paths = draw_cruz2023(study, out)
     return paths + (draw_lovering2021(study, out) if is_of_paper(study) else [])

@@ -1,0 +1,46 @@
+"""One line of what a study says."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from analysis.estimate import Estimate
+
+SMALLEST_SLOPE = 0.05
+"""Smallest effect of interest: U per doubling of the ratio of bits."""
+
+
+@dataclass(frozen=True)
+class ClaimRow:
+    """One claim about one set of pairs."""
+
+    claim: str
+    """H1a (use rises with relative extractability), H1b (the same within a pair, across models that differ in
+    pre-training), H2 (so does the evidence needed), average (so does the error averaged over evidence), bits
+    (what a dial does to them), or control."""
+    arm: str
+    method: str
+    pairs: str
+    """Which pairs: one of `analysis.claims.SETS`, and of which dial setting where it is one of several."""
+    statistic: str
+    x: str
+    """What relative extractability was read from: one of `analysis.claims.X`; or the dial that was turned;
+    empty for a control."""
+    given: str
+    """Covariates of a partial correlation, or empty."""
+    about: str
+    """What against what, at which evidence."""
+    estimate: Estimate
+    status: str
+    """same direction / opposite / too small to matter / cannot be told."""
+    p_holm: float = math.nan
+    """Adjusted over all tests but the primary one; NaN for the primary test and where there is no p."""
+    primary: bool = False
+
+    def to_dict(self) -> dict[str, Any]:
+        """Flat and fit for JSON: NaN is None."""
+        flat = asdict(self)
+        flat |= flat.pop("estimate")
+        return {k: None if isinstance(v, float) and math.isnan(v) else v for k, v in flat.items()}
