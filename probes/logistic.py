@@ -1,7 +1,7 @@
 """L2 logistic regression of many binary label columns on one design matrix, solved together.
 
-The columns (two features, their shuffled controls, every penalty) share one factorisation and every
-matrix product. `benchmarks/probe_speed.py` measures this beside a loop of scikit-learn.
+The columns (features, their shuffled controls, every penalty) share one factorisation and every matrix
+product. `benchmarks/probe_speed.py` measures this beside a loop of scikit-learn.
 """
 
 from __future__ import annotations
@@ -12,6 +12,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+
+SINGLE = 1e-5
+"""Gradient norm of the mean objective that float32 reaches."""
+MEMORY = 8
+"""Steps that the estimate of the curvature rests on."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +41,7 @@ def fit_logistic(
     l2: float | NDArray[np.float64] = 1.0,
     *,
     tol: float = 1e-8,
-    max_steps: int = 100,
+    max_steps: int = 1000,
 ) -> LogisticFit:
     """Minimise, for each column y of `Y`, sum of log losses (nats) + l2 / 2 * |w|^2.
 
@@ -44,91 +49,94 @@ def fit_logistic(
     taken as it is. `Y` (n, k) holds 0 and 1; each column must hold both, or no finite optimum exists.
     `l2`, above 0, is one strength or one for each column.
 
-    Truncated Newton steps with step halving, in float64. The rows are rotated to their singular vectors,
-    which leaves the objective unchanged, makes wide data as cheap as their rank, and turns the Hessian
-    at equal weights into a diagonal, the preconditioner of the conjugate gradients.
+    L-BFGS steps with step halving. The rows are rotated to their principal axes, which leaves the objective
+    unchanged, makes wide data as cheap as their rank, and turns the Hessian at equal weights into a diagonal,
+    the preconditioner. Steps are taken in float32 as far as that goes, and in float64 from there on.
     """
     x = torch.as_tensor(np.asarray(X, dtype=np.float64))
     y = torch.as_tensor(np.asarray(Y, dtype=np.float64))
     mean = x.mean(0)
-    left, singular, right = torch.linalg.svd(x - mean, full_matrices=False)
-    n, k = y.shape
-    design = torch.cat([x.new_ones(n, 1), left * singular], 1)
-    gram = torch.cat([x.new_tensor([float(n)]), singular**2])[:, None]
-    beta = x.new_zeros(len(gram), k)
-    penalties = torch.as_tensor(l2, dtype=x.dtype).expand_as(beta).clone()
-    penalties[0] = 0.0
-    converged = torch.zeros(k, dtype=torch.bool)
-    active = torch.arange(k)
-    for step in range(max_steps + 1):
-        b, labels, penalty = beta[:, active], y[:, active], penalties[:, active]
-        log_odds = design @ b
-        p = torch.sigmoid(log_odds)
-        gradient = design.T @ (p - labels) + penalty * b
-        done = gradient.norm(dim=0) <= tol * n
-        converged[active[done]] = True
-        if step == max_steps or bool(done.all()):
-            break
-        active, b, labels, penalty = active[~done], b[:, ~done], labels[:, ~done], penalty[:, ~done]
-        log_odds, p, gradient = log_odds[:, ~done], p[:, ~done], gradient[:, ~done]
-        direction = _newton_direction(design, p * (1 - p), penalty, gram, gradient)
-        beta[:, active] = b + direction * _step_sizes(
-            design, labels, penalty, b, log_odds, direction, gradient
-        )
-
-    weights = right.T @ beta[1:]
+    axes, spread = _principal(x - mean)
+    design = torch.cat([x.new_ones(len(x), 1), (x - mean) @ axes], 1)
+    gram = torch.cat([x.new_tensor([float(len(x))]), spread])[:, None]
+    penalty = torch.as_tensor(l2, dtype=x.dtype).expand(len(gram), y.shape[1]).clone()
+    penalty[0] = 0.0
+    beta = torch.zeros_like(penalty)
+    converged = torch.zeros(y.shape[1], dtype=torch.bool)
+    for dtype, reach in ((torch.float32, max(tol, SINGLE)), (torch.float64, tol)):
+        todo = ~converged if reach == tol else torch.ones_like(converged)
+        if todo.any():
+            parts = (t.to(dtype) for t in (design, y[:, todo], penalty[:, todo], gram, beta[:, todo]))
+            found, done = _descend(*parts, tol=reach, max_steps=max_steps)
+            beta[:, todo], converged[todo] = found.double(), done & (reach == tol)
+    weights = axes @ beta[1:]
     return LogisticFit(weights.numpy(), (beta[0] - mean @ weights).numpy(), converged.numpy())
 
 
-def _newton_direction(
-    design: Tensor, curvature: Tensor, penalty: Tensor, gram: Tensor, gradient: Tensor
-) -> Tensor:
-    """Minus the inverse Hessian times the gradient, per column, by preconditioned conjugate gradients."""
-    preconditioner = gram * curvature.mean(0) + penalty
-    preconditioner = preconditioner.clamp_min(torch.finfo(preconditioner.dtype).tiny)
-    target = gradient.norm(dim=0) * 1e-2
-    direction = torch.zeros_like(gradient)
-    residual = -gradient
-    scaled = residual / preconditioner
-    search = scaled
-    product = (residual * scaled).sum(0)
-    for _ in range(len(gradient)):
-        curved = design.T @ (curvature * (design @ search)) + penalty * search
-        open_ = residual.norm(dim=0) > target
-        length = torch.where(open_, product / (search * curved).sum(0), 0.0)
-        direction = direction + length * search
-        residual = residual - length * curved
-        if not bool((residual.norm(dim=0) > target).any()):
-            break
-        scaled = residual / preconditioner
-        previous, product = product, (residual * scaled).sum(0)
-        search = scaled + torch.where(open_, product / previous, 0.0) * search
-    return direction
+def _principal(x: Tensor) -> tuple[Tensor, Tensor]:
+    """The principal axes of rows around 0 that they spread along, (d, rank), and the squared spread."""
+    wide = x.shape[0] < x.shape[1]
+    spread, vectors = torch.linalg.eigh(x @ x.T if wide else x.T @ x)
+    kept = spread > spread.max().clamp_min(0) * len(spread) * torch.finfo(x.dtype).eps
+    spread, vectors = spread[kept], vectors[:, kept]
+    return (x.T @ vectors / spread.sqrt() if wide else vectors), spread
 
 
-def _step_sizes(
-    design: Tensor,
-    labels: Tensor,
-    penalty: Tensor,
-    b: Tensor,
-    log_odds: Tensor,
-    direction: Tensor,
-    gradient: Tensor,
-) -> Tensor:
-    """The largest of 1, 1/2, 1/4, ... that lowers each column's objective enough (Armijo's rule)."""
+def _descend(
+    design: Tensor, labels: Tensor, penalty: Tensor, gram: Tensor, beta: Tensor, *, tol: float, max_steps: int
+) -> tuple[Tensor, Tensor]:
+    """Each column of beta at its optimum, or as near as it came, and which have reached it."""
+    across = design.T.contiguous()
+    found, converged = beta.clone(), torch.zeros(beta.shape[1], dtype=torch.bool)
+    active = torch.arange(beta.shape[1])
+    log_odds = design @ beta
+    value = _objective(log_odds, labels, penalty, beta)
+    gradient = across @ (torch.sigmoid(log_odds) - labels) + penalty * beta
+    past: list[tuple[Tensor, Tensor, Tensor]] = []
+    for step in range(max_steps + 1):
+        done = gradient.norm(dim=0) <= tol * len(design)
+        if bool(done.any()) or step == max_steps:
+            found[:, active] = beta
+            converged[active[done]] = True
+            on = ~done
+            if step == max_steps or not bool(on.any()):
+                break
+            active, past = active[on], [(s[:, on], g[:, on], r[on]) for s, g, r in past]
+            beta, log_odds, gradient = beta[:, on], log_odds[:, on], gradient[:, on]
+            labels, penalty, value = labels[:, on], penalty[:, on], value[on]
+        p = torch.sigmoid(log_odds)
+        direction = _direction(gradient, gram * (p * (1 - p)).mean(0) + penalty, past)
+        along, slope = design @ direction, (gradient * direction).sum(0)
+        size = torch.ones_like(slope)
+        slack = value.abs() * (10 * torch.finfo(value.dtype).eps)
+        for _ in range(40):
+            moved, moved_odds = beta + size * direction, log_odds + size * along
+            now = _objective(moved_odds, labels, penalty, moved)
+            short = now > value + 1e-4 * size * slope + slack
+            if not bool(short.any()):
+                break
+            size = torch.where(short, size / 2, size)
+        after = across @ (torch.sigmoid(moved_odds) - labels) + penalty * moved
+        change, turn = moved - beta, after - gradient
+        bend = (change * turn).sum(0)
+        curved = bend > torch.finfo(bend.dtype).tiny ** 0.5
+        past = [*past[1 - MEMORY :], (change, turn, torch.where(curved, 1 / bend, 0.0))]
+        beta, log_odds, value, gradient = moved, moved_odds, now, after
+    return found, converged
 
-    def objective(b: Tensor, log_odds: Tensor) -> Tensor:
-        loss = torch.nn.functional.softplus(log_odds) - labels * log_odds
-        return loss.sum(0) + (penalty * b**2).sum(0) / 2
 
-    start = objective(b, log_odds)
-    slope = (gradient * direction).sum(0)
-    along = design @ direction
-    size = torch.ones_like(start)
-    for _ in range(40):
-        value = objective(b + size * direction, log_odds + size * along)
-        short = value > start + 1e-4 * size * slope + 1e-12 * (1 + start.abs())
-        if not bool(short.any()):
-            break
-        size = torch.where(short, size / 2, size)
-    return size
+def _objective(log_odds: Tensor, labels: Tensor, penalty: Tensor, beta: Tensor) -> Tensor:
+    loss = torch.nn.functional.softplus(log_odds) - labels * log_odds
+    return loss.sum(0) + (penalty * beta**2).sum(0) / 2
+
+
+def _direction(gradient: Tensor, preconditioner: Tensor, past: list[tuple[Tensor, Tensor, Tensor]]) -> Tensor:
+    """Minus the L-BFGS estimate of the inverse Hessian times the gradient, per column."""
+    away, shares = gradient.clone(), []
+    for change, turn, inverse in reversed(past):
+        shares.append(inverse * (change * away).sum(0))
+        away -= shares[-1] * turn
+    away /= preconditioner.clamp_min(torch.finfo(preconditioner.dtype).tiny)
+    for (change, turn, inverse), share in zip(past, reversed(shares), strict=True):
+        away += (share - inverse * (turn * away).sum(0)) * change
+    return -away

@@ -5,6 +5,7 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 
 from probes import fit_logistic
+from probes.logistic import SINGLE
 
 
 def problem(n, d, seed=0):
@@ -44,6 +45,24 @@ def test_columns_solved_together_are_those_solved_alone():
     together = fit_logistic(X, Y).weights
     alone = np.concatenate([fit_logistic(X, Y[:, [j]]).weights for j in range(Y.shape[1])], 1)
     np.testing.assert_allclose(together, alone, atol=1e-6)
+
+
+def test_single_precision_gives_the_same_answers():
+    X, Y = problem(300, 40)
+    quick, exact = fit_logistic(X, Y, tol=SINGLE), fit_logistic(X, Y)
+    assert quick.converged.all()
+    np.testing.assert_allclose(quick.log_odds(X), exact.log_odds(X), atol=1e-2)
+    error = 1 / (1 + np.exp(-quick.log_odds(X))) - Y
+    gradient = np.vstack([X.T @ error + quick.weights, error.sum(0)])
+    assert np.linalg.norm(gradient, axis=0).max() <= 3 * SINGLE * len(X) * np.abs(X).max()
+
+
+def test_what_single_precision_cannot_reach_is_finished_in_double():
+    """Raw inputs of very unlike sizes, and next to no penalty."""
+    X, Y = problem(300, 10)
+    X = X * np.geomspace(1e-4, 1e4, 10)
+    fit = fit_logistic(X, Y, 1e-3, tol=SINGLE)
+    assert fit.converged.all()
 
 
 def test_a_fit_cut_short_says_so():

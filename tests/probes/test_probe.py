@@ -98,8 +98,10 @@ def test_rounding_noise_in_a_constant_column_is_not_read():
 
 
 def test_a_fit_that_does_not_converge_is_flagged(monkeypatch):
-    def cut_short(*args):
-        return dataclasses.replace(fit_logistic(*args), converged=np.zeros(args[1].shape[1], dtype=bool))
+    def cut_short(*args, **options):
+        return dataclasses.replace(
+            fit_logistic(*args, **options), converged=np.zeros(args[1].shape[1], dtype=bool)
+        )
 
     monkeypatch.setattr(import_module("probes.probe"), "fit_logistic", cut_short)
     assert not any(r.converged for r in probe(X, Y, names=NAMES, n=N, seed=0))
