@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +59,10 @@ def test_the_record_s_functions_of_the_curve_are_those_of_the_curve(probe: Calla
 
 
 @pytest.mark.parametrize(("kind", "n"), [("linear", 200), ("finetune", 40)])
-def test_a_published_definition_stands_beside_the_bits(kind: str, n: int, probe: Callable[..., str]) -> None:
+def test_a_published_definition_stands_beside_the_bits(
+    kind: str, n: int, probe: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(import_module("probes.whole_model"), "FEWEST_STEPS", 2)
     asked = ("--probe", kind, "--n", str(n), "--orders", "1", "--shuffles", "1")
     shown = probe(*asked, "--compat", "cruz2023")
     table = rows(shown)
