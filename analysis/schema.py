@@ -164,6 +164,19 @@ class ProbeRecord(Identity):
     accuracy: float | None = number("accuracy on held-out rows, probe trained on all n")
     selectivity: float | None = number("accuracy minus the control's")
     converged: bool = _column("whether every fit converged", True)
+    v_information: float | None = _later(
+        number("entropy of the labels minus their cost in the last block, bits per label"), None
+    )
+    labels_needed_low: float | None = _later(
+        number("labels seen up to which the probe still pays more than 0.5 bits a label"), None
+    )
+    labels_needed_high: float | None = _later(
+        number("labels seen when it first pays no more: with the one before, the reach of probe finetune"),
+        None,
+    )
+    compat: str = _later(text("the paper whose definition gives the next column; empty for none"), "")
+    compat_mdl: float | None = _later(number("MDL by that definition, bits and nats added"), None)
+    compat_n: int = _later(count("labels that it is of"), 0)
     use_n: int = _later(count("prompts asked with the feature erased from this state (LEACE)"), 0)
     use_changed: float | None = _later(number("share of greedy answers that this changes"), None)
     use_changed_random: float | None = _later(number("the same for random subspaces of equal rank"), None)

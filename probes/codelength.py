@@ -5,6 +5,8 @@ The prequential (online) code of Voita & Titov 2020, mixed with a fair coin.
 
 from __future__ import annotations
 
+import json
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -73,20 +75,54 @@ class LossCurve:
         """Share guessed right in the last block: trained on half of the rows, tested on the rest."""
         return self.correct[-1] / self.n_eval[-1]
 
-    def rows(self) -> list[tuple[int, int, float, float, float]]:
-        """One (n_train, n_eval, bits_probe, bits_mixed, correct) per block."""
-        return list(
-            zip(self.n_train, self.n_eval, self.bits_probe, self.bits_mixed, self.correct, strict=True)
-        )
+    def to_json(self) -> str:
+        """A list of [n_train, n_eval, bits_probe, bits_mixed, correct], one a block; NaN is null."""
+        columns = (self.n_train, self.n_eval, self.bits_probe, self.bits_mixed, self.correct)
+        rows = zip(*columns, strict=True)
+        return json.dumps([[None if math.isnan(x) else x for x in row] for row in rows])
+
+    @classmethod
+    def from_json(cls, text: str, converged: bool = True) -> LossCurve:
+        """The curve in the column `curve` of a probe's record; whether its fits converged is in another."""
+        rows = [[math.nan if x is None else x for x in row] for row in json.loads(text)]
+        n_train, n_eval, bits_probe, bits_mixed, correct = zip(*rows, strict=True)
+        return cls(n_train, n_eval, bits_probe, bits_mixed, correct, converged)
 
     def surplus_description_length(self, epsilon: float) -> float:
         """Bits paid by the probe above `epsilon` bits per label, summed over blocks (Whitney et al. 2020)."""
         return sum(max(0.0, b - epsilon * m) for b, m in zip(self.bits_probe, self.n_eval, strict=True))
 
     def sample_complexity(self, epsilon: float) -> float:
-        """Fewest labels seen at which the probe pays at most `epsilon` bits per label; infinite if never."""
+        """Fewest labels seen at which the probe pays at most `epsilon` bits per label; infinite if never.
+
+        NaN for a curve of one block, whose labels were all coded at once. References: Whitney et al. 2020.
+        """
+        if len(self.n_eval) == 1:
+            return math.nan
         costs = zip(self.n_train, self.n_eval, self.bits_probe, strict=True)
-        return min((float(seen) for seen, m, b in costs if b <= epsilon * m), default=float("inf"))
+        return min((float(seen) for seen, m, b in costs if b <= epsilon * m), default=math.inf)
+
+    def labels_needed(self, epsilon: float = 0.5) -> tuple[float, float]:
+        """The interval (low, high] of labels in which the probe comes down to `epsilon` bits per label.
+
+        High is the sample complexity, low the block start before it: between the two no probe was fitted.
+        (low, infinity] if it never comes down. Of the whole-model probe, this is its *reach*.
+        """
+        high = self.sample_complexity(epsilon)
+        if math.isnan(high):
+            return math.nan, math.nan
+        return max((float(seen) for seen in self.n_train if seen < high), default=0.0), high
+
+    def v_information(self, entropy: float = 1.0) -> float:
+        """Bits per label that the probe, trained on the blocks before the last, knows of the last one's.
+
+        The labels' `entropy` (bits per label; 1 if half of them are 1) minus their held-out cross-entropy.
+        Below 0 where the probe does worse than the labels' base rate; NaN for a curve of one block. The
+        pointwise information of Ethayarajh et al. is that of one label, of which this is the mean.
+
+        References: Xu et al. 2020 (arXiv:2002.10689); Ethayarajh et al. 2022 (arXiv:2110.08420).
+        """
+        return math.nan if len(self.n_eval) == 1 else entropy - self.bits_probe[-1] / self.n_eval[-1]
 
 
 def blocks(n: int, percent: Sequence[float] = VOITA_PERCENT) -> tuple[int, ...]:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import entropy
 from scipy.stats import t as student
 
 from probes.codelength import LossCurve, Predictor, prequential
@@ -61,12 +62,19 @@ class ProbeResult:
     """Whether every fit, the controls' included, reached its optimum."""
     curve: LossCurve
     """Means over the orders, as everything above is."""
+    entropy: float
+    """Of the n labels, bits per label: 1 if half of them are 1."""
     orders: int = 1
     """Orders of the rows that the labels were coded in."""
     bits_low: float = math.nan
     """Lower end of the 95 % interval of bits per label over the orders; NaN with one."""
     bits_high: float = math.nan
     """Its upper end."""
+
+    @property
+    def v_information(self) -> float:
+        """What the probe knows of held-out labels, bits per label; see `LossCurve.v_information`."""
+        return self.curve.v_information(self.entropy)
 
 
 def probe(
@@ -104,11 +112,8 @@ def probe(
     rng = np.random.default_rng(seed)
     rows = rng.permutation(len(x))[:n]
     x, labels = x[rows], labels[rows].astype(np.int64)
-    if standardise and x.dtype != object:
-        x = x.astype(np.float64)
-        spread = x.std(0)
-        varies = spread > ROUNDING * np.abs(x).max(0)
-        x = (x - x.mean(0)) / np.where(varies, spread, np.inf)
+    if standardise:
+        x = standardised(x)
     for name, column in zip(names, labels.T, strict=True):
         if column.min() == column.max():
             raise UserError(
@@ -123,8 +128,18 @@ def probe(
             x, labels = x[again], labels[again]
         shuffled = [labels[rng.permutation(n)] for _ in range(shuffles)]
         curves = coded(x, np.concatenate([labels, *shuffled], axis=1))
-        found.append([_result(name, curves[i :: len(names)]) for i, name in enumerate(names)])
+        found.append([_result(name, curves[i :: len(names)], labels[:, i]) for i, name in enumerate(names)])
     return [_mean(results) for results in zip(*found, strict=True)]
+
+
+def standardised(X: NDArray[Any]) -> NDArray[Any]:
+    """Columns with mean 0 and spread 1; 0 where they hold nothing but rounding. Prompts are left alone."""
+    if X.dtype == object:
+        return X
+    x = X.astype(np.float64)
+    spread = x.std(0)
+    varies = spread > ROUNDING * np.abs(x).max(0)
+    return np.asarray((x - x.mean(0)) / np.where(varies, spread, np.inf))
 
 
 def linear(l2: float | Sequence[float] = STRENGTHS) -> Predictor:
@@ -156,7 +171,7 @@ def linear(l2: float | Sequence[float] = STRENGTHS) -> Predictor:
     return predict
 
 
-def _result(name: str, curves: Sequence[LossCurve]) -> ProbeResult:
+def _result(name: str, curves: Sequence[LossCurve], labels: NDArray[np.int64]) -> ProbeResult:
     curve, controls = curves[0], curves[1:]
     bits = np.array([c.bits_per_label for c in controls])
     return ProbeResult(
@@ -173,6 +188,7 @@ def _result(name: str, curves: Sequence[LossCurve]) -> ProbeResult:
         selectivity=curve.accuracy - float(np.mean([c.accuracy for c in controls])),
         converged=all(c.converged for c in curves),
         curve=curve,
+        entropy=float(entropy(np.bincount(labels), base=2)),
     )
 
 

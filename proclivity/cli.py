@@ -17,6 +17,7 @@ from proclivity.arguments import Parser, a_seed, add_fields, rates
 from tasks import INCLUDE
 from tasks.errors import UserError, one_line
 
+PAPERS = ("cruz2023", "lovering2021")
 SCALES = ("smoke", "quick", "laptop", "paper")
 
 
@@ -171,6 +172,8 @@ def _single(commands: Any) -> None:
     probe.add_argument(
         "--orders", type=int, default=3, help="orders of the rows, for an interval (default: 3)"
     )
+    about = "beside the bits, the MDL as this paper defined it, defects included: " + " or ".join(PAPERS)
+    probe.add_argument("--compat", metavar="PAPER", choices=PAPERS, default="", help=about)
     about = "prompts a quadrant, to measure what layers are used for by erasing and swapping"
     probe.add_argument("--use", type=int, default=0, metavar="N", help=about)
     _seed_and_out(probe)
@@ -256,7 +259,7 @@ def _studies(commands: Any) -> None:
     reproduce = _command(
         commands, "reproduce", "commands_study:reproduce", "run a paper's studies, tables and figures"
     )
-    reproduce.add_argument("paper", metavar="PAPER", choices=("cruz2023", "lovering2021"))
+    reproduce.add_argument("paper", metavar="PAPER", choices=PAPERS)
     reproduce.add_argument(
         "--scale", metavar="SCALE", choices=SCALES, default="quick", help=", ".join(SCALES)
     )

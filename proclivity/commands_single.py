@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from argparse import Namespace
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from proclivity import composition
-from proclivity.answer import Answer, plain, table
+from proclivity import composition, shown
+from proclivity.answer import Answer, plain
 from proclivity.expand import reference_probe
 from proclivity.job import TUNED
 from proclivity.manifest import SINGLE, describe, make_folder, write_manifest
@@ -19,13 +19,13 @@ from proclivity.progress import step_bar
 from proclivity.runner import stamp
 from proclivity.store import CorruptRecord
 from proclivity.study import Probe
-from tasks import QUADRANTS, Evidence, get_task
+from tasks import Evidence, get_task
 from tasks.errors import UserError, one_line
 
 
 def probe(arguments: Namespace) -> Answer:
-    names = ("input", "layers", "n", "probe", "site", "shuffles", "orders", "use")
-    usual = {"orders": 1, "use": 0, "site": "answer"}
+    names = ("input", "layers", "n", "probe", "site", "shuffles", "orders", "use", "compat")
+    usual = {"orders": 1, "use": 0, "site": "answer", "compat": ""}
     asked = {n: getattr(arguments, n) for n in names if getattr(arguments, n) != usual.get(n)}
     if arguments.use < 0:
         raise UserError("--use must be 0 or more")
@@ -175,137 +175,12 @@ def _save_policy(result: composition.JobResult, folder: Path) -> None:
 
 
 def _shown(done: _Done, before: _Done | None = None) -> Answer:
-    parts = [_run_text(record) for record in done.records if record["kind"] == "run"]
-    if done.cells:
-        parts.append(table([_cell_row(cell) for cell in done.cells]))
-    probes = [_probe_row(record) for record in done.records if record["kind"] == "probe"]
-    if before:
-        earlier = [{**_probe_row(record), "format warm-up": "before"} for record in before.records]
-        probes = [*earlier, *({**row, "format warm-up": "after"} for row in probes)]
-    if probes:
-        first = next(record for record in done.records if record["kind"] == "probe")
-        said = f"{first['probe']} probe at {first['site']}, n = {first['n']}"
-        parts.append(f"{said}, means over {first['orders']} orders" if first["orders"] > 1 else said)
-        parts.append(table(probes))
-        if any(record.get("use_n") for record in done.records):
-            parts.append(USE)
-            parts.append(table([_use_row(record) for record in done.records]))
-        if not before and (lines := _sparklines(done.records)):
-            parts.append(lines)
+    earlier = before.records if before else []
+    parts = [shown.told(done.records, done.cells, earlier)]
     if done.folder:
         parts.append(f"kept in {done.folder}")
-    records = [*(before.records if before else []), *done.records]
-    return Answer(records, "\n\n".join(parts), error=done.lost or (before.lost if before else ""))
-
-
-def _run_text(record: Mapping[str, Any]) -> str:
-    """Errors on the quadrants, and what they say of use."""
-    from analysis import wilson
-
-    rows = []
-    for quadrant in QUADRANTS:
-        n, errors = record[f"n_{quadrant}"], record[f"errors_{quadrant}"]
-        low, high = wilson(errors, n)
-        rows.append(
-            {
-                "quadrant": quadrant,
-                "errors": f"{errors} of {n}",
-                "rate": errors / n if n else None,
-                "95 %": f"{low:.3f}-{high:.3f}",
-            }
-        )
-    U = "not read from an unlearnt run" if record["U"] is None else f"{record['U']:.3f}"
-    lines = [
-        f"{record['model']} on {record['task']}: {record['label']}",
-        "",
-        table(rows),
-        "",
-        f"U {U} (0 = target rule, 1 = spurious rule), D {_number(record['D'])} (+1 = OR, -1 = AND), "
-        f"B {_number(record['B'])} (learnt up to 0.1)",
-        f"reliance on the target {_number(record['reliance_target'])}, on the spurious feature "
-        f"{_number(record['reliance_spurious'])} ({record['reliance_n']} edits each, less placebo)",
-    ]
-    if record["method"]:
-        lines.append(
-            f"{record['method']}: {record['episodes']} rows, {record['evidence_k']} counter-examples "
-            f"({record['evidence_kind']}){_noise(record)}; KL to the reference "
-            f"{_number(record['kl_reverse'])} nats, {record['wall_s']:.1f} s"
-        )
-    return "\n".join(lines)
-
-
-def _noise(record: Mapping[str, Any]) -> str:
-    if not record["evidence_flipped"]:
-        return ""
-    best = f"no rule agrees with more than {record['bayes_accuracy']:.3f} of them"
-    return f", {record['evidence_flipped']} labels flipped ({best})"
-
-
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3f}"
-
-
-def _cell_row(cell: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        "cell": cell["cell"],
-        "errors": f"{cell['errors']} of {cell['n']}",
-        "rate": cell["errors"] / cell["n"],
-        "tuned on": cell["tuning_n"],
-        "with label 1": cell["tuning_ones"],
-    }
-
-
-BARS = "▁▂▃▄▅▆▇█"
-"""From 0 bits a label to 1."""
-
-
-def _sparklines(records: Sequence[Mapping[str, Any]]) -> str:
-    """The bits of each feature along the layers, where several were probed."""
-    lines: dict[str, list[str]] = {}
-    for record in records:
-        share = min(max(record["bits_per_label"] or 0.0, 0.0), 1.0)
-        lines.setdefault(record["feature"], []).append(BARS[round(share * (len(BARS) - 1))])
-    if max(map(len, lines.values())) < 2:
-        return ""
-    width = max(map(len, lines))
-    return "bits by layer, 0 to 1\n" + "\n".join(f"{name:{width}}  {''.join(b)}" for name, b in lines.items())
-
-
-USE = """What each layer's state is used for. changed: share of answers that change when the feature is erased
-there; swapped: change of the probability of label 1, towards the feature, when it is swapped in."""
-
-
-def _use_row(record: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        "feature": record["feature"],
-        "layer": "last" if record["layer"] == -1 else record["layer"],
-        "bits/label": record["bits_per_label"],
-        "changed": record["use_changed"],
-        "random": record["use_changed_random"],
-        "of": record["use_n"],
-        "U erased": record["use_conflict_error"],
-        "swapped": record["swap"],
-        "random swap": record["swap_random"],
-        "pairs": record["swap_n"],
-    }
-
-
-def _interval(record: Mapping[str, Any]) -> str:
-    if record["bits_low"] is None:
-        return ""
-    return f"{record['bits_low']:.3f}-{record['bits_high']:.3f}"
-
-
-def _probe_row(record: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        "feature": record["feature"],
-        "role": record["role"],
-        "input": record["input"] if record["input"] == "raw" else record["init"],
-        "layer": "last" if record["layer"] == -1 else record["layer"],
-        "bits/label": record["bits_per_label"],
-        "95 %": _interval(record),
-        "shuffled": f"{_number(record['control_low'])}-{_number(record['control_high'])}",
-        "censored": f"at n = {record['n']}" if record["censored"] else "",
-        "accuracy": record["accuracy"],
-        "selectivity": record["selectivity"],
-    }
+    return Answer(
+        [*earlier, *done.records],
+        "\n\n".join(parts),
+        error=done.lost or (before.lost if before else ""),
+    )

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
-import math
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -20,7 +18,7 @@ from tasks.errors import UserError, unknown
 
 if TYPE_CHECKING:
     from models import LanguageModel
-    from probes import LossCurve
+    from probes import Predictor, ProbeResult
 
 
 def run_probe(config: Config) -> JobResult:
@@ -28,6 +26,8 @@ def run_probe(config: Config) -> JobResult:
 
     if config["probe"] not in KINDS:
         raise unknown("kind of probe", config["probe"], KINDS)
+    if config["probe"] == "variational" and config.get("compat"):
+        raise UserError("a published definition needs a probe that is fitted block by block, not variational")
     return JobResult(probed(config, get_task(config["task"]), load_model(config["model"], config["init"])))
 
 
@@ -35,7 +35,7 @@ def probed(config: Config, task: Task, lm: LanguageModel) -> list[dict[str, Any]
     """One row a layer and feature: all features on the same rows."""
     from analysis import ProbeRecord
     from models import prompt_ids
-    from probes import answer_site, probe, raw_design, representations
+    from probes import answer_site, prequential, probe, raw_design, representations, variational
 
     start = time.perf_counter()
     rows = task.probe_rows(config["n"], np.random.default_rng([config["seed_data"], 5]))
@@ -57,6 +57,7 @@ def probed(config: Config, task: Task, lm: LanguageModel) -> list[dict[str, Any]
                 "use is measured in the state that is answered from: no raw inputs, no other site"
             )
         used = used_columns(config, task, lm, inputs, {role: rows[role] for role in roles})
+    predictor = _predictor(config, task, lm)
     records = []
     for layer, matrix in inputs.items():
         results = probe(
@@ -66,7 +67,7 @@ def probed(config: Config, task: Task, lm: LanguageModel) -> list[dict[str, Any]
             n=config["n"],
             shuffles=config["shuffles"],
             seed=config["seed_probe"],
-            code=_code(config, task, lm),
+            code=partial(prequential, predictor=predictor) if predictor else variational,
             standardise=config["input"] != "raw",
             orders=config.get("orders", 1),
         )
@@ -95,17 +96,39 @@ def probed(config: Config, task: Task, lm: LanguageModel) -> list[dict[str, Any]
                 accuracy=result.accuracy,
                 selectivity=result.selectivity,
                 converged=bool(result.converged),
-                curve=_curve(result.curve),
+                **_derived(result),
+                curve=result.curve.to_json(),
                 wall_s=time.perf_counter() - start,
+                **(_published(config, rows, role, matrix, predictor) if predictor else {}),
                 **used.get(layer, {}).get(role, {}),
             )
             records.append(plain_row(asdict(record)))
     return records
 
 
-def _curve(curve: LossCurve) -> str:
-    """Strict JSON: what a code does not say is null."""
-    return json.dumps([[None if math.isnan(x) else x for x in row] for row in curve.rows()])
+def _derived(result: ProbeResult) -> dict[str, Any]:
+    """Functions of the curve."""
+    low, high = result.curve.labels_needed()
+    return {
+        "v_information": result.v_information,
+        "labels_needed_low": low,
+        "labels_needed_high": high,
+    }
+
+
+def _published(
+    config: Config, rows: Mapping[str, Any], role: str, matrix: Any, predictor: Predictor
+) -> dict[str, Any]:
+    """The feature's MDL as a paper would have it, where one was asked for."""
+    from probes import published_mdl, published_rows, standardised
+
+    if not config.get("compat"):
+        return {}
+    at = published_rows(role, {name: rows[name] for name in ("target", "spurious")})
+    X, labels = matrix[at], np.asarray(rows[role])[at]
+    X = X if config["input"] == "raw" else standardised(X)
+    mdl, n = published_mdl(X, labels, predictor, compat=config["compat"], seed=config["seed_probe"])
+    return {"compat": config["compat"], "compat_mdl": mdl, "compat_n": n}
 
 
 def _prompts(config: Config, lm: LanguageModel, prompts: Sequence[str]) -> Any:
@@ -120,20 +143,20 @@ def _prompts(config: Config, lm: LanguageModel, prompts: Sequence[str]) -> Any:
     return ids
 
 
-def _code(config: Config, task: Task, lm: LanguageModel) -> Any:
-    """How a kind of probe codes labels."""
+def _predictor(config: Config, task: Task, lm: LanguageModel) -> Predictor | None:
+    """The probe that is fitted block by block; None for the variational code, which has no blocks."""
     from models import answer_ids
-    from probes import linear, mlp, prequential, variational, whole_model
+    from probes import linear, mlp, whole_model
 
     kind, seed = config["probe"], config["seed_probe"]
     if kind == "variational":
-        return variational
+        return None
     if kind != "finetune":
-        return partial(prequential, predictor=linear() if kind == "linear" else mlp(seed=seed))
+        return linear() if kind == "linear" else mlp(seed=seed)
     words = task.for_seed(seed).answers.words
     if words is None:
         raise UserError(f"{task.name}: its answers are no closed list, which the probe finetune needs")
-    return partial(prequential, predictor=whole_model(lm.model, answer_ids(lm, words), seed=seed))
+    return whole_model(lm.model, answer_ids(lm, words), seed=seed)
 
 
 def _site(config: Config) -> str | int:

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from probes import blocks, linear, prequential
+from probes import LossCurve, blocks, linear, prequential, variational
 
 N = 300
 X = np.random.default_rng(0).normal(size=(N, 3))
@@ -107,3 +107,60 @@ def test_flipping_every_label_changes_no_cost():
 def test_a_predictor_s_nan_is_not_passed_on():
     with pytest.raises(ValueError, match="NaN"):
         prequential(X, Y, scripted(np.full((N, 2), np.nan)))
+
+
+def test_a_curve_is_the_same_after_a_record():
+    (mixed, _), (whole, _) = prequential(X, Y, linear()), variational(X, Y)
+    assert LossCurve.from_json(mixed.to_json()) == mixed
+    again = LossCurve.from_json(whole.to_json(), converged=False)
+    assert again.bits_total == whole.bits_total and np.isnan(again.accuracy) and not again.converged
+
+
+def curve(*bits_per_label):
+    """Blocks of 2, 2, 4, 8, ... labels that cost so much each."""
+    sizes = [2, *(2**i for i in range(1, len(bits_per_label)))]
+    bits = tuple(m * b for m, b in zip(sizes, bits_per_label, strict=True))
+    starts = (0, *np.cumsum(sizes[:-1]).tolist())
+    return LossCurve(starts, tuple(sizes), bits, bits, tuple(m / 2 for m in sizes))
+
+
+@pytest.mark.parametrize(
+    ("costs", "interval"),
+    [
+        ((1, 0.5, 0.4, 0.1), (0, 2)),
+        ((1, 0.9, 0.6, 0.5), (4, 8)),
+        ((1, 0.9, 0.6, 0.51), (8, np.inf)),
+        ((1, 0.9, 0.4, 0.7), (2, 4)),
+    ],
+)
+def test_labels_needed_lie_between_the_two_fits_that_say_so(costs, interval):
+    assert curve(*costs).labels_needed(0.5) == interval
+
+
+@settings(max_examples=60, deadline=None)
+@given(costs=arrays(float, 6, elements=st.floats(0, 2)), epsilon=st.floats(0, 1))
+def test_fewer_bits_need_more_labels(costs, epsilon):
+    one = curve(1.0, *costs)
+    low, high = one.labels_needed(epsilon)
+    assert low < high == one.sample_complexity(epsilon) or (low, high) == (0, 0)
+    assert one.sample_complexity(epsilon / 2) >= high
+
+
+def test_a_code_without_blocks_says_nothing_of_fewer_labels():
+    (whole, _) = variational(X, Y)
+    found = [*whole.labels_needed(), whole.sample_complexity(2.0), whole.v_information()]
+    assert np.isnan(found).all()
+
+
+@pytest.mark.parametrize("ones", [0.25, 0.5])
+def test_v_information_is_0_at_the_base_rate_and_the_entropy_at_most(ones):
+    labels = np.tile([[1]] * int(4 * ones) + [[0]] * int(4 - 4 * ones), (10, 1))
+    entropy = -(ones * np.log2(ones) + (1 - ones) * np.log2(1 - ones))
+
+    def constant(seen, so_far, following):
+        return np.full((len(following), 1), np.log(ones / (1 - ones))), np.ones(1, dtype=bool)
+
+    (base,) = prequential(X[:40], labels, constant, ends=(8, 20, 40))
+    assert base.v_information(entropy) == pytest.approx(0, abs=1e-12)
+    (known,) = prequential(X[:40], labels, scripted(np.where(labels, 1e3, -1e3)), ends=(8, 20, 40))
+    assert known.v_information(entropy) == entropy

@@ -11,7 +11,7 @@ import torch
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from models.answers import answer_log_probs
-from probes import linear, mlp, prequential, probe, variational, whole_model
+from probes import linear, mlp, prequential, probe, raw_design, variational, whole_model
 from probes.variational import INTERCEPT
 
 N, WIDTH = 400, 8
@@ -115,3 +115,29 @@ def test_the_variational_code_is_an_upper_bound_on_the_evidence_and_close_to_it(
     exact = -np.log2(np.exp(log_joint).sum() * cell)
     (curve,) = variational(x, labels[:, None], l2)
     assert exact < curve.bits_unmixed < exact + 1.5
+
+
+def test_the_whole_model_s_bits_do_not_depend_on_which_word_means_which_label(model: Any) -> None:
+    rows = prompts(60)
+    labels = np.array([[row[-1] > 5] for row in rows])
+    (one,) = prequential(rows, labels, whole_model(model, [[0], [1]]))
+    (other,) = prequential(rows, ~labels, whole_model(model, [[1], [0]]))
+    np.testing.assert_allclose(one.bits_mixed, other.bits_mixed, rtol=1e-4)
+
+
+def test_all_codes_agree_on_features_an_order_of_magnitude_apart(model: Any) -> None:
+    """A token's class, and that of another token flipped so often that a tenth of its signal is left."""
+    n, rng = 200, np.random.default_rng(2)
+    ids = rng.integers(2, 10, size=(n, 4))
+    rows = np.empty(n, dtype=object)
+    rows[:] = ids.tolist()
+    labels = np.stack([ids[:, 3] > 5, (ids[:, 1] > 5) ^ (rng.random(n) < 0.45)], axis=1)
+    design = raw_design(ids.tolist())
+    curves = {
+        "linear": prequential(design, labels, linear()),
+        "mlp": prequential(design, labels, mlp()),
+        "variational": variational(design, labels),
+        "finetune": prequential(rows, labels, whole_model(model, [[0], [1]])),
+    }
+    for code, (strong, faint) in curves.items():
+        assert strong.bits_per_label < faint.bits_per_label - 0.25, code

@@ -83,6 +83,13 @@ def test_several_orders_are_a_mean_with_an_interval():
     assert [r.bits_total for r in again] == pytest.approx([r.bits_total for r in three], rel=1e-5)
 
 
+def test_v_information_is_beyond_the_base_rate():
+    rare = RNG.random((N, 1)) < 0.1
+    clean, rarely = probe(X, np.concatenate([Y[:, :1], rare], 1), names=["clean", "rare"], n=N, seed=0)
+    assert rarely.entropy == pytest.approx(0.47, abs=0.1) and abs(rarely.v_information) < 0.1
+    assert 0.6 < clean.v_information < clean.entropy == pytest.approx(1, abs=0.01)
+
+
 def test_flipping_the_labels_and_scaling_or_shifting_the_inputs_change_nothing():
     plain = probe(X, Y, names=NAMES, n=N, seed=0)
     for moved in (probe(X, ~Y, names=NAMES, n=N, seed=0), probe(X * 1e3 - 7, Y, names=NAMES, n=N, seed=0)):

@@ -1,0 +1,177 @@
+"""What a person reads of runs and probes: records as tables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from proclivity.answer import table
+from tasks import QUADRANTS
+
+Record = Mapping[str, Any]
+
+
+def told(records: Sequence[Record], cells: Sequence[Record] = (), before: Sequence[Record] = ()) -> str:
+    """A job's records, its cells, and the probes of the model before its format warm-up."""
+    parts = [_run_text(record) for record in records if record["kind"] == "run"]
+    if cells:
+        parts.append(table([_cell_row(cell) for cell in cells]))
+    probes = [record for record in records if record["kind"] == "probe"]
+    if probes:
+        parts += _probe_texts(probes, before)
+    return "\n\n".join(parts)
+
+
+def _probe_texts(probes: Sequence[Record], before: Sequence[Record]) -> list[str]:
+    first = probes[0]
+    orders = f", means over {first['orders']} orders" if first["orders"] > 1 else ""
+    rows = [_probe_row(record) for record in probes]
+    if before:
+        earlier = [{**_probe_row(record), "format warm-up": "before"} for record in before]
+        rows = [*earlier, *({**row, "format warm-up": "after"} for row in rows)]
+    source = "raw tokens" if first["input"] == "raw" else f"{first['init']} model at {first['site']}"
+    parts = [f"{first['probe']} probe of the {source}, n = {first['n']}{orders}", table(rows)]
+    if first.get("compat"):
+        parts.append(_relative_mdl(probes))
+    if any(record.get("use_n") for record in probes):
+        parts += [USE, table([_use_row(record) for record in probes])]
+    if not before and (lines := _sparklines(probes)):
+        parts.append(lines)
+    return parts
+
+
+def _probe_row(record: Record) -> dict[str, Any]:
+    row = {
+        "feature": record["feature"],
+        "role": record["role"],
+        "layer": _layer(record),
+        "bits/label": record["bits_per_label"],
+    }
+    if record["bits_low"] is not None:
+        row["95 %"] = f"{record['bits_low']:.3f}-{record['bits_high']:.3f}"
+    row |= {
+        "shuffled": f"{_number(record['control_low'])}-{_number(record['control_high'])}",
+        "censored": "yes" if record["censored"] else "",
+        "accuracy": record["accuracy"],
+        "selectivity": record["selectivity"],
+        "V-information": record.get("v_information"),
+        "reach" if record["probe"] == "finetune" else "labels to 0.5": _labels_needed(record),
+    }
+    if record.get("compat"):
+        row[f"{record['compat']} MDL"] = record["compat_mdl"]
+    return row
+
+
+def _labels_needed(record: Record) -> str | None:
+    low, high = record.get("labels_needed_low"), record.get("labels_needed_high")
+    if low is None:
+        return None
+    return f"over {low:.0f}" if high is None else f"{low:.0f}-{high:.0f}"
+
+
+def _relative_mdl(probes: Sequence[Record]) -> str:
+    """The papers' relative extractability, layer by layer, and whose it is."""
+    first = probes[0]
+    mdl = {(_layer(record), record["role"]): record["compat_mdl"] for record in probes}
+    layers = dict.fromkeys(_layer(record) for record in probes)
+    ratios = [f"{mdl[layer, 'spurious'] / mdl[layer, 'target']:.4g} (layer {layer})" for layer in layers]
+    return (
+        f"{first['compat']} MDL of {first['compat_n']} labels, bits and nats added\n"
+        f"MDL(spurious) / MDL(target) {', '.join(ratios)}; below 1 the spurious feature is the easier one"
+    )
+
+
+def _layer(record: Record) -> Any:
+    return "last" if record["layer"] == -1 else record["layer"]
+
+
+def _run_text(record: Record) -> str:
+    """Errors on the quadrants, and what they say of use."""
+    from analysis import wilson
+
+    rows = []
+    for quadrant in QUADRANTS:
+        n, errors = record[f"n_{quadrant}"], record[f"errors_{quadrant}"]
+        low, high = wilson(errors, n)
+        rows.append(
+            {
+                "quadrant": quadrant,
+                "errors": f"{errors} of {n}",
+                "rate": errors / n if n else None,
+                "95 %": f"{low:.3f}-{high:.3f}",
+            }
+        )
+    U = "not read from an unlearnt run" if record["U"] is None else f"{record['U']:.3f}"
+    lines = [
+        f"{record['model']} on {record['task']}: {record['label']}",
+        "",
+        table(rows),
+        "",
+        f"U {U} (0 = target rule, 1 = spurious rule), D {_number(record['D'])} (+1 = OR, -1 = AND), "
+        f"B {_number(record['B'])} (learnt up to 0.1)",
+        f"reliance on the target {_number(record['reliance_target'])}, on the spurious feature "
+        f"{_number(record['reliance_spurious'])} ({record['reliance_n']} edits each, less placebo)",
+    ]
+    if record["method"]:
+        lines.append(
+            f"{record['method']}: {record['episodes']} rows, {record['evidence_k']} counter-examples "
+            f"({record['evidence_kind']}){_noise(record)}; KL to the reference "
+            f"{_number(record['kl_reverse'])} nats, {record['wall_s']:.1f} s"
+        )
+    return "\n".join(lines)
+
+
+def _noise(record: Record) -> str:
+    if not record["evidence_flipped"]:
+        return ""
+    best = f"no rule agrees with more than {record['bayes_accuracy']:.3f} of them"
+    return f", {record['evidence_flipped']} labels flipped ({best})"
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
+
+
+def _cell_row(cell: Record) -> dict[str, Any]:
+    return {
+        "cell": cell["cell"],
+        "errors": f"{cell['errors']} of {cell['n']}",
+        "rate": cell["errors"] / cell["n"],
+        "tuned on": cell["tuning_n"],
+        "with label 1": cell["tuning_ones"],
+    }
+
+
+BARS = "▁▂▃▄▅▆▇█"
+"""From 0 bits a label to 1."""
+
+
+def _sparklines(records: Sequence[Record]) -> str:
+    """The bits of each feature along the layers, where several were probed."""
+    lines: dict[str, list[str]] = {}
+    for record in records:
+        share = min(max(record["bits_per_label"] or 0.0, 0.0), 1.0)
+        lines.setdefault(record["feature"], []).append(BARS[round(share * (len(BARS) - 1))])
+    if max(map(len, lines.values())) < 2:
+        return ""
+    width = max(map(len, lines))
+    return "bits by layer, 0 to 1\n" + "\n".join(f"{name:{width}}  {''.join(b)}" for name, b in lines.items())
+
+
+USE = """What each layer's state is used for. changed: share of answers that change when the feature is erased
+there; swapped: change of the probability of label 1, towards the feature, when it is swapped in."""
+
+
+def _use_row(record: Record) -> dict[str, Any]:
+    return {
+        "feature": record["feature"],
+        "layer": _layer(record),
+        "bits/label": record["bits_per_label"],
+        "changed": record["use_changed"],
+        "random": record["use_changed_random"],
+        "of": record["use_n"],
+        "U erased": record["use_conflict_error"],
+        "swapped": record["swap"],
+        "random swap": record["swap_random"],
+        "pairs": record["swap_n"],
+    }
