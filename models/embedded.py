@@ -92,6 +92,8 @@ def list_recipes() -> list[str]:
 @cache
 def recipe_of(spec: str) -> Recipe:
     """`embedded/symbols:seed=1,dial=a,useful.first-last=0.5,frequency.contains-1=0.2` -> Recipe."""
+    if "@" in spec:
+        raise UserError(f"{spec!r}: an embedded model has no revisions, only parameters, as in :seed=1")
     base, _, rest = spec.partition(":")
     name = base.removeprefix(PREFIX)
     if not base.startswith(PREFIX) or name not in RECIPES:
