@@ -155,6 +155,9 @@ def _models(commands: Any) -> None:
         commands, "pretrain", "commands_lists:models_pretrain", "pre-train an embedded model, once"
     )
     pretrain.add_argument("model", metavar="MODEL", help="such as embedded/symbols")
+    about = "keep N models along the pre-training in --out, the untrained one first; it is done anew"
+    pretrain.add_argument("--checkpoints", type=int, metavar="N", help=about)
+    pretrain.add_argument("--out", metavar="D", help="a new or empty folder for them")
 
 
 def _single(commands: Any) -> None:
