@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 
 from proclivity.answer import Answer, as_json
 from proclivity.arguments import Parser, a_seed, add_fields, rates
+from proclivity.job import DTYPES
 from tasks import INCLUDE
 from tasks.errors import UserError, one_line
 
@@ -163,6 +164,7 @@ def _models(commands: Any) -> None:
 def _single(commands: Any) -> None:
     probe = _command(commands, "probe", "commands_single:probe", "how extractable are a task's two features?")
     _model_and_task(probe)
+    _dtype(probe)
     probe.add_argument("--layers", default="last", help="all, last or 0,6,12 (default: last)")
     about = "linear, mlp, finetune (the whole model), variational (default: linear)"
     probe.add_argument("--probe", metavar="KIND", default="linear", help=about)
@@ -202,6 +204,7 @@ def _single(commands: Any) -> None:
         late=_measuring,
     )
     _model_and_task(use)
+    _dtype(use)
     _seed_and_out(use, None, "that of the policy, or 0")
 
 
@@ -211,6 +214,11 @@ def _model_and_task(command: Parser) -> None:
     command.add_argument(
         "--task", required=True, help="such as symbolic/first-last-vs-contains-2, or tsv:FILE"
     )
+
+
+def _dtype(command: Parser) -> None:
+    about = "type of the weights (default: float32)"
+    command.add_argument("--dtype", choices=DTYPES, default=DTYPES[0], help=about)
 
 
 def _seed_and_out(command: Parser, seed: int | None = 0, default: str = "0") -> None:

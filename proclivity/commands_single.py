@@ -12,7 +12,7 @@ from typing import Any
 from proclivity import composition
 from proclivity.answer import Answer, plain, table
 from proclivity.expand import reference_probe
-from proclivity.job import TUNED
+from proclivity.job import DTYPES, TUNED
 from proclivity.manifest import SINGLE, describe, make_folder, write_manifest
 from proclivity.plan import keyed, note, open_store
 from proclivity.progress import step_bar
@@ -70,6 +70,7 @@ def _probe(arguments: Namespace, asked: Mapping[str, Any]) -> dict[str, Any]:
         "model": arguments.model,
         "init": arguments.init,
         "task": arguments.task,
+        **_dtype(arguments),
         "seed_probe": arguments.seed,
         "seed_data": arguments.seed,
         **asked,
@@ -89,6 +90,7 @@ def _run(arguments: Namespace) -> dict[str, Any]:
         "model": arguments.model,
         "init": arguments.init,
         "task": arguments.task,
+        **_dtype(arguments),
         **Evidence().config(),
         "control": getattr(arguments, "control", ""),
         "seed_data": arguments.seed,
@@ -96,6 +98,12 @@ def _run(arguments: Namespace) -> dict[str, Any]:
         "seed_warmup": arguments.seed,
         "settings": settings,
     }
+
+
+def _dtype(arguments: Namespace) -> dict[str, str]:
+    """Only what is not the usual, so that jobs without it are the jobs they were."""
+    dtype = getattr(arguments, "dtype", DTYPES[0])
+    return {} if dtype == DTYPES[0] else {"dtype": dtype}
 
 
 @dataclass(frozen=True)

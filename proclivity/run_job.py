@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from proclivity.job import Config, JobResult, identity, load_model, plain_row, recipe
+from proclivity.job import DTYPES, Config, JobResult, identity, load_model, plain_row, recipe
 from proclivity.probe_job import probed
 from rl_finetune.settings import settings_from
 from tasks import QUADRANTS, Task, bayes_accuracy, get_task, third_feature
@@ -39,7 +39,7 @@ def run_tuning(config: Config) -> JobResult:
     start = time.perf_counter()
     settings = settings_from(dict(config["settings"]))
     task = get_task(config["task"]).for_seed(config["seed_tune"])
-    lm = load_model(config["model"], config["init"])
+    lm = load_model(config["model"], config["init"], config.get("dtype", DTYPES[0]))
     evidence = evidence_of(config)
     joint = evidence.joint(settings.rows, len(task.others))
     seed = config["seed_data"]
