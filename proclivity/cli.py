@@ -162,8 +162,12 @@ def _models(commands: Any) -> None:
 
 
 def _single(commands: Any) -> None:
-    probe = _command(commands, "probe", "commands_single:probe", "how extractable are a task's two features?")
-    _model_and_task(probe)
+    probe = _command(commands, "probe", "commands_steps:probe", "how extractable are a task's two features?")
+    about = "in place of --model: a folder of checkpoints (step-N, checkpoint-N), each of which is probed"
+    probe.add_argument("--checkpoints", metavar="D", help=about)
+    about = "revisions of the Hub model, each of which is probed"
+    probe.add_argument("--revisions", metavar="A,B,...", help=about)
+    _model_and_task(probe, required=False)
     _dtype(probe)
     probe.add_argument("--layers", default="last", help="all, last or 0,6,12 (default: last)")
     about = "linear, mlp, finetune (the whole model), variational (default: linear)"
@@ -182,7 +186,7 @@ def _single(commands: Any) -> None:
     finetune = _command(
         commands,
         "finetune",
-        "commands_single:finetune",
+        "commands_steps:finetune",
         "tune a model; which feature does it use?",
         late=_settings,
     )
@@ -194,6 +198,8 @@ def _single(commands: Any) -> None:
     finetune.add_argument("--evidence-noise", type=float, default=0.0, metavar="RATE", help=about)
     about = "k / N of each further spurious feature of the task (default: that of --evidence)"
     finetune.add_argument("--evidence-others", type=rates, default=(), metavar="RATE[,RATE]", help=about)
+    about = "probe both features after steps 0, K, 2K, ... and the last"
+    finetune.add_argument("--probe-every", type=int, metavar="K", help=about)
     finetune.add_argument("--control", choices=("random_reward", "shuffled_labels"), default="")
     _seed_and_out(finetune)
     use = _command(
@@ -208,8 +214,9 @@ def _single(commands: Any) -> None:
     _seed_and_out(use, None, "that of the policy, or 0")
 
 
-def _model_and_task(command: Parser) -> None:
-    command.add_argument("--model", required=True, help="a Hub name, a folder, or embedded/RECIPE")
+def _model_and_task(command: Parser, required: bool = True) -> None:
+    about = "a Hub name, or NAME@REVISION, a folder, or embedded/RECIPE"
+    command.add_argument("--model", required=required, help=about)
     command.add_argument("--init", choices=("pretrained", "random"), default="pretrained", help="weights")
     command.add_argument(
         "--task", required=True, help="such as symbolic/first-last-vs-contains-2, or tsv:FILE"

@@ -24,19 +24,27 @@ from tasks.errors import UserError, one_line
 
 
 def probe(arguments: Namespace) -> Answer:
+    return shown(do(arguments, probe_config(arguments)))
+
+
+def probe_config(arguments: Namespace) -> dict[str, Any]:
     names = ("input", "layers", "n", "probe", "site", "shuffles", "orders", "use")
     usual = {"orders": 1, "use": 0, "site": "answer"}
     asked = {n: getattr(arguments, n) for n in names if getattr(arguments, n) != usual.get(n)}
     if arguments.use < 0:
         raise UserError("--use must be 0 or more")
-    return _shown(_do(arguments, _probe(arguments, asked)))
+    return _probe(arguments, asked)
 
 
 def finetune(arguments: Namespace) -> Answer:
+    return _tuned(arguments, tuning_config(arguments))
+
+
+def tuning_config(arguments: Namespace) -> dict[str, Any]:
     evidence = Evidence(
         arguments.evidence_kind, arguments.evidence, arguments.evidence_noise, arguments.evidence_others
     )
-    return _tuned(arguments, {**_run(arguments), **evidence.config(), "method": arguments.method})
+    return {**_run(arguments), **evidence.config(), "method": arguments.method}
 
 
 def use(arguments: Namespace) -> Answer:
@@ -57,10 +65,10 @@ def use(arguments: Namespace) -> Answer:
 
 def _tuned(arguments: Namespace, config: dict[str, Any]) -> Answer:
     """A run, and, where a format warm-up made another reference, the bits before it beside those after."""
-    done = _do(arguments, config)
+    done = do(arguments, config)
     if not any(record["kind"] == "probe" for record in done.records):
-        return _shown(done)
-    return _shown(done, before=_do(arguments, _probe(arguments, config["reference_probe"])))
+        return shown(done)
+    return shown(done, before=do(arguments, _probe(arguments, config["reference_probe"])))
 
 
 def _probe(arguments: Namespace, asked: Mapping[str, Any]) -> dict[str, Any]:
@@ -107,7 +115,7 @@ def _dtype(arguments: Namespace) -> dict[str, str]:
 
 
 @dataclass(frozen=True)
-class _Done:
+class Done:
     """A job that was done."""
 
     records: list[dict[str, Any]]
@@ -119,14 +127,14 @@ class _Done:
     """Answers on every cell, of a run on a task with several spurious features."""
 
 
-def _do(arguments: Namespace, config: dict[str, Any]) -> _Done:
+def do(arguments: Namespace, config: dict[str, Any]) -> Done:
     """Do one job here and now. With --out record and policy are kept, and not made again if they exist."""
     get_task(arguments.task)
     (job,) = keyed([config])
     if not arguments.out:
         result = _execute(config)
         made = [stamp(record, job) for record in plain(result.records)]
-        return _Done(made, cells=plain(result.cells) or [])
+        return Done(made, cells=plain(result.cells) or [])
     store = open_store(Path(arguments.out))
     make_folder(store.folder)
     with store.claims.alone():
@@ -157,7 +165,7 @@ def _do(arguments: Namespace, config: dict[str, Any]) -> _Done:
             named = isinstance(full, OSError) and full.filename is not None
             lost = f"not kept: {one_line(full if full and named else e)}"
     store.claims.close()
-    return _Done(records, None if lost else store.runs / job.key, lost, cells)
+    return Done(records, None if lost else store.runs / job.key, lost, cells)
 
 
 def _execute(config: dict[str, Any]) -> composition.JobResult:
@@ -182,7 +190,7 @@ def _save_policy(result: composition.JobResult, folder: Path) -> None:
         save(result.policy.model, result.policy.tokenizer, folder / "policy")
 
 
-def _shown(done: _Done, before: _Done | None = None) -> Answer:
+def shown(done: Done, before: Done | None = None) -> Answer:
     parts = [_run_text(record) for record in done.records if record["kind"] == "run"]
     if done.cells:
         parts.append(table([_cell_row(cell) for cell in done.cells]))
