@@ -13,7 +13,7 @@ from proclivity import commands_single
 from proclivity.answer import Answer, plain, table
 from proclivity.commands_single import do, probe_config, tuning_config
 from proclivity.expand import probing
-from proclivity.job import hash_of
+from proclivity.job import hash_of, load_model
 from proclivity.progress import step_bar
 from proclivity.study import Probe
 from tasks.errors import UserError
@@ -41,6 +41,7 @@ def probe(arguments: Namespace) -> Answer:
     rows, lost = [], ""
     with step_bar() as progress:
         for i, (at, name, model) in enumerate(series, 1):
+            load_model.cache_clear()  # no model is asked twice, and large ones may not fit side by side
             asked = Namespace(**{**vars(arguments), "model": model})
             done = do(asked, probe_config(asked))
             rows += [{"at": at, "name": name, **record} for record in done.records]

@@ -86,6 +86,24 @@ def test_revisions_stand_in_the_order_of_their_steps(call: Any, hub: str) -> Non
     assert (alone["key"], alone["bits_per_label"]) == (rows[0]["key"], rows[0]["bits_per_label"])
 
 
+def test_a_study_of_revisions(call: Any, hub: str, write_study: Callable[..., str], tmp_path: Path) -> None:
+    study = write_study(
+        models=[hub + "@step{200|1000}"],
+        pairs={"list": [TASK]},
+        probe={"n": 80, "shuffles": 2, "inputs": ["model"]},
+        settings={"steps": 2, "batch_size": 8, "eval_n": 20, "counterfactual_n": 0, "log_points": 0},
+        arms={"main": {"methods": ["rloo"], "evidence": {"rates": [0]}}},
+    )
+    out = tmp_path / "out"
+    told = call("study", "run", study, "--out", str(out), "--workers", "0", "--json")
+    assert json.loads(told[1])["done"] == 4
+    found = read_study(out)
+    assert set(found.runs["revision"]) == set(found.probes["revision"]) == {"step200", "step1000"}
+    each = pairs_table(found, by="model").set_index("model")["x_target"]
+    bits = found.probes[found.probes["role"] == "target"].set_index("model")["bits_per_label"]
+    assert dict(2**each) == pytest.approx(dict(bits)) and each.nunique() == 2
+
+
 def test_steps_of_the_same_weights_are_told(call: Any, hub: str, tmp_path: Path) -> None:
     refs = tmp_path / "models--org--tiny" / "refs"
     (refs / "step300").write_text((refs / "step200").read_text())
