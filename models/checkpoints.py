@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +29,9 @@ def checkpoints_in(folder: Path) -> list[Path]:
     steps = sorted((int(number[1]), path) for path, number in found.items() if number)
     if not steps:
         raise UserError(f"{folder} holds no checkpoints: no folder in it is called step-N or checkpoint-N")
+    for (step, one), (later, other) in pairwise(steps):
+        if step == later:
+            raise UserError(f"{folder} holds two checkpoints of step {step}: {one.name} and {other.name}")
     return [path for _, path in steps]
 
 

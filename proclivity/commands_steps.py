@@ -47,7 +47,7 @@ def probe(arguments: Namespace) -> Answer:
             rows += [{"at": at, "name": name, **record} for record in done.records]
             lost = lost or done.lost
             progress("probing models", i, len(series))
-    return replace(_shown(rows, arguments.out), error=lost)
+    return replace(_shown(rows, "" if lost else arguments.out), error=lost)
 
 
 def finetune(arguments: Namespace) -> Answer:

@@ -65,6 +65,9 @@ def test_a_folder_is_read_in_the_order_of_steps(tmp_path: Path) -> None:
         (tmp_path / name).mkdir()
     (tmp_path / "step-7").touch()
     assert [path.name for path in checkpoints_in(tmp_path)] == ["checkpoint-9", "step-10", "step-000100"]
+    (tmp_path / "checkpoint-10").mkdir()
+    with pytest.raises(UserError, match="holds two checkpoints of step 10: checkpoint-10 and step-10"):
+        checkpoints_in(tmp_path)
     for folder, told in ((tmp_path / "notes", "holds no checkpoints"), (tmp_path / "no", "is no folder")):
         with pytest.raises(UserError, match=told):
             checkpoints_in(folder)
