@@ -80,6 +80,7 @@ def _bits(study: Study) -> DataFrame:
     """log2 bits and censoring per (input, init, task, role) at every level of detail about the model."""
     spec = primary_probe(study)
     table = study.probes[(study.probes["status"] == "ok") & study.probes["converged"].astype(bool)]
+    table = table[table["step"] == 0]  # a policy on its way is no reference
     if spec is not None:
         table = table[table["site"].isin(ANSWER_SITES)]
         for name in ("n", "probe", "layer"):

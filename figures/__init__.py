@@ -1,5 +1,6 @@
 """What people see: a study's figures, drawn from its records alone."""
 
+from figures.bits_along import draw_bits_along
 from figures.cruz2023 import draw_cruz2023
 from figures.dials import draw_dials
 from figures.error_by_evidence import error_by_evidence, error_table
@@ -9,6 +10,7 @@ from figures.use_by_extractability import use_by_extractability
 from figures.use_table import use_table
 
 __all__ = [
+    "draw_bits_along",
     "draw_cruz2023",
     "draw_dials",
     "draw_lovering2021",

@@ -1,6 +1,7 @@
 """Who is asked: any Hugging Face language model, the embedded models, answers, the bare training loop."""
 
 from models.answers import answer_ids, answer_log_probs, prompt_ids, score_answers
+from models.checkpoints import checkpoints_in, pretrain_keeping, step_in
 from models.classifier import TextClassifier, sentiment_scores
 from models.embedded import Recipe, cache_dir, list_recipes, pretrained_folder, recipe_of
 from models.language_model import FILES, LanguageModel, load, model_folder
@@ -17,14 +18,17 @@ __all__ = [
     "answer_ids",
     "answer_log_probs",
     "cache_dir",
+    "checkpoints_in",
     "list_recipes",
     "load",
     "model_folder",
+    "pretrain_keeping",
     "pretrained_folder",
     "prompt_ids",
     "recipe_of",
     "save",
     "score_answers",
     "sentiment_scores",
+    "step_in",
     "train",
 ]

@@ -105,20 +105,20 @@ def prompted(model: Any, rows: Sequence[Sequence[int]]) -> dict[str, Tensor]:
 def next_token_logits(model: Any, rows: Sequence[Sequence[int]]) -> Tensor:
     """Logits [rows, vocabulary] of the token after each row; one pass, the head at the last place alone.
 
-    Of an encoder, the logits of its actions.
+    Of an encoder, the logits of its actions. In float32, whatever the model's type.
     """
     if not writes(model):
-        actions: Tensor = model(**prompted(model, rows)).logits
+        actions: Tensor = model(**prompted(model, rows)).logits.float()
         return actions
     if model.config.is_encoder_decoder:
-        first: Tensor = model(**prompted(model, rows), use_cache=False).logits[:, -1]
+        first: Tensor = model(**prompted(model, rows), use_cache=False).logits[:, -1].float()
         return first
     if len({len(r) for r in rows}) == 1:
         inputs = {"input_ids": torch.tensor(rows, device=model.device)}
     else:
         ids, mask, positions = (t.to(model.device) for t in left_pad(rows))
         inputs = {"input_ids": ids, "attention_mask": mask, "position_ids": positions}
-    logits: Tensor = model(**inputs, use_cache=False, logits_to_keep=1).logits[:, -1]
+    logits: Tensor = model(**inputs, use_cache=False, logits_to_keep=1).logits[:, -1].float()
     return logits
 
 
@@ -133,11 +133,12 @@ def completion_log_probs(
         inputs = prompted(model, prompts)
         ids, mask = (t.to(model.device) for t in pad(completions))
         inputs["decoder_input_ids"] = torch.cat([inputs["decoder_input_ids"], ids[:, :-1]], dim=1)
-        said = model(**inputs, use_cache=False).logits[:, -ids.shape[1] :].log_softmax(-1)
+        said = model(**inputs, use_cache=False).logits[:, -ids.shape[1] :].float().log_softmax(-1)
         return said, said.gather(2, ids[:, :, None]).squeeze(2), mask.bool()
     rows = [list(p) + list(c) for p, c in zip(prompts, completions, strict=True)]
     ids, mask = (t.to(model.device) for t in pad(rows))
-    log_probs = model(input_ids=ids, attention_mask=mask, use_cache=False).logits[:, :-1].log_softmax(-1)
+    logits = model(input_ids=ids, attention_mask=mask, use_cache=False).logits[:, :-1]
+    log_probs = logits.float().log_softmax(-1)
     taken = log_probs.gather(2, ids[:, 1:, None]).squeeze(2)
     start = torch.tensor([len(p) for p in prompts], device=ids.device)[:, None] - 1
     place = torch.arange(taken.shape[1], device=ids.device)[None]

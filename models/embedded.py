@@ -92,6 +92,8 @@ def list_recipes() -> list[str]:
 @cache
 def recipe_of(spec: str) -> Recipe:
     """`embedded/symbols:seed=1,dial=a,useful.first-last=0.5,frequency.contains-1=0.2` -> Recipe."""
+    if "@" in spec:
+        raise UserError(f"{spec!r}: an embedded model has no revisions, only parameters, as in :seed=1")
     base, _, rest = spec.partition(":")
     name = base.removeprefix(PREFIX)
     if not base.startswith(PREFIX) or name not in RECIPES:
@@ -205,8 +207,16 @@ def tokenizer_of(corpus: Corpus | EnglishCorpus) -> Any:
     return PreTrainedTokenizerFast(tokenizer_object=core, pad_token=pad, eos_token=eos, unk_token=unk)
 
 
-def pretrain(recipe: Recipe, folder: Path, progress: Progress | None = None) -> None:
-    """Pre-train from scratch and save model, tokenizer and recipe, with how well the corpus was learnt."""
+def pretrain(
+    recipe: Recipe,
+    folder: Path,
+    progress: Progress | None = None,
+    keep: Mapping[int, Path] | None = None,
+) -> None:
+    """Pre-train from scratch and save model, tokenizer and recipe, with how well the corpus was learnt.
+
+    `keep` has a folder for the model after a step; 0 is the untrained one.
+    """
     import torch
     from transformers import GPT2Config, GPT2LMHeadModel
     from transformers.utils import logging
@@ -236,13 +246,21 @@ def pretrain(recipe: Recipe, folder: Path, progress: Progress | None = None) -> 
     rng = np.random.default_rng([recipe.seed, 1])
     batches: Iterator[Any] = corpus.batches(recipe.batch_size, rng)
     losses: list[float] = []
+    tokenizer = tokenizer_of(corpus)
+
+    def keep_at(step: int) -> None:
+        if keep and step in keep:
+            save(model, tokenizer, keep[step])
 
     def observe(step: int, value: float) -> None:
         losses.append(value)
+        keep_at(step)
         if progress:
             dial = f", dial {recipe.dial}" if recipe.dial else ""
             progress(f"pre-training {recipe.name} (seed {recipe.seed}{dial})", step, recipe.steps)
 
+    logging.disable_progress_bar()
+    keep_at(0)
     try:
         seconds = train(
             model,
@@ -254,8 +272,7 @@ def pretrain(recipe: Recipe, folder: Path, progress: Progress | None = None) -> 
         )
     finally:
         torch.set_num_threads(threads)
-    logging.disable_progress_bar()
-    save(model, tokenizer_of(corpus), folder)
+    save(model, tokenizer, folder)
     found = corpus.examine(model.eval(), losses, np.random.default_rng([recipe.seed, 2]))
     summary = {**asdict(recipe), **found, "seconds": seconds * recipe.steps}
     (folder / "recipe.json").write_text(json.dumps(summary, indent=1))

@@ -25,6 +25,7 @@ from transformers import (
 from transformers.utils import logging
 
 from models.embedded import PREFIX, pretrained_folder, recipe_of
+from models.memory import check_fits
 from tasks.errors import UserError
 
 Init = Literal["pretrained", "random"]
@@ -55,11 +56,13 @@ def load(
 ) -> LanguageModel:
     """Load a model. `init="random"` keeps architecture and tokenizer and draws fresh weights.
 
-    Safetensors only; remote code only with `trust_remote_code=True`. The action head of an encoder that comes
-    without one gives every answer the same probability.
+    A hub's model may be named `NAME@REVISION` in place of a `revision`. Safetensors only; remote code only
+    with `trust_remote_code=True`. The action head of an encoder that comes without one gives every answer the
+    same probability.
     """
     embedded = name.startswith(PREFIX)
-    source = str(pretrained_folder(recipe_of(name))) if embedded else name
+    source, named = (str(pretrained_folder(recipe_of(name))), None) if embedded else split_revision(name)
+    revision = revision or named
     options = {"revision": revision, "trust_remote_code": trust_remote_code}
     logging.disable_progress_bar()
     said = logging.get_verbosity()
@@ -70,6 +73,8 @@ def load(
             raise ValueError("it has no tokenizer")
         config = AutoConfig.from_pretrained(source, **options)
         kind = _kind(config)
+        if not embedded:
+            check_fits(name, kind, config, dtype, device)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(recipe_of(name).seed if embedded else 0)
             if init == "pretrained":
@@ -108,6 +113,16 @@ def load(
     except ValueError as e:
         raise cannot_load(name, e) from e
     return LanguageModel(model, tokenizer, name, revision, init, weights_hash(model))
+
+
+def split_revision(name: str) -> tuple[str, str | None]:
+    """A hub's name and its revision, of `NAME@REVISION`; a folder's name is its own."""
+    base, at, revision = name.partition("@")
+    if not at or Path(name).exists():
+        return name, None
+    if not base or not revision:
+        raise UserError(f"model {name!r}: a revision is given as NAME@REVISION")
+    return base, revision
 
 
 ACTIONS = 2
@@ -205,8 +220,9 @@ def model_folder(name: str) -> Path:
 
     if Path(name).is_dir():
         return Path(name)
+    source, revision = split_revision(name)
     try:
-        return Path(snapshot_download(name, allow_patterns=list(FILES)))
+        return Path(snapshot_download(source, revision=revision, allow_patterns=list(FILES)))
     except (OSError, ValueError) as e:
         raise cannot_load(name, e) from e
 

@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 
 from proclivity.answer import Answer, as_json
 from proclivity.arguments import Parser, a_seed, add_fields, rates
+from proclivity.job import DTYPES
 from tasks import INCLUDE
 from tasks.errors import UserError, one_line
 
@@ -156,11 +157,19 @@ def _models(commands: Any) -> None:
         commands, "pretrain", "commands_lists:models_pretrain", "pre-train an embedded model, once"
     )
     pretrain.add_argument("model", metavar="MODEL", help="such as embedded/symbols")
+    about = "keep N models along the pre-training in --out, the untrained one first; it is done anew"
+    pretrain.add_argument("--checkpoints", type=int, metavar="N", help=about)
+    pretrain.add_argument("--out", metavar="D", help="a new or empty folder for them")
 
 
 def _single(commands: Any) -> None:
-    probe = _command(commands, "probe", "commands_single:probe", "how extractable are a task's two features?")
-    _model_and_task(probe)
+    probe = _command(commands, "probe", "commands_steps:probe", "how extractable are a task's two features?")
+    about = "in place of --model: a folder of checkpoints (step-N, checkpoint-N), each of which is probed"
+    probe.add_argument("--checkpoints", metavar="D", help=about)
+    about = "revisions of the Hub model, each of which is probed"
+    probe.add_argument("--revisions", metavar="A,B,...", help=about)
+    _model_and_task(probe, required=False)
+    _dtype(probe)
     probe.add_argument("--layers", default="last", help="all, last or 0,6,12 (default: last)")
     about = "linear, mlp, finetune (the whole model), variational (default: linear)"
     probe.add_argument("--probe", metavar="KIND", default="linear", help=about)
@@ -180,7 +189,7 @@ def _single(commands: Any) -> None:
     finetune = _command(
         commands,
         "finetune",
-        "commands_single:finetune",
+        "commands_steps:finetune",
         "tune a model; which feature does it use?",
         late=_settings,
     )
@@ -192,6 +201,8 @@ def _single(commands: Any) -> None:
     finetune.add_argument("--evidence-noise", type=float, default=0.0, metavar="RATE", help=about)
     about = "k / N of each further spurious feature of the task (default: that of --evidence)"
     finetune.add_argument("--evidence-others", type=rates, default=(), metavar="RATE[,RATE]", help=about)
+    about = "probe both features after steps 0, K, 2K, ... and the last"
+    finetune.add_argument("--probe-every", type=int, metavar="K", help=about)
     finetune.add_argument("--control", choices=("random_reward", "shuffled_labels"), default="")
     _seed_and_out(finetune)
     use = _command(
@@ -202,15 +213,22 @@ def _single(commands: Any) -> None:
         late=_measuring,
     )
     _model_and_task(use)
+    _dtype(use)
     _seed_and_out(use, None, "that of the policy, or 0")
 
 
-def _model_and_task(command: Parser) -> None:
-    command.add_argument("--model", required=True, help="a Hub name, a folder, or embedded/RECIPE")
+def _model_and_task(command: Parser, required: bool = True) -> None:
+    about = "a Hub name, or NAME@REVISION, a folder, or embedded/RECIPE"
+    command.add_argument("--model", required=required, help=about)
     command.add_argument("--init", choices=("pretrained", "random"), default="pretrained", help="weights")
     command.add_argument(
         "--task", required=True, help="such as symbolic/first-last-vs-contains-2, or tsv:FILE"
     )
+
+
+def _dtype(command: Parser) -> None:
+    about = "type of the weights (default: float32)"
+    command.add_argument("--dtype", choices=DTYPES, default=DTYPES[0], help=about)
 
 
 def _seed_and_out(command: Parser, seed: int | None = 0, default: str = "0") -> None:

@@ -7,11 +7,15 @@ import shutil
 from argparse import Namespace
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from proclivity.answer import Answer, plain, size, table
 from proclivity.composition import jobs
 from proclivity.progress import step_bar
+from tasks.errors import UserError
+
+if TYPE_CHECKING:
+    from models import Recipe
 
 
 def models_ls(arguments: Namespace) -> Answer:
@@ -25,6 +29,8 @@ def models_pretrain(arguments: Namespace) -> Answer:
     from models.embedded import folder_of
 
     recipe = recipe_of(arguments.model)
+    if arguments.checkpoints is not None or arguments.out:
+        return _keep(recipe, arguments)
     config = {"job": "probe", "model": arguments.model, "init": "pretrained", "input": "model"}
     with step_bar() as progress:
         jobs().prepare([config], progress)
@@ -32,6 +38,17 @@ def models_pretrain(arguments: Namespace) -> Answer:
     found = {name: value for name, value in kept.items() if name not in asdict(recipe)}
     text = "\n".join(f"  {name.replace('_', ' ')}: {_told(value)}" for name, value in found.items())
     return Answer({"model": arguments.model, **found}, f"{arguments.model} is pre-trained\n{text}")
+
+
+def _keep(recipe: Recipe, arguments: Namespace) -> Answer:
+    """The checkpoints of an embedded model, which is pre-trained anew for them."""
+    from models import pretrain_keeping
+
+    if arguments.checkpoints is None or not arguments.out:
+        raise UserError("--checkpoints N and --out D are given together")
+    with step_bar() as progress:
+        kept = pretrain_keeping(recipe, Path(arguments.out), arguments.checkpoints, progress)
+    return Answer({"model": arguments.model, "checkpoints": kept}, "\n".join(map(str, kept)))
 
 
 def _told(value: Any) -> str:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 from argparse import Namespace
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
 from proclivity import composition, shown
 from proclivity.answer import Answer, plain
 from proclivity.expand import reference_probe
-from proclivity.job import TUNED
+from proclivity.job import DTYPES, TUNED
 from proclivity.manifest import SINGLE, describe, make_folder, write_manifest
 from proclivity.plan import keyed, note, open_store
 from proclivity.progress import step_bar
@@ -24,19 +24,46 @@ from tasks.errors import UserError, one_line
 
 
 def probe(arguments: Namespace) -> Answer:
+    done = do(arguments, probe_config(arguments))
+    told = answer(done)
+    if done.folder is None or len({record["layer"] for record in done.records}) < 2:
+        return told
+    drawn = "\n".join(map(str, _bits_by_layer(done, Path(arguments.out) / "figures")))
+    return replace(told, text=f"{told.text}\n\n{drawn}")
+
+
+def _bits_by_layer(done: Done, out: Path) -> list[Path]:
+    from pandas import DataFrame
+
+    from figures import draw_bits_along
+
+    last = 1 + max(record["layer"] for record in done.records)
+    places = [
+        {"at": last, "name": "last"} if layer == -1 else {"at": layer, "name": str(layer)}
+        for layer in (record["layer"] for record in done.records)
+    ]
+    rows = [{**place, **record} for place, record in zip(places, done.records, strict=True)]
+    return draw_bits_along("layer", DataFrame(rows), out, f"bits_by_layer-{done.records[0]['key']}")
+
+
+def probe_config(arguments: Namespace) -> dict[str, Any]:
     names = ("input", "layers", "n", "probe", "site", "shuffles", "orders", "use", "compat")
     usual = {"orders": 1, "use": 0, "site": "answer", "compat": ""}
     asked = {n: getattr(arguments, n) for n in names if getattr(arguments, n) != usual.get(n)}
     if arguments.use < 0:
         raise UserError("--use must be 0 or more")
-    return _shown(_do(arguments, _probe(arguments, asked)))
+    return _probe(arguments, asked)
 
 
 def finetune(arguments: Namespace) -> Answer:
+    return _tuned(arguments, tuning_config(arguments))
+
+
+def tuning_config(arguments: Namespace) -> dict[str, Any]:
     evidence = Evidence(
         arguments.evidence_kind, arguments.evidence, arguments.evidence_noise, arguments.evidence_others
     )
-    return _tuned(arguments, {**_run(arguments), **evidence.config(), "method": arguments.method})
+    return {**_run(arguments), **evidence.config(), "method": arguments.method}
 
 
 def use(arguments: Namespace) -> Answer:
@@ -57,10 +84,10 @@ def use(arguments: Namespace) -> Answer:
 
 def _tuned(arguments: Namespace, config: dict[str, Any]) -> Answer:
     """A run, and, where a format warm-up made another reference, the bits before it beside those after."""
-    done = _do(arguments, config)
+    done = do(arguments, config)
     if not any(record["kind"] == "probe" for record in done.records):
-        return _shown(done)
-    return _shown(done, before=_do(arguments, _probe(arguments, config["reference_probe"])))
+        return answer(done)
+    return answer(done, before=do(arguments, _probe(arguments, config["reference_probe"])))
 
 
 def _probe(arguments: Namespace, asked: Mapping[str, Any]) -> dict[str, Any]:
@@ -70,6 +97,7 @@ def _probe(arguments: Namespace, asked: Mapping[str, Any]) -> dict[str, Any]:
         "model": arguments.model,
         "init": arguments.init,
         "task": arguments.task,
+        **_dtype(arguments),
         "seed_probe": arguments.seed,
         "seed_data": arguments.seed,
         **asked,
@@ -89,6 +117,7 @@ def _run(arguments: Namespace) -> dict[str, Any]:
         "model": arguments.model,
         "init": arguments.init,
         "task": arguments.task,
+        **_dtype(arguments),
         **Evidence().config(),
         "control": getattr(arguments, "control", ""),
         "seed_data": arguments.seed,
@@ -98,8 +127,14 @@ def _run(arguments: Namespace) -> dict[str, Any]:
     }
 
 
+def _dtype(arguments: Namespace) -> dict[str, str]:
+    """Only what is not the usual, so that jobs without it are the jobs they were."""
+    dtype = getattr(arguments, "dtype", DTYPES[0])
+    return {} if dtype == DTYPES[0] else {"dtype": dtype}
+
+
 @dataclass(frozen=True)
-class _Done:
+class Done:
     """A job that was done."""
 
     records: list[dict[str, Any]]
@@ -111,14 +146,14 @@ class _Done:
     """Answers on every cell, of a run on a task with several spurious features."""
 
 
-def _do(arguments: Namespace, config: dict[str, Any]) -> _Done:
+def do(arguments: Namespace, config: dict[str, Any]) -> Done:
     """Do one job here and now. With --out record and policy are kept, and not made again if they exist."""
     get_task(arguments.task)
     (job,) = keyed([config])
     if not arguments.out:
         result = _execute(config)
         made = [stamp(record, job) for record in plain(result.records)]
-        return _Done(made, cells=plain(result.cells) or [])
+        return Done(made, cells=plain(result.cells) or [])
     store = open_store(Path(arguments.out))
     make_folder(store.folder)
     with store.claims.alone():
@@ -149,7 +184,7 @@ def _do(arguments: Namespace, config: dict[str, Any]) -> _Done:
             named = isinstance(full, OSError) and full.filename is not None
             lost = f"not kept: {one_line(full if full and named else e)}"
     store.claims.close()
-    return _Done(records, None if lost else store.runs / job.key, lost, cells)
+    return Done(records, None if lost else store.runs / job.key, lost, cells)
 
 
 def _execute(config: dict[str, Any]) -> composition.JobResult:
@@ -174,7 +209,7 @@ def _save_policy(result: composition.JobResult, folder: Path) -> None:
         save(result.policy.model, result.policy.tokenizer, folder / "policy")
 
 
-def _shown(done: _Done, before: _Done | None = None) -> Answer:
+def answer(done: Done, before: Done | None = None) -> Answer:
     earlier = before.records if before else []
     parts = [shown.told(done.records, done.cells, earlier)]
     if done.folder:

@@ -25,6 +25,9 @@ Config = Mapping[str, Any]
 TUNED = "proclivity.json"
 """Beside a kept policy: the task, way of answering and seed that it was tuned with."""
 
+DTYPES = ("float32", "bfloat16")
+"""What weights may be read as; a config names what is not the first."""
+
 
 @dataclass(frozen=True)
 class JobResult:
@@ -37,21 +40,27 @@ class JobResult:
 
 
 @lru_cache(maxsize=4)
-def load_model(model: str, init: str) -> LanguageModel:
+def load_model(model: str, init: str, dtype: str = DTYPES[0]) -> LanguageModel:
+    import torch
+
     from models import load
 
     if init not in ("pretrained", "random"):
         raise unknown("init", init, ["pretrained", "random"])
-    return load(model, init=init, device=device_of(model))  # type: ignore[arg-type]
+    if dtype not in DTYPES:
+        raise unknown("dtype", dtype, DTYPES)
+    return load(model, init=init, device=device_of(model), dtype=getattr(torch, dtype))  # type: ignore[arg-type]
 
 
 def device_of(model: str) -> str:
     """A GPU where there is one, but for the embedded models, which are too small to gain by it."""
     import torch
 
-    if model.startswith("embedded/") or not torch.cuda.is_available():
+    if model.startswith("embedded/"):
         return "cpu"
-    return "cuda"
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
 
 
 def names(config: Config) -> dict[str, Any]:
@@ -79,6 +88,7 @@ def identity(config: Config, lm: LanguageModel, prompts: Sequence[str]) -> dict[
     return {
         **names(config),
         "revision": lm.revision or "",
+        "dtype": str(lm.model.dtype).removeprefix("torch."),
         "weights_hash": lm.weights_hash,
         "data_hash": hash_of("\n".join(prompts).encode()),
         "config_hash": hash_of(repr(sorted(config.items())).encode()),

@@ -98,6 +98,8 @@ def _fingerprint(model: str, task: str, method: str, kind: str) -> dict[str, str
 
 def check(config: Config) -> None:
     """Refuse a run whose method, settings, control and evidence do not go together."""
+    if config.get("probe_every", 1) < 1:
+        raise UserError(f"--probe-every must be 1 or more, not {config['probe_every']}")
     if config["job"] == "run":
         from rl_finetune import check as check_tuning
         from rl_finetune import get_method

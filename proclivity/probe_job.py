@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from proclivity.job import Config, JobResult, identity, load_model, plain_row
+from proclivity.job import DTYPES, Config, JobResult, identity, load_model, plain_row
 from proclivity.use_of_layers import used_columns
 from tasks import Task, get_task
 from tasks.errors import UserError, unknown
@@ -28,7 +28,8 @@ def run_probe(config: Config) -> JobResult:
         raise unknown("kind of probe", config["probe"], KINDS)
     if config["probe"] == "variational" and config.get("compat"):
         raise UserError("a published definition needs a probe that is fitted block by block, not variational")
-    return JobResult(probed(config, get_task(config["task"]), load_model(config["model"], config["init"])))
+    lm = load_model(config["model"], config["init"], config.get("dtype", DTYPES[0]))
+    return JobResult(probed(config, get_task(config["task"]), lm))
 
 
 def probed(config: Config, task: Task, lm: LanguageModel) -> list[dict[str, Any]]:

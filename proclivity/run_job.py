@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from proclivity.job import Config, JobResult, identity, load_model, plain_row, recipe
+from proclivity.job import DTYPES, Config, JobResult, identity, load_model, plain_row, recipe
+from proclivity.probe_along import probing
 from proclivity.probe_job import probed
 from rl_finetune.settings import settings_from
 from tasks import QUADRANTS, Task, bayes_accuracy, get_task, third_feature
@@ -34,25 +35,24 @@ def run_tuning(config: Config) -> JobResult:
     import torch
 
     from analysis import RunRecord
-    from rl_finetune import NOTHING, count_answers, finetune, get_method, policy_of, warm_up
+    from rl_finetune import count_answers, finetune, get_method, policy_of, warm_up
 
     start = time.perf_counter()
     settings = settings_from(dict(config["settings"]))
     task = get_task(config["task"]).for_seed(config["seed_tune"])
-    lm = load_model(config["model"], config["init"])
+    lm = load_model(config["model"], config["init"], config.get("dtype", DTYPES[0]))
     evidence = evidence_of(config)
     joint = evidence.joint(settings.rows, len(task.others))
     seed = config["seed_data"]
     rows = task.mixture(evidence, settings.rows, np.random.default_rng([seed, 1])).to_dict()
     third, third_accuracy = _third(config["task"])
     embedded = recipe(config["model"])
-    warmed, bits = lm, []
+    warmed = lm
     if settings.answers == "free" and config["job"] == "run":
-        # The warmed-up model is the reference, so it is probed; a job of its own probes the model before.
         warmed = warm_up(lm, task, settings, config["seed_warmup"])
-        bits = probed({**config, **config["reference_probe"]}, task, warmed)
     policy = policy_of(warmed, task, settings.answers)
     values: dict[str, Any] = {}
+    bits: list[dict[str, Any]] = []
     tuned, log = warmed, None
     if config["job"] == "run":
         log_rows = {
@@ -60,6 +60,15 @@ def run_tuning(config: Config) -> JobResult:
             for i, q in enumerate(QUADRANTS)
             if q in task.quadrants
         }
+        observe = None
+        if "probe_every" in config:
+            observe = probing(
+                config, task, settings.steps, lambda now: _use(_counts(now, policy, task, log_rows)), bits
+            )
+            observe(0, warmed)
+        elif settings.answers == "free":
+            # The warmed-up model is the reference, so it is probed; a job of its own probes it before.
+            bits += probed({**config, **config["reference_probe"]}, task, warmed)
         outcome = finetune(
             warmed,
             task,
@@ -69,22 +78,17 @@ def run_tuning(config: Config) -> JobResult:
             seed=config["seed_tune"],
             control=config["control"],
             log_rows=log_rows,
+            observe=observe,
         )
         tuned, log = outcome.lm, [plain_row(row) for row in outcome.log]
         values |= {"reward_train": outcome.reward, "step_s": outcome.step_s}
         values |= _counterexamples(rows, task, tuned, policy)
-    counts = {
-        q: count_answers(
-            tuned,
-            policy,
-            task,
-            task.quadrant(q, settings.eval_n, np.random.default_rng([seed, 3, i])),
-            warmed.model,
-        )
-        if q in task.quadrants
-        else NOTHING
+    asked = {
+        q: task.quadrant(q, settings.eval_n, np.random.default_rng([seed, 3, i]))
         for i, q in enumerate(QUADRANTS)
+        if q in task.quadrants
     }
+    counts = _counts(tuned, policy, task, asked, warmed.model)
     cells = [
         _cell(
             task,
@@ -158,6 +162,21 @@ def _cell(task: Task, cell: Cell, joint: Joint, counts: AnswerCounts) -> dict[st
         tuning_ones=joint[cell, 1],
     )
     return plain_row(asdict(record))
+
+
+def _counts(
+    lm: LanguageModel,
+    policy: Policy,
+    task: Task,
+    rows: Mapping[str, Mapping[str, Any]],
+    reference: Any = None,
+) -> dict[str, AnswerCounts]:
+    """Answers to rows of each quadrant; nothing of those that there are no rows of."""
+    from rl_finetune import NOTHING, count_answers
+
+    return {
+        q: count_answers(lm, policy, task, rows[q], reference) if q in rows else NOTHING for q in QUADRANTS
+    }
 
 
 def _use(counts: Mapping[str, AnswerCounts]) -> dict[str, Any]:

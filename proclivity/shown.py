@@ -35,7 +35,7 @@ def _probe_texts(probes: Sequence[Record], before: Sequence[Record]) -> list[str
         parts.append(_relative_mdl(probes))
     if any(record.get("use_n") for record in probes):
         parts += [USE, table([_use_row(record) for record in probes])]
-    if not before and (lines := _sparklines(probes)):
+    if not before and (lines := sparklines(probes, "layer")):
         parts.append(lines)
     return parts
 
@@ -146,8 +146,8 @@ BARS = "▁▂▃▄▅▆▇█"
 """From 0 bits a label to 1."""
 
 
-def _sparklines(records: Sequence[Record]) -> str:
-    """The bits of each feature along the layers, where several were probed."""
+def sparklines(records: Sequence[Record], along: str) -> str:
+    """The bits of each feature along layers or steps, where there are several."""
     lines: dict[str, list[str]] = {}
     for record in records:
         share = min(max(record["bits_per_label"] or 0.0, 0.0), 1.0)
@@ -155,7 +155,9 @@ def _sparklines(records: Sequence[Record]) -> str:
     if max(map(len, lines.values())) < 2:
         return ""
     width = max(map(len, lines))
-    return "bits by layer, 0 to 1\n" + "\n".join(f"{name:{width}}  {''.join(b)}" for name, b in lines.items())
+    return f"bits by {along}, 0 to 1\n" + "\n".join(
+        f"{name:{width}}  {''.join(b)}" for name, b in lines.items()
+    )
 
 
 USE = """What each layer's state is used for. changed: share of answers that change when the feature is erased
