@@ -23,8 +23,14 @@ CONTROLS = ("random_reward", "shuffled_labels")
 """Arms that are meant to learn nothing; no pair is left out of them, and none is in the primary set."""
 LEARNABLE_SHARE = 2 / 3
 """A feature is learnable when at least this share of its learnability seeds reached the threshold."""
-INPUTS = {"": ("model", "pretrained"), "_untrained": ("model", "random"), "_raw": ("raw", "")}
-"""What is probed, by the suffix of its columns: the reference, the same model untrained, the tokens."""
+INPUTS = {
+    "": ("model", "pretrained"),
+    "_untrained": ("model", "random"),
+    "_raw": ("raw", ""),
+    "_other": ("other", "pretrained"),
+}
+"""What is probed, by the suffix of its columns: the reference, the same model untrained, the tokens, and
+models that no run of the study starts from."""
 
 By = Literal["pair", "dial", "model"]
 
@@ -88,8 +94,13 @@ def _bits(study: Study) -> DataFrame:
             table = table[
                 (table[name] == getattr(spec, name)) | ((name == "layer") & (table["input"] == "raw"))
             ]
-    bits = table["bits_per_label"]
-    return table.assign(log2=np.log2(bits.where(bits > 0)))
+    bits, share = table["bits_per_label"], table["corpus_share"]
+    unused = (table["input"] == "model") & ~table["model"].isin(study.runs["model"])
+    return table.assign(
+        log2=np.log2(bits.where(bits > 0)),
+        surprise=-np.log2(share.where(share > 0)),
+        input=table["input"].mask(unused, "other"),
+    )
 
 
 def _lookup(probes: DataFrame, keys: list[str], column: str) -> dict[tuple[str, ...], float]:
@@ -110,13 +121,13 @@ def _with_bits(runs: DataFrame, study: Study) -> DataFrame:
             part = part[part["init"] == init]
         own = (runs["init"] == "pretrained") & (suffix == "")
         ways = [["weights_hash", "task"], ["model", "dial", "task"], ["model", "task"]]
-        ways = [*ways, ["task"]] if input_ == "raw" else ways
+        ways = [*ways, ["task"]] if input_ in ("raw", "other") else ways
         for role in ("target", "spurious"):
             rows = part[part["role"] == role]
-            for name, column in (("log2", "log2"), ("censored", "censored")):
+            for name in ("log2", "censored", *(["surprise"] if suffix == "" else [])):
                 values = Series(np.nan, index=runs.index)
                 for keys in ways:
-                    known = _lookup(rows, keys, column)
+                    known = _lookup(rows, keys, name)
                     found = [known.get(key, np.nan) for key in zip(*(runs[k] for k in keys), strict=True)]
                     named = Series(found, index=runs.index, dtype=float)
                     values = values.fillna(named if keys == ways[0] else named.mask(own))
@@ -154,6 +165,7 @@ def _cells(runs: DataFrame, keys: list[str], known: Known) -> DataFrame:
             x = runs[f"log2_{role}{suffix}"].where(counted)
             values[f"x_{role}{suffix}"] = x.mask(censored[suffix]) if suffix else x.where(ordered)
     for role in ("target", "spurious"):
+        values[f"x_{role}_frequency"] = runs[f"surprise_{role}"].where(counted)
         values[f"censored_{role}"] = runs[f"censored_{role}"].where(counted)
     values["third_accuracy"] = runs["third_accuracy"]
     by_cell = runs["cell"]
@@ -219,7 +231,8 @@ def pairs_table(study: Study, by: By = "pair") -> DataFrame:
         n_runs, n_ok, n_learnt, n_constant: runs; finished, learnt, and one-answer runs among them.
         x_target, x_spurious: log2 bits per label at the study's primary probe, means over the models of the
             learnt runs; relative = x_target - x_spurious, above 0 when the spurious feature is easier, NaN
-            when both are censored. The same with _untrained and _raw.
+            when both are censored. The same with _untrained, _raw and _other. x_target_frequency and
+            x_spurious_frequency: -log2 of the share of the pre-training documents in which they hold.
         censored: "", "target", "spurious" or "both".
         target_learnable, spurious_learnable: from the learnability list; True when there is no list for the
             study's models, False for a feature that the list does not know (learnability_tried is False).

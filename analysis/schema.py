@@ -178,6 +178,9 @@ class ProbeRecord(Identity):
         number("labels seen when it first pays no more: with the one before, the reach of probe finetune"),
         None,
     )
+    corpus_share: float | None = _later(
+        number("share of the documents read in pre-training in which the feature holds, if it is known"), None
+    )
     compat: str = _later(text("the paper whose definition gives the next column; empty for none"), "")
     compat_mdl: float | None = _later(number("MDL by that definition, bits and nats added"), None)
     compat_n: int = _later(count("labels that it is of"), 0)

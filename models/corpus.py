@@ -27,7 +27,8 @@ from tasks.feature import Feature
 from tasks.symbols import catalogue as catalogue_source
 from tasks.symbols.catalogue import catalogue
 from tasks.symbols.draw import draw
-from tasks.symbols.pairs import symbol_words
+from tasks.symbols.pairs import SymbolInputs, symbol_words
+from tasks.task import Task
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -87,6 +88,16 @@ class Corpus:
     def families(self) -> dict[str, str]:
         """The family of each feature that has a dial."""
         return {f.name: f.family for f in catalogue(self.vocabulary, self.length).values()}
+
+    def often(self, task: Task) -> list[float] | None:
+        """In what share of the documents each of a task's features holds, by a sample; None if never read."""
+        inputs = task.inputs
+        if not isinstance(inputs, SymbolInputs):
+            return None
+        if (inputs.vocabulary, inputs.length) != (self.vocabulary, self.length):
+            return None
+        rows = self._rows(_CHUNK * 128, np.random.default_rng(0))
+        return [float(feature.holds(rows).mean()) for feature in task.roles.values()]
 
     def source(self) -> bytes:
         """The source of the feature definitions."""

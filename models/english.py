@@ -131,8 +131,11 @@ class EnglishCorpus:
         """The source of the tasks whose texts are read."""
         return b"".join(Path(str(part.__file__)).read_bytes() for part in _WRITERS)
 
-    def often(self, task: Task) -> list[float]:
-        """How often each of a task's two features holds."""
+    def often(self, task: Task) -> list[float] | None:
+        """How often each of a task's two features holds in the texts of that task; None if it has none."""
+        return self._often(task) if task.name in {each.name for each in _tasks()} else None
+
+    def _often(self, task: Task) -> list[float]:
         usual = (0.5 if _is_review(task) else 1 - self.errors, 0.5)
         return [
             self.frequency.get(f.name, often)
@@ -141,7 +144,7 @@ class EnglishCorpus:
 
     def documents(self, n: int, rng: Generator, pool: Pool) -> Batch:
         task = rng.integers(len(_tasks()), size=n)
-        truth = rng.random((n, 2)) < np.array([self.often(each) for each in _tasks()])[task]
+        truth = rng.random((n, 2)) < np.array([self._often(each) for each in _tasks()])[task]
         head, following = pool.draw(task, truth, rng)
         query = rng.random(n) < self.queries
         continued = np.array([_is_review(each) for each in _tasks()])[task] & (rng.random(n) < _CONTINUED)
@@ -198,7 +201,7 @@ class EnglishCorpus:
         """Of a text of a task, whatever holds of it."""
         total = 0.0
         for reading, p in _probabilities(task, text).items():
-            total += p * math.prod(o if h else 1 - o for o, h in zip(self.often(task), reading, strict=True))
+            total += p * math.prod(o if h else 1 - o for o, h in zip(self._often(task), reading, strict=True))
         return total
 
     def reports(self, task: Task, rows: Rows) -> NDArray[np.float32]:

@@ -52,8 +52,15 @@ def expand(
     inputs = {(base_of(run["model"]), run["task"]): run["model"] for run in reversed(runs)}
     more = [{**run, "task": task} for task in study.probe.also for run in runs]
     inputs |= {(base_of(run["model"]), run["task"]): run["model"] for run in reversed(more)}
-    probes = (probe for run in [*runs, *more] for probe in _probes(study, run, inputs))
-    return [*_once(probes), *runs]
+    probes = [probe for run in [*runs, *more] for probe in _probes(study, run, inputs)]
+    other = [
+        {**probe, "model": model}
+        for model in written_out(study.probe.beside)
+        for probe in probes
+        if (probe["init"], probe["input"]) == ("pretrained", "model")
+        if base_of(probe["model"]) == base_of(model)
+    ]
+    return [*_once(iter([*probes, *other])), *runs]
 
 
 def _runs(study: Study, name: str, pairs: list[str], validate: ValidateSettings | None) -> Iterator[Config]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from proclivity.job import DTYPES, Config, JobResult, identity, load_model, plain_row
+from proclivity.job import DTYPES, Config, JobResult, identity, load_model, plain_row, recipe
 from proclivity.use_of_layers import used_columns
 from tasks import Task, get_task
 from tasks.errors import UserError, unknown
@@ -59,6 +59,7 @@ def probed(config: Config, task: Task, lm: LanguageModel) -> list[dict[str, Any]
             )
         used = used_columns(config, task, lm, inputs, {role: rows[role] for role in roles})
     predictor = _predictor(config, task, lm)
+    often = _often(config, task)
     records = []
     for layer, matrix in inputs.items():
         results = probe(
@@ -98,6 +99,7 @@ def probed(config: Config, task: Task, lm: LanguageModel) -> list[dict[str, Any]
                 selectivity=result.selectivity,
                 converged=bool(result.converged),
                 **_derived(result),
+                corpus_share=often.get(role),
                 curve=result.curve.to_json(),
                 wall_s=time.perf_counter() - start,
                 **(_published(config, rows, role, matrix, predictor) if predictor else {}),
@@ -130,6 +132,14 @@ def _published(
     X = X if config["input"] == "raw" else standardised(X)
     mdl, n = published_mdl(X, labels, predictor, compat=config["compat"], seed=config["seed_probe"])
     return {"compat": config["compat"], "compat_mdl": mdl, "compat_n": n}
+
+
+def _often(config: Config, task: Task) -> dict[str, float]:
+    """By role, the share of the documents that the model has read in which the feature holds, if known."""
+    embedded = recipe(config["model"])
+    if embedded is None or config["init"] != "pretrained" or config["input"] != "model":
+        return {}
+    return dict(zip(task.roles, embedded.corpus.often(task) or (), strict=False))
 
 
 def _prompts(config: Config, lm: LanguageModel, prompts: Sequence[str]) -> Any:

@@ -75,6 +75,9 @@ class Probe:
     """Orders of the rows that the labels are coded in; several give an interval."""
     also: tuple[str, ...] = ()
     """Further tasks whose features every model is probed for, and that none is tuned on."""
+    beside: tuple[str, ...] = ()
+    """Further models that are probed on every task that a model of the same base is tuned on: what features
+    cost to another model is a baseline of the claim."""
 
     def __post_init__(self) -> None:
         if self.n < 8 or self.n % len(QUADRANTS):
@@ -222,7 +225,7 @@ class Study:
         plain: dict[str, Any] = _plain(asdict(self))
         plain["pairs"]["from"] = plain["pairs"].pop("from_")
         # Only where it is used, so that studies without it are the studies they were.
-        usual = {"orders": 1, "also": []}
+        usual = {"orders": 1, "also": [], "beside": []}
         plain["probe"] = {k: v for k, v in plain["probe"].items() if k not in usual or v != usual[k]}
         for arm in plain["arms"].values():
             arm["evidence"] = {k: v for k, v in arm["evidence"].items() if v or k in ("kind", "rates")}

@@ -289,6 +289,24 @@ def test_two_censored_features_have_no_order_on_any_input():
         assert table[f"relative{suffix}"].isna().all() and table.relative.notna().all()
 
 
+def test_another_model_s_bits_and_the_corpus_are_baselines_where_they_are_known():
+    study = simulate(families=12, pairs=60)
+    names = {row.x for row in claims(study, **FEW)} | {row.given for row in claims(study, **FEW)}
+    assert not names & {"another model's bits", "corpus frequency"}
+    own = study.probes[(study.probes.input == "model") & (study.probes.init == "pretrained")]
+    # Another model to which what is dear here is cheap, and a corpus in which what is cheap here is frequent.
+    other = own.assign(model="embedded/symbols:seed=9", bits_per_label=0.1 / own.bits_per_label)
+    told = study.probes.assign(corpus_share=0.05 / study.probes.bits_per_label)
+    both = dataclasses.replace(study, probes=pd.concat([told, other], ignore_index=True))
+    rows = claims(both, **FEW)
+    plain = pick(rows, "H1a").estimate
+    assert plain.value == pytest.approx(pick(claims(study, **FEW), "H1a").estimate.value)
+    assert pick(rows, "H1a", x="another model's bits").estimate.value == pytest.approx(-plain.value, abs=0.02)
+    assert pick(rows, "H1a", x="corpus frequency").estimate.value == pytest.approx(plain.value, abs=0.02)
+    given = pick(rows, "H1a", statistic="partial spearman", given="corpus frequency")
+    assert math.isnan(given.estimate.value) or abs(given.estimate.value) < plain.value
+
+
 def test_a_control_of_constant_answers_says_so():
     study = simulate(arms=("random_reward",), pairs=12)
     constant = study.runs.assign(label="constant")

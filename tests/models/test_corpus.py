@@ -124,6 +124,19 @@ def test_frequency_is_the_share_of_documents_with_the_feature(name: str, share: 
     assert binom.sf(holds - 1, 4000, share) > 1e-4
 
 
+def test_how_often_a_task_s_features_are_read_is_known() -> None:
+    task = get_task("symbolic/first-last-vs-parity")
+    rows = read(Corpus(), documents(4000)[1])[0]
+    shares = Corpus().often(task)
+    assert shares is not None
+    for feature, share in zip((task.target, task.spurious), shares, strict=True):
+        assert share == pytest.approx(feature.holds(rows).mean(), abs=0.03)
+    dialled = Corpus(frequency={"first-last": 0.4}).often(task)
+    assert dialled is not None and dialled[0] == pytest.approx(0.4, abs=0.02)
+    assert Corpus(length=9).often(task) is None
+    assert Corpus().often(get_task("english/agreement-base-lexical")) is None
+
+
 def test_after_a_query_every_answer_word_is_as_likely_whatever_the_row() -> None:
     corpus, tokens, following = documents(queries=0.5)
     rows, query = read(corpus, tokens)

@@ -225,6 +225,15 @@ def test_what_is_also_probed_is_probed_on_every_model_and_tuned_on_none() -> Non
     assert sorted(asked) == sorted([*((name, "model") for name in names), (names[0], "raw")])
 
 
+def test_a_model_beside_is_probed_on_what_models_of_its_base_are_tuned_on() -> None:
+    probe = {"inputs": ["model", "untrained"], "beside": ["m:seed={7|8}", "n:seed=9"]}
+    probes, runs = jobs(models=["m:seed=0", "m:seed=1"], probe=probe)
+    tasks = sorted({run["task"] for run in runs})
+    beside = sorted((p["task"], p["model"]) for p in probes if p["model"] not in ("m:seed=0", "m:seed=1"))
+    assert beside == sorted((task, f"m:seed={seed}") for task in tasks for seed in (7, 8))
+    assert all(p["init"] == "pretrained" for p in probes if "seed=7" in p["model"])
+
+
 def test_rotation_visits_the_groups_at_one_place() -> None:
     models = [[f"m:dial={dial},seed={seed}" for seed in range(3)] for dial in "ab"]
     arms = {"main": {"methods": ["rloo"], "seeds": [0, 1]}}
