@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 FINAL = -1
 """The final layer after the final norm: what the output matrix reads."""
+HELD = 2**16
+"""Hidden states that are held at once: 200 MB at width 768."""
 ANSWER = "answer"
 Site = str | int
 
@@ -55,7 +57,8 @@ def representations(
     if negative. An encoder-decoder's layers are its decoder's at the answer, and its encoder's elsewhere.
 
     Prompts are padded here, on the right, and the padding is masked: the tokenizer's padding side and pad
-    token play no part, and neither does the batch size. One batch is held at a time.
+    token play no part, and neither does the batch size. One batch is held at a time, and the more layers its
+    states have the fewer rows are in it, so that memory grows with what is returned alone.
     """
     if not len(prompts):
         raise UserError("no prompts to represent; give at least one")
@@ -68,8 +71,8 @@ def representations(
     was_training = model.training
     model.eval()
     try:
-        for start in range(0, len(order), batch_size):
-            chosen = order[start : start + batch_size]
+        depth = 1 if wanted == [FINAL] else 1 + _depth(model, decoding)
+        for chosen in _batches(order, [len(row) for row in ids], depth, batch_size):
             inputs = prompted(model, [ids[i] for i in chosen])
             with torch.inference_mode():
                 states = _states(model, inputs, decoding, every=wanted != [FINAL])
@@ -81,6 +84,19 @@ def representations(
     finally:
         model.train(was_training)
     return found
+
+
+def _batches(
+    order: NDArray[np.intp], lengths: Sequence[int], depth: int, batch_size: int
+) -> Iterator[NDArray[np.intp]]:
+    """Rows by rising length: at most `batch_size`, and at most `HELD` states of `depth` layers."""
+    start = 0
+    while start < len(order):
+        rows = batch_size
+        while rows > 1 and lengths[order[min(start + rows, len(order)) - 1]] * depth * rows > HELD:
+            rows = rows // 2
+        yield order[start : start + rows]
+        start += rows
 
 
 def _states(model: Any, inputs: dict[str, Tensor], decoding: bool, *, every: bool) -> Sequence[Tensor]:
@@ -125,11 +141,16 @@ def _check_site(site: Site, ids: Sequence[Sequence[int]]) -> None:
         raise UserError(f"site {site} is no place of every prompt; the shortest has {shortest} tokens")
 
 
-def _layers(model: PreTrainedModel, layers: str | Sequence[int], decoding: bool) -> list[int]:
+def _depth(model: PreTrainedModel, decoding: bool) -> int:
     config: Any = model.config.get_text_config()
-    depth = config.num_hidden_layers
+    depth: Any = config.num_hidden_layers
     if decoding:
         depth = getattr(config, "num_decoder_layers", None) or getattr(config, "decoder_layers", depth)
+    return int(depth)
+
+
+def _layers(model: PreTrainedModel, layers: str | Sequence[int], decoding: bool) -> list[int]:
+    depth = _depth(model, decoding)
     if layers == "last":
         return [FINAL]
     if layers == "all":

@@ -19,7 +19,7 @@ from transformers import (
     T5Config,
 )
 
-from probes import answer_site, representations
+from probes import answer_site, extract, representations
 from tasks.errors import UserError
 
 WORDS = [*"abcdefgh", "?", "<unk>"]
@@ -85,6 +85,18 @@ def read(model, tokenizer, prompt):
 
 ANSWER_AT = {"bert": 0, "roberta": 0, "t5": 0}
 """The place that an answer is read from; a causal model's is the last."""
+
+
+@pytest.mark.parametrize("held", [1, 40, 300])
+def test_no_more_states_are_held_than_may_be_and_every_row_is_in_one_batch(monkeypatch, held):
+    monkeypatch.setattr(extract, "HELD", held)
+    lengths = list(np.random.default_rng(0).integers(1, 20, size=53))
+    order = np.argsort(lengths, kind="stable")
+    batches = list(extract._batches(order, lengths, 3, 16))
+    np.testing.assert_array_equal(np.concatenate(batches), order)
+    for rows in batches:
+        assert len(rows) <= 16
+        assert len(rows) == 1 or 3 * len(rows) * max(lengths[i] for i in rows) <= held
 
 
 @pytest.mark.parametrize("batch_size", [1, 3, 256])
