@@ -292,3 +292,33 @@ def test_a_study_of_symbols_and_english_after_lovering(english: str, tmp_path: P
     assert len(answer["evidence_required"]) == 6
     drawn = json.loads(proclivity("figures", str(out), "--json").stdout)["figures"]
     assert str(out / "figures" / "bars_and_lines.png") in drawn
+
+
+def test_a_study_of_one_feature_s_dials(tmp_path: Path) -> None:
+    """From models named in braces to the claims, the tables and the figure of their dials."""
+    small = "width=16,steps=5,batch_size=8,seed={0|1}"
+    dials = ("useful.first-class={0|1}", "placebo.first-class=1")
+    models = [f"embedded/symbols:{dial},{small}" for dial in dials]
+    changed = {
+        "models": models,
+        "pairs": {"list": ["symbolic/contains-2-vs-first-class"]},
+        "probe": {**STUDY["probe"], "inputs": ["model"], "also": ["symbolic/first-class-vs-last-class"]},  # type: ignore[dict-item]
+        "primary": {**STUDY["primary"], "claim": "H1b", "statistic": "trend", "test": "level_permutation"},  # type: ignore[dict-item]
+        "arms": {"main": {"methods": ["rloo"]}, "swapped": {"methods": ["rloo"], "swapped": True}},
+    }
+    path, out = tmp_path / "tiny.yaml", tmp_path / "out"
+    path.write_text(yaml.safe_dump({**STUDY, **changed}, sort_keys=False))
+    proclivity("study", "run", str(path), "--out", str(out), "--workers", "2")
+    answer = json.loads(proclivity("analyze", str(out), "--json").stdout)[str(out)]
+    first = answer["claims"][0]
+    assert first["primary"] and (first["claim"], first["statistic"]) == ("H1b", "trend")
+    bits = {(row["dial"], row["feature"]): row for row in answer["bits_a_label"]}
+    assert set(bits) == {
+        (dial, feature)
+        for dial in ("usefulness", "placebo")
+        for feature in ("first-class", "contains-2", "last-class")
+    }
+    assert {row["n_models"] for row in bits.values()} == {4}
+    drawn = json.loads(proclivity("figures", str(out), "--json").stdout)["figures"]
+    names = {Path(name).name for name in drawn}
+    assert names == {"dials.png", "dials.pdf", "dials.csv", "trends_of_use.csv", "trends_of_bits.csv"}
