@@ -23,7 +23,8 @@ class ClaimRow:
     arm: str
     method: str
     pairs: str
-    """Which pairs: one of `analysis.claims.SETS`, and of which dial setting where it is one of several."""
+    """Which pairs: one of `analysis.claims.SETS`, and of which dial setting where it is one of several. Of
+    bits: which features."""
     statistic: str
     x: str
     """What relative extractability was read from: one of `analysis.claims.X`; or the dial that was turned;

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from pandas import DataFrame
 
@@ -23,6 +24,7 @@ from analysis.dials import (
 from analysis.estimate import Estimate
 from analysis.records import Study
 
+OTHERS = "other features"
 SMALLEST_TREND = 0.1
 """Smallest effect of interest from a dial's lowest level to its highest: in use, and in bits a label."""
 
@@ -60,16 +62,16 @@ def _of_bits(study: Study, models: DataFrame, run: dict[str, int]) -> Iterator[C
     own = bits["feature"] == feature
     for dial, ours in _by_dial(models):
         here = bits["dial"] == dial
-        for what, part in ((feature, bits[own & here]), ("the other features", bits[~own & here])):
+        for what, part in ((feature, bits[own & here]), (OTHERS, bits[~own & here])):
             found = trend(ours, ranks(ours), part.groupby("model")["value"].mean(), **run)
             low, high = (-found.high, -found.low) if what == feature else (found.low, found.high)
             word = status(low, high, found.p, smallest=SMALLEST_TREND)
-            about = f"bits a label of {what} over its {dial} {_levels(ours)}, from lowest to highest"
+            about = (
+                f"mean bits a label of {what} over the {dial} of {feature} {_levels(ours)}, lowest to highest"
+            )
             if what == feature:
-                about += "; the direction meant is downwards"
-            else:
-                about = f"mean {about.replace('over its', f'over the {feature}')}"
-            yield _row("bits", "", "", "trend", dial, about, found, word, part)
+                about += "; downwards is the direction meant"
+            yield replace(_row("bits", "", "", "trend", dial, about, found, word, part), pairs=what)
 
 
 def _by_dial(models: DataFrame) -> Iterator[tuple[str, DataFrame]]:
@@ -100,4 +102,4 @@ def _row(
     note = "" if found.n_seeds > 1 else "no interval and no p-value: two seeds of pre-training are needed"
     n = (len(families), len(features), pairs, found.n_models, found.n_seeds)
     told = Estimate(found.value, found.low, found.high, found.p, *n, note=note)
-    return ClaimRow(claim, arm, method, "primary" if pairs else "all", statistic, x, "", about, told, word)
+    return ClaimRow(claim, arm, method, "primary", statistic, x, "", about, told, word)

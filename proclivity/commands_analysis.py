@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from analysis import Study
 
 
+MANY = 50
+"""Rows from which on a table is printed with --all alone."""
+
+
 def analyze(arguments: Namespace) -> Answer:
     answers = {folder: claims_of(Path(folder), everything=arguments.all) for folder in arguments.folder}
     text = "\n\n".join(f"{folder}\n\n{answer.text}" for folder, answer in answers.items())
@@ -50,7 +54,11 @@ def claims_of(folder: Path, *, everything: bool = False) -> Answer:
         claims_text(rows, everything=everything),
         "Left out at the lowest evidence, by rule\n" + text_table([row for row in left_out if row["runs"]]),
         "Learnt at the lowest evidence, of pairs with both features learnable\n" + text_table(learnt),
-        *(f"{title}\n{text_table(found)}" for title, found in tables.items()),
+        *(
+            f"{title}\n{text_table(found)}"
+            for title, found in tables.items()
+            if everything or len(found) < MANY
+        ),
         *([] if learnable(study) else ["No learnability list for these models: no pair is left out by it."]),
         *(f"not read: {problem}" for problem in study.problems),
     ]
