@@ -106,4 +106,4 @@ def _block(title: str, block: Sequence[ClaimRow], width: int, everything: bool) 
 
 
 def _title(row: ClaimRow) -> str:
-    return f"Arm {row.arm}, method {row.method}"
+    return f"Arm {row.arm}, method {row.method}" if row.arm else f"What the dials do to {row.claim}"

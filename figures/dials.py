@@ -60,7 +60,9 @@ def dials(study: Study, table: DataFrame | None = None) -> Figure:
     if not len(table):
         return message("One feature's dials", "Nothing to draw: no probe and no run finished.")
     shown = [dial for dial in DIALS.values() if (table["dial"] == dial).any()]
-    figure = Figure(figsize=(DOUBLE, 6.4), layout="constrained")
+    figure = Figure(figsize=(DOUBLE, 6.6), layout="constrained")
+    # Rotated names come out longer than the layout reckons.
+    figure.get_layout_engine().set(rect=(0, 0.03, 1, 0.97))  # type: ignore[union-attr, call-arg]
     grid = figure.add_gridspec(3, len(shown), height_ratios=(1, 1, 1.25))
     feature, models = dialled_feature(study), dial_models(study)
     for column, dial in enumerate(shown):
