@@ -13,6 +13,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from tasks.errors import UserError
+
 SINGLE = 1e-5
 """Gradient norm of the mean objective that float32 reaches."""
 MEMORY = 8
@@ -47,43 +49,66 @@ def fit_logistic(
 
     This is scikit-learn's `LogisticRegression(C=1/l2)`: the intercept is not penalised and `X` (n, d) is
     taken as it is. `Y` (n, k) holds 0 and 1; each column must hold both, or no finite optimum exists.
-    `l2`, above 0, is one strength or one for each column.
+    `l2`, above 0, is one strength or one for each column. Fits end where the gradient of the mean objective
+    has a norm of `tol`: with n rows the sum is then at most (n tol)^2 / (2 l2) above its optimum.
 
     L-BFGS steps with step halving. The rows are rotated to their principal axes, which leaves the objective
     unchanged, makes wide data as cheap as their rank, and turns the Hessian at equal weights into a diagonal,
     the preconditioner. Steps are taken in float32 as far as that goes, and in float64 from there on.
     """
     x = torch.as_tensor(np.asarray(X, dtype=np.float64))
+    if not bool(torch.isfinite(x).all()):
+        raise UserError("inputs of a logistic regression must be finite numbers")
     y = torch.as_tensor(np.asarray(Y, dtype=np.float64))
     mean = x.mean(0)
     axes, spread = _principal(x - mean)
     design = torch.cat([x.new_ones(len(x), 1), (x - mean) @ axes], 1)
     gram = torch.cat([x.new_tensor([float(len(x))]), spread])[:, None]
-    penalty = torch.as_tensor(l2, dtype=x.dtype).expand(len(gram), y.shape[1]).clone()
+    strength = torch.as_tensor(l2, dtype=x.dtype).expand(y.shape[1])
+    penalty = strength.repeat(len(gram), 1)
     penalty[0] = 0.0
     beta = torch.zeros_like(penalty)
     converged = torch.zeros(y.shape[1], dtype=torch.bool)
     for dtype, reach in ((torch.float32, max(tol, SINGLE)), (torch.float64, tol)):
-        todo = ~converged if reach == tol else torch.ones_like(converged)
+        todo = ~converged
         if todo.any():
             parts = (t.to(dtype) for t in (design, y[:, todo], penalty[:, todo], gram, beta[:, todo]))
             found, done = _descend(*parts, tol=reach, max_steps=max_steps)
-            beta[:, todo], converged[todo] = found.double(), done & (reach == tol)
+            usable = torch.isfinite(found).all(dim=0)
+            beta[:, todo] = torch.where(usable, found.double(), 0.0)
+            converged[todo] = done & usable & (reach == tol)
     weights = axes @ beta[1:]
-    return LogisticFit(weights.numpy(), (beta[0] - mean @ weights).numpy(), converged.numpy())
+    intercepts = beta[0] - mean @ weights
+    error = torch.sigmoid(x @ weights + intercepts) - y
+    gradient = (x - mean).T @ error + strength * weights
+    # What the axes leave out must not matter either, beyond rounding.
+    rounding = 1e-11 * len(x) ** 0.5 * (x - mean).norm()
+    converged &= gradient.norm(dim=0) <= 10 * tol * len(x) + rounding
+    return LogisticFit(weights.numpy(), intercepts.numpy(), converged.numpy())
 
 
 def _principal(x: Tensor) -> tuple[Tensor, Tensor]:
     """The principal axes of rows around 0 that they spread along, (d, rank), and the squared spread."""
     wide = x.shape[0] < x.shape[1]
     spread, vectors = torch.linalg.eigh(x @ x.T if wide else x.T @ x)
-    kept = spread > spread.max().clamp_min(0) * len(spread) * torch.finfo(x.dtype).eps
-    spread, vectors = spread[kept], vectors[:, kept]
-    return (x.T @ vectors / spread.sqrt() if wide else vectors), spread
+    eps = torch.finfo(x.dtype).eps
+    if bool((spread > spread.max() * len(spread) * eps).all()):
+        return (x.T @ vectors / spread.sqrt() if wide else vectors), spread
+    # Of columns of very unlike sizes the squares lose the small ones, which the rows themselves have.
+    _, sizes, axes = torch.linalg.svd(x, full_matrices=False)
+    kept = sizes > sizes.max() * max(x.shape) * eps
+    return axes[kept].T, sizes[kept] ** 2
 
 
 def _descend(
-    design: Tensor, labels: Tensor, penalty: Tensor, gram: Tensor, beta: Tensor, *, tol: float, max_steps: int
+    design: Tensor,
+    labels: Tensor,
+    penalty: Tensor,
+    gram: Tensor,
+    beta: Tensor,
+    *,
+    tol: float,
+    max_steps: int,
 ) -> tuple[Tensor, Tensor]:
     """Each column of beta at its optimum, or as near as it came, and which have reached it."""
     across = design.T.contiguous()
@@ -112,10 +137,13 @@ def _descend(
         for _ in range(40):
             moved, moved_odds = beta + size * direction, log_odds + size * along
             now = _objective(moved_odds, labels, penalty, moved)
-            short = now > value + 1e-4 * size * slope + slack
+            short = ~(now <= value + 1e-4 * size * slope + slack)  # NaN is no descent
             if not bool(short.any()):
                 break
             size = torch.where(short, size / 2, size)
+        if bool(short.all()):  # no column can go on
+            found[:, active] = beta
+            break
         after = across @ (torch.sigmoid(moved_odds) - labels) + penalty * moved
         change, turn = moved - beta, after - gradient
         bend = (change * turn).sum(0)
