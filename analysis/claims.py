@@ -14,7 +14,7 @@ from analysis.claim_row import SMALLEST_SLOPE, ClaimRow
 from analysis.contrasts import dial_contrasts, needed_table
 from analysis.decisions import UNKNOWN, equivalence, holm, status
 from analysis.dial_claims import dial_claims
-from analysis.dials import dialled_feature
+from analysis.dials import DIALS, dialled_feature
 from analysis.dyadic import PERMUTATIONS
 from analysis.estimate import Estimate, estimate
 from analysis.evidence_needed import FAIR
@@ -227,7 +227,8 @@ def claims(study: Study, *, permutations: int = PERMUTATIONS, seed: int = 0) -> 
     A study after Lovering et al. 2021 has their average over the levels beside them.
     """
     if dialled_feature(study):
-        return _judged(dial_claims(study, permutations=permutations, seed=seed), primary_claim(study))
+        named = {"x": DIALS["useful"], **primary_claim(study)}
+        return _judged(dial_claims(study, permutations=permutations, seed=seed), named)
     table, by_dial = pairs_table(study), pairs_table(study, "dial")
     rows: list[ClaimRow] = []
     if len(table):
@@ -253,15 +254,15 @@ def claims(study: Study, *, permutations: int = PERMUTATIONS, seed: int = 0) -> 
 
 def _judged(rows: list[ClaimRow], named: dict[str, str]) -> list[ClaimRow]:
     """Flag the one primary test and correct all the others."""
-    keys = ("claim", "arm", "method", "statistic", "pairs")
+    keys = ("claim", "arm", "method", "statistic", "pairs", "x")
     match = [i for i, row in enumerate(rows) if all(getattr(row, k) == named[k] for k in keys if k in named)]
     if match:
         first = replace(rows[match[0]], primary=True)
     else:
         note = "the study's primary test has no runs: " + ", ".join(named[k] for k in keys if k in named)
         nothing = Estimate(math.nan, math.nan, math.nan, math.nan, 0, 0, 0, 0, 0, note)
-        claim, arm, method, statistic, pairs = (named.get(k, "") for k in keys)
-        first = ClaimRow(claim, arm, method, pairs, statistic, "", "", "", nothing, UNKNOWN, primary=True)
+        claim, arm, method, statistic, pairs, x = (named.get(k, "") for k in keys)
+        first = ClaimRow(claim, arm, method, pairs, statistic, x, "", "", nothing, UNKNOWN, primary=True)
     rest = [row for i, row in enumerate(rows) if i not in match[:1]]
     corrected = holm([row.estimate.p for row in rest])
     return [first, *(replace(row, p_holm=p) for row, p in zip(rest, corrected, strict=True))]

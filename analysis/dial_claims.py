@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import replace
 
 from pandas import DataFrame
 
 from analysis.claim_row import SMALLEST_SLOPE, ClaimRow
-from analysis.decisions import status
+from analysis.decisions import ALPHA, OPPOSITE, SMALL, UNKNOWN, holm, status
 from analysis.dials import (
     DIALS,
     PERMUTATIONS,
@@ -41,7 +42,8 @@ def _of_use(study: Study, models: DataFrame, run: dict[str, int]) -> Iterator[Cl
     feature = dialled_feature(study)
     table = use_of_models(study)
     for (arm, method), cells in table.groupby(["arm", "method"]):
-        role = "U" if (cells["spurious"] == feature).all() else "1 - U"
+        roles = [(cells["spurious"] == feature).any(), (cells["target"] == feature).any()]
+        role = {(True, False): "U", (False, True): "1 - U"}.get((roles[0], roles[1]), "U, or 1 - U as target")
         for dial, ours in _by_dial(models):
             part = cells[cells["dial"] == dial]
             use, easier = (beside_pairs(part, column) for column in ("use", "easier"))
@@ -62,16 +64,34 @@ def _of_bits(study: Study, models: DataFrame, run: dict[str, int]) -> Iterator[C
     own = bits["feature"] == feature
     for dial, ours in _by_dial(models):
         here = bits["dial"] == dial
-        for what, part in ((feature, bits[own & here]), (OTHERS, bits[~own & here])):
-            found = trend(ours, ranks(ours), part.groupby("model")["value"].mean(), **run)
-            low, high = (-found.high, -found.low) if what == feature else (found.low, found.high)
-            word = status(low, high, found.p, smallest=SMALLEST_TREND)
-            about = (
-                f"mean bits a label of {what} over the {dial} of {feature} {_levels(ours)}, lowest to highest"
-            )
-            if what == feature:
-                about += "; downwards is the direction meant"
-            yield replace(_row("bits", "", "", "trend", dial, about, found, word, part), pairs=what)
+        about = f"over the {dial} of {feature} {_levels(ours)}, from lowest to highest"
+        found = trend(ours, ranks(ours), bits[own & here].set_index("model")["value"], **run)
+        word = status(-found.high, -found.low, found.p, smallest=SMALLEST_TREND)
+        told = f"bits a label of {feature} {about}; downwards is the direction meant"
+        yield replace(_row("bits", "", "", "trend", dial, told, found, word, bits[own & here]), pairs=feature)
+        name, found, word = _others(ours, bits[~own & here], run)
+        told = (
+            f"bits a label of {name} {about}: of all other features the one that changes most, p after Holm"
+        )
+        yield replace(_row("bits", "", "", "trend", dial, told, found, word, bits[~own & here]), pairs=OTHERS)
+
+
+def _others(models: DataFrame, bits: DataFrame, run: dict[str, int]) -> tuple[str, Trend, str]:
+    """Of the features that were not dialled the one whose bits change most, and what is said of them all:
+    too small only if every one's interval is, opposite if one of them moves."""
+    trends = {
+        str(feature): trend(models, ranks(models), part.set_index("model")["value"], **run)
+        for feature, part in bits.groupby("feature")
+    }
+    if not trends:
+        return "none", Trend(math.nan, math.nan, math.nan, math.nan, 0, 0), UNKNOWN
+    p = dict(zip(trends, holm([found.p for found in trends.values()]), strict=True))
+    most = max(trends, key=lambda feature: abs(trends[feature].value))
+    least = min(p.values())
+    word = OPPOSITE if least < ALPHA else UNKNOWN
+    if all(max(-found.low, found.high) <= SMALLEST_TREND for found in trends.values()):
+        word = SMALL
+    return most, replace(trends[most], p=least), word
 
 
 def _by_dial(models: DataFrame) -> Iterator[tuple[str, DataFrame]]:

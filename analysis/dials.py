@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +16,8 @@ import pandas as pd
 from pandas import DataFrame, Series
 from scipy.stats import t as student
 
-from analysis.pairs import PAIR, pairs_table
+from analysis.decisions import holm
+from analysis.pairs import CENSORED, PAIR, UNPROBED, lowest, pairs_table, primary_bits
 from analysis.records import Study
 
 DIALS = {"useful": "usefulness", "placebo": "placebo", "frequency": "frequency"}
@@ -72,28 +72,24 @@ def dial_models(study: Study) -> DataFrame:
 
 def bits_of_models(study: Study) -> DataFrame:
     """One row per feature, dial and model: bits per label, a mean over the tasks in which it was probed."""
-    probes = study.probes
-    kept = (probes["status"] == "ok") & probes["converged"].astype(bool)
-    kept &= (probes["input"] == "model") & (probes["init"] == "pretrained") & (probes["layer"] == -1)
-    bits = (
-        probes[kept]
-        .groupby(["feature", "family", "model"])["bits_per_label"]
-        .agg(["mean", "count"])
-        .reset_index()
-    )
+    probes = primary_bits(study)
+    kept = probes[(probes["input"] == "model") & (probes["init"] == "pretrained")]
+    bits = kept.groupby(["feature", "family", "model"])["bits_per_label"].agg(["mean", "count"]).reset_index()
     named = bits.rename(columns={"mean": "value", "count": "tasks"})
     return dial_models(study).merge(named, on="model").sort_values(["feature", "dial", "level", "seed"])
 
 
 def use_of_models(study: Study) -> DataFrame:
-    """One row per arm, method, dial, model and pair of the primary set.
+    """One row per arm, method, dial, model and pair, at the lowest evidence.
 
+    The rules that ask what a feature costs leave no cell out: that is what the dial moves.
     `use` is that of the dialled feature: U where it is the spurious one, 1 - U where it is the target.
     `easier` is by how many doublings its bits are fewer than the other feature's.
     """
     feature = dialled_feature(study)
-    table = pairs_table(study, "model")
-    table = table[(table["excluded"] == "") & ((table["target"] == feature) | (table["spurious"] == feature))]
+    table = lowest(pairs_table(study, "model"))
+    table = table[table["excluded"].isin(("", CENSORED, UNPROBED))]
+    table = table[(table["target"] == feature) | (table["spurious"] == feature)]
     spurious = table["spurious"] == feature
     table = table.assign(
         use=table["U"].where(spurious, 1 - table["U"]),
@@ -115,7 +111,10 @@ def beside_pairs(table: DataFrame, column: str) -> Series:
     if not len(table):
         return Series(dtype=float)
     centred = of_pair - of_pair.mean(axis=0)
-    effects, *_ = np.linalg.lstsq(np.hstack([of_model, centred]), table[column].to_numpy(float), rcond=None)
+    design = np.hstack([of_model, centred])
+    effects, _, rank, _ = np.linalg.lstsq(design, table[column].to_numpy(float), rcond=None)
+    if rank < design.shape[1] - 1:  # models that share no pair, by any way round, cannot be compared
+        return Series(math.nan, index=models.cat.categories)
     return Series(effects[: of_model.shape[1]], index=models.cat.categories)
 
 
@@ -133,12 +132,13 @@ def trend(
     highest."""
     table = models.assign(x=models["model"].map(x), y=models["model"].map(y)).dropna(subset=["x", "y"])
     groups = [g[["x", "y"]].to_numpy(float) for _, g in table.groupby("seed") if g["x"].nunique() > 1]
+    used = sum(map(len, groups))
     centred = [group - group.mean(axis=0) for group in groups]
     spread = [float((g[:, 0] ** 2).sum()) for g in centred]
     slopes = [float(g[:, 0] @ g[:, 1]) / s for g, s in zip(centred, spread, strict=True)]
     n, value = len(slopes), float(np.mean(slopes)) if slopes else math.nan
     if n < 2:
-        return Trend(value, math.nan, math.nan, math.nan, len(table), n)
+        return Trend(value, math.nan, math.nan, math.nan, used, n)
     half = float(student.ppf(0.975, n - 1) * np.std(slopes, ddof=1) / math.sqrt(n))
     rng = np.random.default_rng(seed)
     drawn = np.zeros(permutations)
@@ -146,7 +146,7 @@ def trend(
         orders = np.argsort(rng.random((permutations, len(group))), axis=1)
         drawn += group[orders, 0] @ group[:, 1] / (s * n)
     as_far = int((np.abs(drawn) >= abs(value) - 1e-12).sum())
-    return Trend(value, value - half, value + half, (1 + as_far) / (1 + permutations), len(table), n)
+    return Trend(value, value - half, value + half, (1 + as_far) / (1 + permutations), used, n)
 
 
 def trends_of_bits(study: Study, *, permutations: int = PERMUTATIONS) -> DataFrame:
@@ -156,7 +156,8 @@ def trends_of_bits(study: Study, *, permutations: int = PERMUTATIONS) -> DataFra
         ours = models[models["dial"] == dial]
         found = trend(ours, ranks(ours), part.set_index("model")["value"], permutations=permutations)
         rows.append({"dial": dial, "feature": feature, **_told(part), **_columns(found)})
-    return DataFrame(rows)
+    table = DataFrame(rows)
+    return table.assign(p_holm=holm(list(table["p"]))) if rows else table
 
 
 def trends_of_use(study: Study, *, permutations: int = PERMUTATIONS) -> DataFrame:
@@ -180,11 +181,3 @@ def _told(part: DataFrame) -> dict[str, float]:
 def _columns(found: Trend) -> dict[str, float]:
     names = ("value", "low", "high", "p", "n_models", "n_seeds")
     return {"change" if name == "value" else name: getattr(found, name) for name in names}
-
-
-def of_dials(table: DataFrame) -> Iterator[tuple[str, DataFrame]]:
-    """The parts of a table by dial, the treatment first."""
-    for dial in DIALS.values():
-        part = table[table["dial"] == dial]
-        if len(part):
-            yield dial, part

@@ -30,7 +30,7 @@ INPUTS = {
     "_other": ("other", "pretrained"),
 }
 """What is probed, by the suffix of its columns: the reference, the same model untrained, the tokens, and
-models that no run of the study starts from."""
+models that the study probes beside those that its runs start from."""
 
 By = Literal["pair", "dial", "model"]
 
@@ -82,7 +82,7 @@ def _told(known: Known, feature: str, task: str) -> bool | None:
     return tried.get(task.partition(":")[0], all(tried.values()) if tried else None)
 
 
-def _bits(study: Study) -> DataFrame:
+def primary_bits(study: Study) -> DataFrame:
     """log2 bits and censoring per (input, init, task, role) at every level of detail about the model."""
     spec = primary_probe(study)
     table = study.probes[(study.probes["status"] == "ok") & study.probes["converged"].astype(bool)]
@@ -95,7 +95,9 @@ def _bits(study: Study) -> DataFrame:
                 (table[name] == getattr(spec, name)) | ((name == "layer") & (table["input"] == "raw"))
             ]
     bits, share = table["bits_per_label"], table["corpus_share"]
-    unused = (table["input"] == "model") & ~table["model"].isin(study.runs["model"])
+    beside = bool(study.manifest.get("definition", {}).get("probe", {}).get("beside"))
+    used = table["model"].isin(study.runs["model"]) | table["weights_hash"].isin(study.runs["weights_hash"])
+    unused = (table["input"] == "model") & ~used & beside
     return table.assign(
         log2=np.log2(bits.where(bits > 0)),
         surprise=-np.log2(share.where(share > 0)),
@@ -113,7 +115,7 @@ def _with_bits(runs: DataFrame, study: Study) -> DataFrame:
 
     A random-init policy, the untrained baseline and raw inputs go by the model's name where they must.
     """
-    probes = _bits(study)
+    probes = primary_bits(study)
     runs = runs.copy()
     for suffix, (input_, init) in INPUTS.items():
         part = probes[probes["input"] == input_]
