@@ -26,7 +26,7 @@ from transformers.utils import logging
 
 from models.corpus import Corpus
 from models.embedded import tokenizer_of
-from probes import STRENGTHS, Predictor, linear, prequential, representations
+from probes import STRENGTHS, Predictor, linear, prequential, representations, standardised
 from tasks.symbols.catalogue import catalogue
 from tasks.symbols.draw import draw
 from tasks.symbols.pairs import symbol_words
@@ -49,13 +49,6 @@ def scikit_learn_loop(strengths: Sequence[float], tol: float) -> Predictor:
         return log_odds, converged
 
     return predict
-
-
-def standardised(X: NDArray[np.floating]) -> NDArray[np.float64]:
-    x = X.astype(np.float64)
-    spread = x.std(0)
-    varies = spread > 1e-5 * np.abs(x).max(0)
-    return np.asarray((x - x.mean(0)) / np.where(varies, spread, np.inf))
 
 
 def measure(args: argparse.Namespace) -> dict[str, Any]:

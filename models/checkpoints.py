@@ -50,7 +50,9 @@ def pretrain_keeping(recipe: Recipe, folder: Path, n: int, progress: Progress | 
 
     The last is the model that the recipe always gives. The folder appears when it is complete.
     """
-    steps = checkpoint_steps(n, recipe.steps)
+    steps, folder = checkpoint_steps(n, recipe.steps), folder.resolve()
+    if folder == Path.cwd():
+        raise UserError("--out: the working folder is left as it is; name a folder in it")
     if folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
         raise UserError(f"--out {folder}: exists and is left as it is; give a new or an empty folder")
     names = {step: f"step-{step:06d}" for step in steps}

@@ -74,7 +74,7 @@ def load(
         config = AutoConfig.from_pretrained(source, **options)
         kind = _kind(config)
         if not embedded:
-            check_fits(name, kind, config, dtype, device)
+            check_fits(name, kind, config, dtype, device, trust_remote_code=trust_remote_code)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(recipe_of(name).seed if embedded else 0)
             if init == "pretrained":
@@ -91,7 +91,7 @@ def load(
                 base = model.base_model_prefix if kind is AutoModelForSequenceClassification else ""
                 headless = check_report(report, base)
             else:
-                model = kind.from_config(config, dtype=dtype)
+                model = kind.from_config(config, dtype=dtype, trust_remote_code=trust_remote_code)
                 headless = True
         if headless and kind is AutoModelForSequenceClassification:
             _level(model)

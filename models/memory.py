@@ -13,10 +13,10 @@ import torch
 from tasks.errors import UserError
 
 
-def check_fits(name: str, kind: Any, config: Any, dtype: torch.dtype, device: str) -> None:
+def check_fits(name: str, kind: Any, config: Any, dtype: torch.dtype, device: str, **options: Any) -> None:
     """UserError for weights that are larger than the free memory of their device; nothing is allocated."""
     with torch.device("meta"):
-        shapes = kind.from_config(config, dtype=dtype)
+        shapes = kind.from_config(config, dtype=dtype, **options)
     needed = sum(p.numel() * p.element_size() for p in shapes.parameters())
     free = free_memory(device)
     if needed > free:
@@ -27,6 +27,7 @@ def check_fits(name: str, kind: Any, config: Any, dtype: torch.dtype, device: st
 def free_memory(device: str) -> int:
     """Bytes that can still be had there; of the host, at most its control group's limit."""
     if device.startswith("cuda"):
+        torch.cuda.empty_cache()  # what was freed and is kept for the next one
         return int(torch.cuda.mem_get_info(device)[0])
     try:
         found = re.search(r"MemAvailable:\s+(\d+) kB", Path("/proc/meminfo").read_text())

@@ -37,6 +37,8 @@ def probe(arguments: Namespace) -> Answer:
         return commands_single.probe(arguments)
     if not arguments.layers.isdigit() and arguments.layers != "last":
         raise UserError("a series is of one layer: give --layers last, or a number")
+    if arguments.compat or arguments.use or arguments.input == "raw":
+        raise UserError("a series shows bits along models: no --compat, no --use, no --input raw")
     rows, lost = [], ""
     with step_bar() as progress:
         for i, (at, name, model) in enumerate(series, 1):

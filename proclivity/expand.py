@@ -50,9 +50,25 @@ def expand(
     pairs = draw_pairs(study, catalogue)
     runs = list(_once(run for arm in study.arms for run in _runs(study, arm, pairs, validate)))
     inputs = {(base_of(run["model"]), run["task"]): run["model"] for run in reversed(runs)}
-    more = [{**run, "task": task} for task in study.probe.also for run in runs]
+    further = [
+        (task, set(_models(study, 0, task, 0)) if isinstance(study.models, dict) else None)
+        for task in study.probe.also
+    ]
+    for task, _ in further:
+        if missing := get_task(task).missing:
+            raise UserError(f"also: {task} has no {missing[0]} rows, and a probe takes all four quadrants")
+    more = [
+        {**run, "task": task}
+        for task, readers in further
+        for run in runs
+        if readers is None or run["model"] in readers
+    ]
     inputs |= {(base_of(run["model"]), run["task"]): run["model"] for run in reversed(more)}
     probes = [probe for run in [*runs, *more] for probe in _probes(study, run, inputs)]
+    bases = {base_of(run["model"]) for run in runs}
+    for model in study.probe.beside:
+        if base_of(model) not in bases:
+            raise UserError(f"beside: no run starts from a model of the base of {model}")
     other = [
         {**probe, "model": model}
         for model in written_out(study.probe.beside)
@@ -126,8 +142,11 @@ def written_out(names: Iterable[str]) -> list[str]:
     """`m:{x=0|x=1},seed={2|3}` -> `m:x=0,seed=2`, `m:x=0,seed=3`, `m:x=1,seed=2`, `m:x=1,seed=3`."""
     found = []
     for name in names:
-        parts = [part.split("|") for part in re.split(r"[{}]", name)]
-        found += ["".join(chosen) for chosen in product(*parts)]
+        parts = re.split(r"\{([^{}]*)\}", name)  # what stands in braces is every other part
+        if any(mark in part for part in parts for mark in "{}"):
+            raise UserError(f"model {name!r}: a brace is not closed")
+        choices = [part.split("|") if i % 2 else [part] for i, part in enumerate(parts)]
+        found += ["".join(chosen) for chosen in product(*choices)]
     return found
 
 

@@ -134,11 +134,13 @@ def _base(task: Task, wanted: Sequence[tuple[Feature, bool]], rng: Generator) ->
 def _interaction(task: Task, inputs: TextInputs, rng: Generator) -> Iterator[Told]:
     *streams, halves = rng.spawn(len(QUADRANTS) + 1)
     read: dict[str, list[_Sentence]] = {}
+    sources: list[dict[str, str]] = []
     for quadrant, stream in zip(QUADRANTS, streams, strict=True):
         rows = task.quadrant(quadrant, ROWS, stream, None)
         pairs = zip(rows["prompt"], rows["source"], strict=True)
         read[quadrant] = [(text.split(), _places(text, inputs.readings(source))) for text, source in pairs]
-    order_only = _order_only([inputs.readings(source) for source in rows["source"]])
+        sources += map(inputs.readings, rows["source"])
+    order_only = _order_only(sources)
     samples = [
         list(zip(read[one], read[other], strict=True))
         for one, other in (("both", "neither"), ("target_only", "spurious_only"))

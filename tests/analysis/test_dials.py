@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import permutations, product
 
 import numpy as np
 import pytest
-from pandas import DataFrame, Series
+from pandas import DataFrame, Series, concat
 from scipy.stats import page_trend_test
 
 from analysis import claims
-from analysis.decisions import SAME, SMALL, UNKNOWN
+from analysis.decisions import OPPOSITE, SAME, SMALL, UNKNOWN
 from analysis.dials import (
     beside_pairs,
     bits_of_models,
@@ -164,3 +165,53 @@ def test_exchanging_two_levels_names_exchanges_what_is_said(study):
     after = bits_of_models(renamed).query("feature == 'f0' and dial == 'usefulness'")
     one, other = (t.groupby("level")["value"].mean() for t in (before, after))
     assert other[0.1] == pytest.approx(one[1.0]) and other[1.0] == pytest.approx(one[0.1])
+
+
+def test_other_features_that_move_apart_do_not_hide_behind_their_mean(study):
+    top = study.probes.model.str.contains("useful.f0=1,")
+    sign = np.where(study.probes.feature.str[-1].astype(int) % 2, 1, -1)
+    moved = study.probes.bits_per_label + np.where(top & (study.probes.feature != FEATURE), 0.3 * sign, 0)
+    rows = claims(replace(study, probes=study.probes.assign(bits_per_label=moved)), permutations=999)
+    (row,) = [r for r in rows if (r.claim, r.pairs, r.x) == ("bits", "other features", "usefulness")]
+    assert row.status == OPPOSITE and abs(row.estimate.value) > 0.1
+
+
+def test_use_is_read_at_the_lowest_evidence_and_bits_from_the_study_s_own_probe(study):
+    (before,) = [row for row in claims(study, permutations=99) if row.primary]
+    more = study.runs.assign(evidence_rate=0.5, U=0.0)
+    later = study.probes.assign(step=100, bits_per_label=0.01)
+    smaller = study.probes.assign(n=200, bits_per_label=0.02)
+    both = replace(
+        study,
+        runs=concat([study.runs, more], ignore_index=True),
+        probes=concat([study.probes, later, smaller], ignore_index=True),
+    )
+    (after,) = [row for row in claims(both, permutations=99) if row.primary]
+    assert after.estimate == before.estimate
+    assert bits_of_models(both)["value"].tolist() == bits_of_models(study)["value"].tolist()
+
+
+def test_no_control_takes_the_treatment_s_place(study):
+    treated = study.runs.model.str.contains("useful.f0=(?!0,)")
+    assert 0 < treated.sum() < len(study.runs)
+    rest = replace(study, runs=study.runs[~treated].reset_index(drop=True))
+    (row,) = [row for row in claims(rest, permutations=99) if row.primary]
+    assert row.x == "usefulness" and "no runs" in row.estimate.note
+
+
+def test_what_the_dial_does_to_censoring_leaves_no_cell_out(study):
+    probes = study.probes.assign(censored=study.probes.model.str.contains("useful.f0=0,seed"))
+    one, other = (
+        next(row for row in claims(s, permutations=99) if row.primary).estimate
+        for s in (study, replace(study, probes=probes))
+    )
+    assert other.n_models == one.n_models == 25
+    assert other.value == pytest.approx(one.value)
+
+
+def test_models_that_share_no_pair_are_not_compared():
+    table = DataFrame({"model": ["a", "b"], "task": ["p", "q"], "use": [0.9, 0.1]})
+    assert beside_pairs(table, "use").isna().all()
+    joined = DataFrame({"model": ["a", "b", "b"], "task": ["p", "q", "p"], "use": [0.9, 0.1, 0.3]})
+    found = beside_pairs(joined, "use")
+    assert found["a"] - found["b"] == pytest.approx(0.6)

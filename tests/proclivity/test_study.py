@@ -14,7 +14,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proclivity.expand import draw_pairs, expand, swap
+from proclivity.expand import draw_pairs, expand, swap, written_out
 from proclivity.learnability import learnability_study
 from proclivity.study import Study, list_studies, load_study, study_from
 from tasks import get_task
@@ -226,12 +226,22 @@ def test_what_is_also_probed_is_probed_on_every_model_and_tuned_on_none() -> Non
 
 
 def test_a_model_beside_is_probed_on_what_models_of_its_base_are_tuned_on() -> None:
-    probe = {"inputs": ["model", "untrained"], "beside": ["m:seed={7|8}", "n:seed=9"]}
+    probe: dict[str, Any] = {"inputs": ["model", "untrained"], "beside": ["m:seed={7|8}"]}
     probes, runs = jobs(models=["m:seed=0", "m:seed=1"], probe=probe)
     tasks = sorted({run["task"] for run in runs})
     beside = sorted((p["task"], p["model"]) for p in probes if p["model"] not in ("m:seed=0", "m:seed=1"))
     assert beside == sorted((task, f"m:seed={seed}") for task in tasks for seed in (7, 8))
     assert all(p["init"] == "pretrained" for p in probes if "seed=7" in p["model"])
+    for wrong in ({"beside": ["n:seed=9"]}, {"also": ["english/fillergap-hard-none"]}, {"also": ["x/y"]}):
+        with pytest.raises(UserError):
+            jobs(models=["m:seed=0"], probe=wrong)
+
+
+@pytest.mark.parametrize("name", ["m:seed={0|1", "m:seed=0}", "m:{a|{b|c}}"])
+def test_braces_that_are_not_closed_are_refused(name: str) -> None:
+    with pytest.raises(UserError, match="a brace is not closed"):
+        jobs(models=[name])
+    assert written_out(["a|b:{x|y}=1"]) == ["a|b:x=1", "a|b:y=1"]
 
 
 def test_rotation_visits_the_groups_at_one_place() -> None:
