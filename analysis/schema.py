@@ -134,6 +134,18 @@ class RunRecord(Identity):
     seen_n: int = count("how many of those were asked")
     fresh_errors: int = count("wrong greedy answers on fresh counter-examples")
     fresh_n: int = count("how many of those were asked")
+    reward_model: str = _later(
+        text("key of the record (or folder) of the reward model tuned on; empty for the gold reward"), ""
+    )
+    reward_model_U: float | None = _later(
+        number("use of that reward model on the same test rows, if it had learnt"), None
+    )
+    reward_learned: float | None = _later(
+        number("mean learned reward on test rows of both and neither; reward_both_neither is the gold one"),
+        None,
+    )
+    ties: int = _later(count("a reward model's pairs of equal reward, of evidence_n"), 0)
+    half: int = _later(count("1 or 2: half of the sources that its pairs are of; 0 for all of them"), 0)
     step_s: float | None = number("median time of a step, seconds")
     threads: int = count("threads of the run")
 

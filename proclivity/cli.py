@@ -195,16 +195,22 @@ def _single(commands: Any) -> None:
     )
     _model_and_task(finetune)
     finetune.add_argument("--method", required=True, help="such as rloo (see proclivity methods ls)")
-    finetune.add_argument("--evidence", type=float, default=0.0, metavar="RATE", help="k / N (default: 0)")
-    finetune.add_argument("--evidence-kind", default="symmetric", help="default: symmetric")
-    about = "share of rows whose label is not the target's (default: 0)"
-    finetune.add_argument("--evidence-noise", type=float, default=0.0, metavar="RATE", help=about)
-    about = "k / N of each further spurious feature of the task (default: that of --evidence)"
-    finetune.add_argument("--evidence-others", type=rates, default=(), metavar="RATE[,RATE]", help=about)
+    _evidence(finetune)
+    about = "tune on the reward model kept in this folder, in place of the task's own reward"
+    finetune.add_argument("--reward-model", metavar="FOLDER", default="", help=about)
     about = "probe both features after steps 0, K, 2K, ... and the last"
     finetune.add_argument("--probe-every", type=int, metavar="K", help=about)
     finetune.add_argument("--control", choices=("random_reward", "shuffled_labels"), default="")
     _seed_and_out(finetune)
+    about = "train a reward model on preference pairs; which feature does it use?"
+    reward = _command(commands, "reward-model", "commands_single:reward_model", about, late=_training)
+    _model_and_task(reward)
+    _evidence(reward)
+    about = "share of pairs whose answers have equal reward (default: 0)"
+    reward.add_argument("--ties", type=float, default=0.0, metavar="RATE", help=about)
+    about = "pairs of one half of the task's sources alone; the halves share none (default: all)"
+    reward.add_argument("--half", type=int, choices=(1, 2), default=0, help=about)
+    _seed_and_out(reward)
     use = _command(
         commands,
         "use",
@@ -224,6 +230,15 @@ def _model_and_task(command: Parser, required: bool = True) -> None:
     command.add_argument(
         "--task", required=True, help="such as symbolic/first-last-vs-contains-2, or tsv:FILE"
     )
+
+
+def _evidence(command: Parser) -> None:
+    command.add_argument("--evidence", type=float, default=0.0, metavar="RATE", help="k / N (default: 0)")
+    command.add_argument("--evidence-kind", default="symmetric", help="default: symmetric")
+    about = "share of rows whose label is not the target's (default: 0)"
+    command.add_argument("--evidence-noise", type=float, default=0.0, metavar="RATE", help=about)
+    about = "k / N of each further spurious feature of the task (default: that of --evidence)"
+    command.add_argument("--evidence-others", type=rates, default=(), metavar="RATE[,RATE]", help=about)
 
 
 def _dtype(command: Parser) -> None:
@@ -248,6 +263,14 @@ def _measuring(command: Parser) -> None:
 
     only = ("answers", "eval_n", "counterfactual_n")
     add_fields(command.add_argument_group("settings"), jobs().SETTINGS, only)
+
+
+def _training(command: Parser) -> None:
+    from proclivity.composition import jobs
+
+    only = ("steps", "batch_size", "learning_rate", "answers", "warmup_steps")
+    measured = ("eval_n", "log_n", "log_points", "counterfactual_n")
+    add_fields(command.add_argument_group("settings"), jobs().SETTINGS, (*only, *measured))
 
 
 def _studies(commands: Any) -> None:

@@ -1,4 +1,4 @@
-"""probe, finetune, use: one job."""
+"""probe, finetune, reward-model, use: one job."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 from proclivity import composition, shown
 from proclivity.answer import Answer, plain
 from proclivity.expand import reference_probe
-from proclivity.job import DTYPES, TUNED
+from proclivity.job import BRADLEY_TERRY, DTYPES, REWARD_MODEL, TUNED
 from proclivity.manifest import SINGLE, describe, make_folder, write_manifest
 from proclivity.plan import keyed, note, open_store
 from proclivity.progress import step_bar
@@ -63,7 +63,18 @@ def tuning_config(arguments: Namespace) -> dict[str, Any]:
     evidence = Evidence(
         arguments.evidence_kind, arguments.evidence, arguments.evidence_noise, arguments.evidence_others
     )
-    return {**_run(arguments), **evidence.config(), "method": arguments.method}
+    on = {"reward_model": arguments.reward_model} if arguments.reward_model else {}
+    return {**_run(arguments), **evidence.config(), "method": arguments.method, **on}
+
+
+def reward_model(arguments: Namespace) -> Answer:
+    """Train a reward model on preference pairs and measure it as a policy is measured."""
+    arguments.samples_per_prompt = 2  # of a pair
+    arguments.method, arguments.reward_model = BRADLEY_TERRY, ""
+    config = tuning_config(arguments)
+    config.pop("reference_probe", None)
+    asked = {"ties": arguments.ties, "half": arguments.half}
+    return answer(do(arguments, {**config, "job": "reward_model", **{k: v for k, v in asked.items() if v}}))
 
 
 def use(arguments: Namespace) -> Answer:
@@ -204,16 +215,22 @@ def _save_policy(result: composition.JobResult, folder: Path) -> None:
 
         run = result.records[0]
         told = {name: run[name] for name in ("task", "answers", "seed_tune")}
-        (folder / "policy").mkdir()
-        (folder / "policy" / TUNED).write_text(json.dumps(told, indent=1))
-        save(result.policy.model, result.policy.tokenizer, folder / "policy")
+        kept = folder / "policy"
+        if run["method"] == BRADLEY_TERRY:
+            kept = folder / REWARD_MODEL
+            words = get_task(run["task"]).for_seed(run["seed_tune"]).answers.words
+            told |= {"key": folder.name, "words": words}
+        kept.mkdir()
+        (kept / TUNED).write_text(json.dumps(told, indent=1))
+        save(result.policy.model, result.policy.tokenizer, kept)
 
 
 def answer(done: Done, before: Done | None = None) -> Answer:
     earlier = before.records if before else []
     parts = [shown.told(done.records, done.cells, earlier)]
     if done.folder:
-        parts.append(f"kept in {done.folder}")
+        trained = done.folder / REWARD_MODEL
+        parts.append(f"kept in {trained if trained.is_dir() else done.folder}")
     return Answer(
         [*earlier, *done.records],
         "\n\n".join(parts),

@@ -25,6 +25,11 @@ Config = Mapping[str, Any]
 TUNED = "proclivity.json"
 """Beside a kept policy: the task, way of answering and seed that it was tuned with."""
 
+BRADLEY_TERRY = "bradley-terry"
+"""What the record of a reward model gives as its method."""
+REWARD_MODEL = "reward_model"
+"""The folder beside its record that a reward model is kept in."""
+
 DTYPES = ("float32", "bfloat16")
 """What weights may be read as; a config names what is not the first."""
 

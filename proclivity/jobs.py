@@ -13,6 +13,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+from proclivity import reward_job
 from proclivity.job import Config, JobResult, hash_of, recipe
 from rl_finetune.settings import Settings, settings_from
 from tasks import get_task, task_sources
@@ -24,7 +25,8 @@ Progress = Callable[[str, int, int], None]
 
 
 def execute(config: Config) -> JobResult:
-    """Do a job: `run` tunes a policy and measures its use, `use` a model as it is, `probe` probes it."""
+    """Do a job: `run` tunes a policy and measures its use, `reward_model` trains one and measures its use,
+    `use` measures a model as it is, `probe` probes it."""
     from proclivity.probe_job import run_probe
     from proclivity.run_job import run_tuning
 
@@ -104,8 +106,12 @@ def check(config: Config) -> None:
         from rl_finetune import check as check_tuning
         from rl_finetune import get_method
 
+        method = get_method(config["method"])
+        check_tuning(method, settings_from(dict(config["settings"])), config["control"])
+        if "reward_model" in config:
+            reward_job.check(config, method.reward)
+    if config["job"] in ("run", "reward_model"):
         settings = settings_from(dict(config["settings"]))
-        check_tuning(get_method(config["method"]), settings, config["control"])
         evidence, n = evidence_of(config), settings.rows
         evidence.cells(n, len(get_task(config["task"]).others))
         if evidence.rate and not evidence.counts(n)["spurious_only"]:
@@ -120,6 +126,8 @@ def fingerprint(config: Config) -> dict[str, str]:
         from rl_finetune.warmup import REVISION as WARM_UP
 
         found = {**found, "warm_up": str(WARM_UP), "probe": str(REVISION)}
+    if "reward_model" in config:
+        found = {**found, "reward_model": _files_hash(config["reward_model"])}
     return found
 
 
@@ -128,6 +136,10 @@ def _revision(method: str, kind: str) -> int:
         from probes import REVISION
 
         return REVISION
+    if kind == "reward_model":
+        from rl_finetune.reward_training import REVISION as TRAINING
+
+        return TRAINING
     if method:
         from rl_finetune import get_method
 

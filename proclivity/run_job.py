@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from proclivity import reward_job
 from proclivity.job import DTYPES, Config, JobResult, identity, load_model, plain_row, recipe
 from proclivity.probe_along import probing
 from proclivity.probe_job import probed
@@ -35,7 +36,7 @@ def run_tuning(config: Config) -> JobResult:
     import torch
 
     from analysis import RunRecord
-    from rl_finetune import count_answers, finetune, get_method, policy_of, warm_up
+    from rl_finetune import RewardPolicy, count_answers, finetune, get_method, judged_by, policy_of, warm_up
 
     start = time.perf_counter()
     settings = settings_from(dict(config["settings"]))
@@ -44,22 +45,34 @@ def run_tuning(config: Config) -> JobResult:
     evidence = evidence_of(config)
     joint = evidence.joint(settings.rows, len(task.others))
     seed = config["seed_data"]
-    rows = task.mixture(evidence, settings.rows, np.random.default_rng([seed, 1])).to_dict()
+    training = config["job"] == "reward_model"
+    if training:
+        rows = reward_job.pairs(config, task, evidence, settings.rows)
+    else:
+        rows = task.mixture(evidence, settings.rows, np.random.default_rng([seed, 1])).to_dict()
     third, third_accuracy = _third(config["task"])
     embedded = recipe(config["model"])
     warmed = lm
-    if settings.answers == "free" and config["job"] == "run":
+    if settings.answers == "free" and config["job"] != "use":
         warmed = warm_up(lm, task, settings, config["seed_warmup"])
     policy = policy_of(warmed, task, settings.answers)
     values: dict[str, Any] = {}
     bits: list[dict[str, Any]] = []
     tuned, log = warmed, None
-    if config["job"] == "run":
+    judge = reward_job.judge(config, task)
+    if judge:
+        task = judged_by(task, judge, warmed)
+    if config["job"] != "use":
         log_rows = {
             q: task.quadrant(q, settings.log_n, np.random.default_rng([seed, 2, i]), "validation").to_dict()
             for i, q in enumerate(QUADRANTS)
             if q in task.quadrants
         }
+    if training:
+        tuned, log, told = reward_job.train(config, task, rows, warmed, policy, settings, log_rows)
+        policy = RewardPolicy(tuned, task)
+        values |= told | _counterexamples(rows, task, tuned, policy)
+    elif config["job"] == "run":
         observe = None
         if "probe_every" in config:
             observe = probing(
@@ -88,7 +101,13 @@ def run_tuning(config: Config) -> JobResult:
         for i, q in enumerate(QUADRANTS)
         if q in task.quadrants
     }
-    counts = _counts(tuned, policy, task, asked, warmed.model)
+    counts = _counts(tuned, policy, task, asked, None if training else warmed.model)
+    if judge:
+        values |= {
+            "reward_model": reward_job.name_of(judge),
+            "reward_model_U": _use(_counts(judge, RewardPolicy(judge, task), task, asked))["U"],
+            "reward_learned": (counts["both"].reward_learned + counts["neither"].reward_learned) / 2,
+        }
     cells = [
         _cell(
             task,
@@ -106,7 +125,7 @@ def run_tuning(config: Config) -> JobResult:
     conflicts = ["spurious_only"] if evidence.kind != "symmetric" else ["spurious_only", "target_only"]
     record = RunRecord(
         **identity(config, warmed, rows["prompt"]),
-        **_use(counts),
+        **(_use(counts) | (reward_job.NO_REFERENCE if training else {})),
         **_reliance(config, task, tuned, policy, settings.counterfactual_n),
         **values,
         arm=config["arm"],

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from proclivity.answer import table
+from proclivity.job import BRADLEY_TERRY
 from tasks import QUADRANTS
 
 Record = Mapping[str, Any]
@@ -112,13 +113,40 @@ def _run_text(record: Record) -> str:
         f"reliance on the target {_number(record['reliance_target'])}, on the spurious feature "
         f"{_number(record['reliance_spurious'])} ({record['reliance_n']} edits each, less placebo)",
     ]
+    if record["method"] == BRADLEY_TERRY:
+        return "\n".join([f"reward model of {lines[0]}", *lines[1:], _pairs(record)])
     if record["method"]:
         lines.append(
             f"{record['method']}: {record['episodes']} rows, {record['evidence_k']} counter-examples "
             f"({record['evidence_kind']}){_noise(record)}; KL to the reference "
             f"{_number(record['kl_reverse'])} nats, {record['wall_s']:.1f} s"
         )
+    if record.get("reward_model"):
+        lines += ["", _inherited(record)]
     return "\n".join(lines)
+
+
+def _pairs(record: Record) -> str:
+    """What a reward model was trained on, and how it ranks held-out ones: an error is a wrong order."""
+    ranked = []
+    for quadrants in (("both", "neither"), ("target_only", "spurious_only")):
+        n = sum(record[f"n_{q}"] for q in quadrants)
+        right = n - sum(record[f"errors_{q}"] for q in quadrants)
+        ranked.append(f"{right} of {n} on {quadrants[0]} and {quadrants[1]}")
+    ties = f", {record['ties']} of them ties" if record["ties"] else ""
+    half = f" of half {record['half']} of the sources" if record["half"] else ""
+    return (
+        f"{record['method']}: {record['episodes']} pairs{half}, {record['evidence_k']} counter-examples "
+        f"({record['evidence_kind']}){_noise(record)}{ties}, {record['wall_s']:.1f} s\n"
+        f"held-out pairs ranked right: {', '.join(ranked)}"
+    )
+
+
+def _inherited(record: Record) -> str:
+    """Which feature the reward model uses, and which the policy that was tuned on it."""
+    rewards = {"gold reward": record["reward_both_neither"], "learned reward": record["reward_learned"]}
+    judge = {"": f"reward model {record['reward_model']}", "U": record["reward_model_U"]}
+    return table([judge | dict.fromkeys(rewards), {"": "policy", "U": record["U"], **rewards}])
 
 
 def _noise(record: Record) -> str:

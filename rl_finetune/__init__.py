@@ -7,9 +7,18 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from rl_finetune.learned_reward import JudgedTask, judged, judged_by
     from rl_finetune.measure import NOTHING, AnswerCounts, answers_to, count_answers
     from rl_finetune.methods import METHODS, Method, get_method, method_table
+    from rl_finetune.pairs import half_of, preference_pairs
     from rl_finetune.policy import Policy, policy_of
+    from rl_finetune.reward_training import (
+        RewardPolicy,
+        TrainedReward,
+        bradley_terry,
+        normalise,
+        train_reward_model,
+    )
     from rl_finetune.settings import Settings, settings_from
     from rl_finetune.tuning import CONTROLS, Tuned, check, finetune
     from rl_finetune.warmup import warm_up
@@ -19,25 +28,44 @@ __all__ = [
     "METHODS",
     "NOTHING",
     "AnswerCounts",
+    "JudgedTask",
     "Method",
     "Policy",
+    "RewardPolicy",
     "Settings",
+    "TrainedReward",
     "Tuned",
     "answers_to",
+    "bradley_terry",
     "check",
     "count_answers",
     "finetune",
     "get_method",
+    "half_of",
+    "judged",
+    "judged_by",
     "method_table",
+    "normalise",
     "policy_of",
+    "preference_pairs",
     "settings_from",
+    "train_reward_model",
     "warm_up",
 ]
 
 _ROOMS = {
+    "learned_reward": ["JudgedTask", "judged", "judged_by"],
     "measure": ["NOTHING", "AnswerCounts", "answers_to", "count_answers"],
     "methods": ["METHODS", "Method", "get_method", "method_table"],
+    "pairs": ["half_of", "preference_pairs"],
     "policy": ["Policy", "policy_of"],
+    "reward_training": [
+        "RewardPolicy",
+        "TrainedReward",
+        "bradley_terry",
+        "normalise",
+        "train_reward_model",
+    ],
     "settings": ["Settings", "settings_from"],
     "tuning": ["CONTROLS", "Tuned", "check", "finetune"],
     "warmup": ["warm_up"],

@@ -11,6 +11,7 @@ import torch
 
 from models.answers import chunks, measured, prompt_ids
 from models.language_model import LanguageModel
+from rl_finetune.learned_reward import rewards_of
 from rl_finetune.objectives import entropy, kl
 from rl_finetune.policy import Greedy, Policy
 from tasks.task import Task
@@ -29,13 +30,15 @@ class AnswerCounts:
     p_error: float
     """Mean probability of the wrong answer; NaN where the answers are no closed list."""
     reward: float
-    """Mean reward of the greedy answers."""
+    """Mean reward of the greedy answers, by the task's own reward."""
     entropy: float
     """Mean entropy, in nats, of the answer distribution (free answers: of the next token)."""
     kl_reverse: float
     """Mean KL(policy || reference) of the same distribution, in nats."""
     kl_forward: float
     """Mean KL(reference || policy), in nats."""
+    reward_learned: float = math.nan
+    """Mean learned reward of the greedy answers; NaN for a task under its own reward."""
 
 
 NOTHING = AnswerCounts(0, 0, 0, 0, *[math.nan] * 5)
@@ -88,14 +91,16 @@ def count_answers(
             forward += float(kl(other, said.distribution).sum())
     read = [task.answers.read(t) for t in texts]
     n = len(labels)
+    gold, learned = rewards_of(task, list(rows["prompt"]), texts, label=labels)
     return AnswerCounts(
         n=n,
         errors=sum(r != y for r, y in zip(read, labels, strict=True)),
         invalid=sum(r < 0 for r in read),
         ones=sum(r == 1 for r in read),
         p_error=sum(wrong) / n if wrong else float("nan"),
-        reward=sum(task.reward(list(rows["prompt"]), texts, label=labels)) / n,
+        reward=sum(gold) / n,
         entropy=spread / n,
         kl_reverse=reverse / n,
         kl_forward=forward / n,
+        reward_learned=sum(learned) / n,
     )
