@@ -7,7 +7,6 @@ import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import asdict
 from functools import cache
 from multiprocessing import get_context
 from pathlib import Path
@@ -51,7 +50,7 @@ def prepare(configs: Sequence[Config], progress: Progress | None) -> None:
 
 
 def validate_settings(settings: Mapping[str, Any], where: str) -> dict[str, Any]:
-    return asdict(settings_from(dict(settings), where))
+    return settings_from(dict(settings), where).told()
 
 
 def estimate(config: Config) -> float:
@@ -93,7 +92,16 @@ def _fingerprint(model: str, task: str, method: str, kind: str) -> dict[str, str
     else:
         weights = _files_hash(model)
     source = hash_of(*(p.read_bytes() for p in task_sources(task)))
-    return {"weights": weights, "task": source, "revision": str(_revision(method, kind))}
+    own = _own_method(method) if kind == "run" else {}
+    return {"weights": weights, "task": source, "revision": str(_revision(method, kind)), **own}
+
+
+def _own_method(name: str) -> dict[str, str]:
+    """The source of a method of one's own."""
+    from rl_finetune import method_source
+
+    path = method_source(name)
+    return {"method": hash_of(path.read_bytes())} if path else {}
 
 
 def check(config: Config) -> None:

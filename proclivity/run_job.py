@@ -79,6 +79,7 @@ def run_tuning(config: Config) -> JobResult:
             control=config["control"],
             log_rows=log_rows,
             observe=observe,
+            prior=lm if settings.prior == "pretrained" else None,
         )
         tuned, log = outcome.lm, [plain_row(row) for row in outcome.log]
         values |= {"reward_train": outcome.reward, "step_s": outcome.step_s}

@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rl_finetune.measure import NOTHING, AnswerCounts, answers_to, count_answers
-    from rl_finetune.methods import METHODS, Method, get_method, method_table
+    from rl_finetune.methods import (
+        KL,
+        METHODS,
+        Batch,
+        Method,
+        get_method,
+        method,
+        method_source,
+        method_table,
+    )
     from rl_finetune.policy import Policy, policy_of
     from rl_finetune.settings import Settings, settings_from
     from rl_finetune.tuning import CONTROLS, Tuned, check, finetune
@@ -16,9 +25,11 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CONTROLS",
+    "KL",
     "METHODS",
     "NOTHING",
     "AnswerCounts",
+    "Batch",
     "Method",
     "Policy",
     "Settings",
@@ -28,6 +39,8 @@ __all__ = [
     "count_answers",
     "finetune",
     "get_method",
+    "method",
+    "method_source",
     "method_table",
     "policy_of",
     "settings_from",
@@ -36,7 +49,10 @@ __all__ = [
 
 _ROOMS = {
     "measure": ["NOTHING", "AnswerCounts", "answers_to", "count_answers"],
-    "methods": ["METHODS", "Method", "get_method", "method_table"],
+    "methods": [
+        *("KL", "METHODS", "Batch", "Method"),
+        *("get_method", "method", "method_source", "method_table"),
+    ],
     "policy": ["Policy", "policy_of"],
     "settings": ["Settings", "settings_from"],
     "tuning": ["CONTROLS", "Tuned", "check", "finetune"],

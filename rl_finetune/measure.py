@@ -13,6 +13,7 @@ from models.answers import chunks, measured, prompt_ids
 from models.language_model import LanguageModel
 from rl_finetune.objectives import entropy, kl
 from rl_finetune.policy import Greedy, Policy
+from rl_finetune.rewards import rewards_of
 from tasks.task import Task
 
 
@@ -94,7 +95,7 @@ def count_answers(
         invalid=sum(r < 0 for r in read),
         ones=sum(r == 1 for r in read),
         p_error=sum(wrong) / n if wrong else float("nan"),
-        reward=sum(task.reward(list(rows["prompt"]), texts, label=labels)) / n,
+        reward=sum(rewards_of(task, rows["prompt"], texts, labels)) / n,
         entropy=spread / n,
         kl_reverse=reverse / n,
         kl_forward=forward / n,
