@@ -62,7 +62,8 @@ def estimate(config: Config) -> float:
         return longer * (1.4 if config["input"] == "raw" else 1.0)
     settings = config["settings"]
     row = 8e-4 if settings["answers"] == "free" else 2e-4
-    return float(longer * (1.5 + settings["steps"] * settings["batch_size"] * row))
+    reuse = settings.get("reuse", 1)
+    return float(longer * (1.5 + settings["steps"] * settings["batch_size"] * row * reuse))
 
 
 def learnability(configs: Sequence[Config]) -> list[dict[str, Any]]:
