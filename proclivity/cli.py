@@ -124,7 +124,9 @@ def _command(commands: Any, name: str, body: str, about: str, **options: Any) ->
     command: Parser = commands.add_parser(name, help=about, description=about, **options)
     command.set_defaults(body=body)
     command.add_argument("--json", action="store_true", help="print one JSON value")
-    command.add_argument("--include", action="append", metavar="PATH", help="a file with tasks of your own")
+    command.add_argument(
+        "--include", action="append", metavar="PATH", help="a file with tasks or methods of your own"
+    )
     return command
 
 

@@ -7,7 +7,6 @@ import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import asdict
 from functools import cache
 from multiprocessing import get_context
 from pathlib import Path
@@ -53,7 +52,7 @@ def prepare(configs: Sequence[Config], progress: Progress | None) -> None:
 
 
 def validate_settings(settings: Mapping[str, Any], where: str) -> dict[str, Any]:
-    return asdict(settings_from(dict(settings), where))
+    return settings_from(dict(settings), where).told()
 
 
 def estimate(config: Config) -> float:
@@ -65,7 +64,8 @@ def estimate(config: Config) -> float:
         return longer * (1.4 if config["input"] == "raw" else 1.0)
     settings = config["settings"]
     row = 8e-4 if settings["answers"] == "free" else 2e-4
-    return float(longer * (1.5 + settings["steps"] * settings["batch_size"] * row))
+    reuse = settings.get("reuse", 1)
+    return float(longer * (1.5 + settings["steps"] * settings["batch_size"] * row * reuse))
 
 
 def learnability(configs: Sequence[Config]) -> list[dict[str, Any]]:
@@ -95,7 +95,16 @@ def _fingerprint(model: str, task: str, method: str, kind: str) -> dict[str, str
     else:
         weights = _files_hash(model)
     source = hash_of(*(p.read_bytes() for p in task_sources(task)))
-    return {"weights": weights, "task": source, "revision": str(_revision(method, kind))}
+    own = _own_method(method) if kind == "run" else {}
+    return {"weights": weights, "task": source, "revision": str(_revision(method, kind)), **own}
+
+
+def _own_method(name: str) -> dict[str, str]:
+    """The source of a method of one's own."""
+    from rl_finetune import method_source
+
+    path = method_source(name)
+    return {"method": hash_of(path.read_bytes())} if path else {}
 
 
 def check(config: Config) -> None:

@@ -82,19 +82,23 @@ def run_tuning(config: Config) -> JobResult:
         elif settings.answers == "free":
             # The warmed-up model is the reference, so it is probed; a job of its own probes it before.
             bits += probed({**config, **config["reference_probe"]}, task, warmed)
+        method = get_method(config["method"])
         outcome = finetune(
             warmed,
             task,
             rows,
-            get_method(config["method"]),
+            method,
             settings,
             seed=config["seed_tune"],
             control=config["control"],
             log_rows=log_rows,
             observe=observe,
+            prior=lm if settings.prior == "pretrained" else None,
         )
         tuned, log = outcome.lm, [plain_row(row) for row in outcome.log]
         values |= {"reward_train": outcome.reward, "step_s": outcome.step_s}
+        used = method.set(settings)
+        values |= {"beta": used.beta, "kl": str(used.kl), "samples_from": used.samples, "reuse": used.reuse}
         values |= _counterexamples(rows, task, tuned, policy)
     asked = {
         q: task.quadrant(q, settings.eval_n, np.random.default_rng([seed, 3, i]))

@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rl_finetune.learned_reward import JudgedTask, judged, judged_by
     from rl_finetune.measure import NOTHING, AnswerCounts, answers_to, count_answers
-    from rl_finetune.methods import METHODS, Method, get_method, method_table
+    from rl_finetune.methods import (
+        KL,
+        METHODS,
+        Batch,
+        Method,
+        get_method,
+        method,
+        method_source,
+        method_table,
+    )
     from rl_finetune.pairs import half_of, preference_pairs
     from rl_finetune.policy import Policy, policy_of
     from rl_finetune.reward_training import (
@@ -25,9 +34,11 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CONTROLS",
+    "KL",
     "METHODS",
     "NOTHING",
     "AnswerCounts",
+    "Batch",
     "JudgedTask",
     "Method",
     "Policy",
@@ -44,6 +55,8 @@ __all__ = [
     "half_of",
     "judged",
     "judged_by",
+    "method",
+    "method_source",
     "method_table",
     "normalise",
     "policy_of",
@@ -56,7 +69,10 @@ __all__ = [
 _ROOMS = {
     "learned_reward": ["JudgedTask", "judged", "judged_by"],
     "measure": ["NOTHING", "AnswerCounts", "answers_to", "count_answers"],
-    "methods": ["METHODS", "Method", "get_method", "method_table"],
+    "methods": [
+        *("KL", "METHODS", "Batch", "Method"),
+        *("get_method", "method", "method_source", "method_table"),
+    ],
     "pairs": ["half_of", "preference_pairs"],
     "policy": ["Policy", "policy_of"],
     "reward_training": [

@@ -9,6 +9,7 @@ from typing import Any
 
 from models.language_model import LanguageModel
 from models.reward_model import learned_rewards
+from rl_finetune.rewards import rewards_of
 from tasks.errors import UserError
 from tasks.task import Task
 
@@ -45,13 +46,14 @@ class JudgedTask(Task):
         return super().reward(prompts, completions, **columns)
 
 
-def rewards_of(
-    task: Task, prompts: Sequence[str], completions: Sequence[str], **columns: Any
+def gold_and_learned(
+    task: Task, prompts: Sequence[str], completions: Sequence[str], labels: Sequence[int]
 ) -> tuple[list[float], list[float]]:
     """Gold rewards, and learned ones: NaN where the task is under no learned reward."""
+    rewards = rewards_of(task, prompts, completions, labels)
     if isinstance(task, JudgedTask):
-        return task.gold_reward(prompts, completions, **columns), task.reward(prompts, completions)
-    return task.reward(prompts, completions, **columns), [math.nan] * len(completions)
+        return task.gold_reward(prompts, completions, label=list(labels)), rewards
+    return rewards, [math.nan] * len(completions)
 
 
 def judged(task: Task, judge: LearnedReward, name: str) -> JudgedTask:

@@ -11,7 +11,7 @@ import torch
 
 from models.answers import chunks, measured, prompt_ids
 from models.language_model import LanguageModel
-from rl_finetune.learned_reward import rewards_of
+from rl_finetune.learned_reward import gold_and_learned
 from rl_finetune.objectives import entropy, kl
 from rl_finetune.policy import Greedy, Policy
 from tasks.task import Task
@@ -91,7 +91,7 @@ def count_answers(
             forward += float(kl(other, said.distribution).sum())
     read = [task.answers.read(t) for t in texts]
     n = len(labels)
-    gold, learned = rewards_of(task, list(rows["prompt"]), texts, label=labels)
+    gold, learned = gold_and_learned(task, list(rows["prompt"]), texts, labels)
     return AnswerCounts(
         n=n,
         errors=sum(r != y for r, y in zip(read, labels, strict=True)),

@@ -1,80 +1,345 @@
-"""The methods: one table of ways to tune."""
+"""The methods: one table of ways to tune, the shipped ones and a user's own."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Literal
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from typing import Any, Literal
+
+from torch import Tensor
 
 from rl_finetune import objectives
-from tasks.errors import unknown
+from rl_finetune.settings import OWN, Settings
+from tasks.errors import UserError, unknown
+from tasks.registry import run_included
 
 
 @dataclass(frozen=True)
+class Batch:
+    """What an objective is given: answers to a batch of prompts, [prompts, samples] each, in nats."""
+
+    log_probs: Tensor
+    """Under the policy; differentiable."""
+    drawn: Tensor
+    """Under the policy when the answers were sampled; under the model that gave them, if that is another."""
+    reference: Tensor
+    """Under the reference; empty for a method that says of no log-ratio that it needs it."""
+    rewards: Tensor
+    """Empty for demonstrations."""
+    advantages: Tensor
+    """What `advantage` makes of the rewards, less a KL in the reward; empty for other methods."""
+    tokens: Tensor
+    """Tokens of each answer; a constrained answer is one."""
+    elsewhere: Tensor
+    """Log-ratios of the same answers after other prompts; empty for a method that is not `mismatched`."""
+    beta: float
+
+
+Objective = Callable[[Batch], Tensor]
+
+
+@dataclass(frozen=True)
+class KL:
+    """Where a KL between policy and reference enters, its direction and estimator."""
+
+    place: Literal["none", "reward", "loss", "log-ratios", "weights"]
+    """`log-ratios`: in the objective itself; `weights`: beta is a temperature."""
+    direction: Literal["reverse", "forward"] = "reverse"
+    estimator: Literal["k1", "k2", "k3", "exact"] = "k1"
+
+    def __str__(self) -> str:
+        if self.place in ("none", "weights"):
+            return "none" if self.place == "none" else "none (beta is a temperature)"
+        of = "policy || reference" if self.direction == "reverse" else "reference || policy"
+        return f"{self.place}, KL({of})" + (f", {self.estimator}" if self.place != "log-ratios" else "")
+
+
+@dataclass(frozen=True, kw_only=True)
 class Method:
     name: str
-    samples: Literal["policy", "demonstrations"]
-    """Where samples come from."""
-    reward: Literal["none", "advantage"]
+    objective: Objective
+    """The loss of a batch of answers."""
+    samples: Literal["policy", "reference", "demonstrations", "pairs"]
+    """Where answers come from."""
+    reward: Literal["none", "advantage", "weight", "filter", "pair"]
     """What the reward does."""
-    advantage: objectives.Advantage | None
-    centre: objectives.Advantage | None
-    """What is taken off the KL penalty as a baseline: linear, so that beta keeps its weight."""
     negative_gradient: bool
     """Whether answers can be pushed down."""
-    batch_coupled: bool
-    """Whether a prompt's gradient depends on the batch it is in."""
-    kl: str
-    """Where the KL to the reference enters (weight beta, 0 by default), its direction and estimator."""
-    reuse: int
-    """Gradient steps that a batch of samples is used for."""
     paper: str
+    kl: KL = KL("none")
+    beta: float = 0.0
+    """Where the settings say 0."""
+    batch_coupled: bool = False
+    """Whether a prompt's gradient depends on the batch it is in."""
+    reuse: int = 1
+    """Optimiser steps that a batch of answers is used for."""
+    advantage: objectives.Advantage | None = None
+    centre: objectives.Advantage | None = None
+    """What is taken off the KL penalty as a baseline: linear, so that beta keeps its weight."""
+    least_samples: int = 1
+    """Answers a prompt that it needs, where they are sampled."""
+    mismatched: bool = False
+    """Whether it needs answers after other prompts."""
     revision: int = 1
     """Raised by hand when a change of the code changes what the method does."""
 
-    @property
-    def least_samples(self) -> int:
-        """Samples a prompt that the advantage needs."""
-        return 2 if self.name in ("rloo", "grpo") else 1
+    def set(self, settings: Settings) -> Method:
+        """The method with the settings' knobs in the place of its own."""
+        found: dict[str, Any] = {"beta": settings.beta or self.beta, "reuse": settings.reuse or self.reuse}
+        if settings.samples_from != OWN:
+            found["samples"] = settings.samples_from
+        changed = replace(self, **found)
+        return replace(changed, kl=changed._kl(settings))
+
+    def _kl(self, settings: Settings) -> KL:
+        """The KL as the settings ask for it; by default estimated without bias."""
+        place = self.kl.place if settings.kl_in == OWN else settings.kl_in
+        moved = place != self.kl.place
+        direction = settings.kl_direction
+        if direction == OWN:
+            direction = "reverse" if moved else self.kl.direction
+        estimator = settings.kl_estimator
+        if estimator == OWN:
+            unbiased = "k1" if place == "reward" else "k2"
+            exact = place == "loss" and (self.samples != "policy" or direction == "forward")
+            estimator = "exact" if exact else unbiased if moved else self.kl.estimator
+        return KL(place, direction, estimator)  # type: ignore[arg-type]
 
 
-_KL = "in the advantage, KL(policy || reference), k1"
+def check_kl(method: Method, settings: Settings) -> None:
+    """Refuse knobs of the KL that a method cannot have."""
+    kl, asked = method.set(settings).kl, (settings.kl_in, settings.kl_estimator, settings.kl_direction)
+    if method.kl.place in ("log-ratios", "weights") and asked != (OWN, OWN, OWN):
+        raise UserError(f"{method.name} has beta in its objective; it takes no kl_in, estimator or direction")
+    if kl.place == "none" and asked != (OWN, OWN, OWN):
+        raise UserError(f"{method.name} has no KL of its own; say kl_in=loss")
+    if kl.place == "reward" and method.reward != "advantage":
+        raise UserError(f"kl_in=reward needs a method whose reward is an advantage, unlike {method.name}")
+    if kl.place == "reward" and kl.estimator == "exact":
+        raise UserError("kl_estimator=exact is of whole distributions and needs kl_in=loss")
+    if kl.direction == "forward" and kl.estimator != "exact":
+        raise UserError("kl_direction=forward needs kl_in=loss and kl_estimator=exact")
+    if kl.place == "loss" and kl.estimator != "exact" and method.set(settings).samples != "policy":
+        raise UserError(f"kl_estimator={kl.estimator} is of answers of the policy; say exact")
+    if settings.prior != "reference" and (kl.place, kl.estimator) != ("loss", "exact"):
+        raise UserError("prior=pretrained needs kl_in=loss and kl_estimator=exact")
 
 
-def _on_policy(
-    name: str,
-    advantage: objectives.Advantage,
-    centre: objectives.Advantage,
-    batch_coupled: bool,
-    paper: str,
-    revision: int = 1,
-) -> Method:
+_OWN: dict[str, Method] = {}
+
+
+def method(name: str, **row: Any) -> Callable[[Objective], Objective]:
+    """Register an objective as a method of one's own: `@method("mine", samples="policy", ...)`.
+
+    Keywords are the fields of `Method`; samples, reward, negative_gradient and paper must be given.
+    """
+
+    def register(objective: Objective) -> Objective:
+        try:
+            made = Method(name=name, objective=objective, **row)
+        except TypeError as e:
+            raise UserError(f"{_file(objective)}: method {name!r}: {e}") from e
+        _register(made)
+        return objective
+
+    return register
+
+
+_WORDS = {
+    "samples": ("policy", "reference", "demonstrations", "pairs"),
+    "reward": ("none", "advantage", "weight", "filter", "pair"),
+}
+
+
+def _register(made: Method) -> None:
+    where = _file(made.objective)
+    if made.name in METHODS:
+        raise UserError(f"{where}: {made.name!r} is the name of a shipped method")
+    for column, valid in _WORDS.items():
+        if getattr(made, column) not in valid:
+            raise UserError(f"{where}: {unknown(column, getattr(made, column), valid)}")
+    if made.reward == "advantage" and not (made.advantage and made.centre):
+        raise UserError(f"{where}: {made.name!r}: reward='advantage' needs advantage= and centre=")
+    before = _OWN.get(made.name)
+    # In a notebook a cell that is run again defines its method again.
+    again = before and made.objective.__module__ == before.objective.__module__ == "__main__"
+    if before and not again and _file(before.objective) != where:
+        raise UserError(f"{where}: there is a method {made.name!r} already, of {_file(before.objective)}")
+    _OWN[made.name] = made
+
+
+def _file(objective: Objective) -> str:
+    code = getattr(objective, "__code__", None)
+    return code.co_filename if code else objective.__module__
+
+
+@cache
+def _installed() -> tuple[EntryPoint, ...]:
+    return tuple(entry_points(group="proclivity.methods"))
+
+
+def _all() -> dict[str, Method]:
+    """The shipped methods, and those that entry points and included files register when they are loaded."""
+    for point in _installed():
+        point.load()
+    run_included()
+    return METHODS | _OWN
+
+
+def _advantage(b: Batch) -> Tensor:
+    return objectives.policy_gradient(b.log_probs, b.advantages)
+
+
+def _filter(b: Batch) -> Tensor:
+    return objectives.filtered(b.log_probs, b.rewards)
+
+
+def _dpo(b: Batch) -> Tensor:
+    return objectives.dpo(b.log_probs, b.reference, b.rewards, beta=b.beta)
+
+
+def _ipo(b: Batch) -> Tensor:
+    return objectives.ipo(b.log_probs, b.reference, b.rewards, beta=b.beta)
+
+
+def _policy_gradient(name: str, advantage: objectives.Advantage, paper: str, **row: Any) -> Method:
+    """On-policy, the KL in the reward."""
+    usual: dict[str, Any] = {"objective": _advantage, "centre": objectives.leave_one_out, "least_samples": 2}
     return Method(
-        name, "policy", "advantage", advantage, centre, True, batch_coupled, _KL, 1, paper, revision
+        name=name,
+        samples="policy",
+        reward="advantage",
+        advantage=advantage,
+        negative_gradient=True,
+        kl=KL("reward"),
+        paper=paper,
+        **usual | row,
+    )
+
+
+def _best(name: str, samples: Any, paper: str, **row: Any) -> Method:
+    """Likelihood of the best answer."""
+    return Method(
+        name=name,
+        objective=_filter,
+        samples=samples,
+        reward="filter",
+        negative_gradient=False,
+        paper=paper,
+        **row,
+    )
+
+
+def _paired(name: str, objective: Objective, samples: Any, paper: str, **row: Any) -> Method:
+    """Better answers against worse ones, relative to the reference."""
+    usual: dict[str, Any] = {"beta": 0.1, "least_samples": 2}
+    return Method(
+        name=name,
+        objective=objective,
+        samples=samples,
+        reward="pair",
+        negative_gradient=True,
+        kl=KL("log-ratios"),
+        paper=paper,
+        **usual | row,
     )
 
 
 METHODS = {
     m.name: m
     for m in (
-        Method("sft", "demonstrations", "none", None, None, False, False, "none", 1, "supervised"),
-        _on_policy("reinforce", objectives.batch_baseline, objectives.batch_baseline, True, "Williams 1992"),
-        _on_policy("rloo", objectives.leave_one_out, objectives.leave_one_out, False, "Ahmadian et al. 2024"),
-        _on_policy(
-            "grpo", objectives.group_standardised, objectives.leave_one_out, False, "Shao et al. 2024", 2
+        Method(
+            name="sft",
+            objective=lambda b: objectives.likelihood(b.log_probs),
+            samples="demonstrations",
+            reward="none",
+            negative_gradient=False,
+            paper="supervised",
         ),
+        _best("pref-ft", "pairs", "Tajwar et al. 2024"),
+        _best("bon-distillation", "reference", "Stiennon et al. 2020"),
+        _best("online-bon-distillation", "policy", "Dong et al. 2023"),
+        _best("superhf", "policy", "Mukobi et al. 2023", kl=KL("loss", "forward", "exact"), beta=0.35),
+        Method(
+            name="rwr",
+            objective=lambda b: objectives.reward_weighted(b.log_probs, b.rewards, beta=b.beta),
+            samples="policy",
+            reward="weight",
+            negative_gradient=False,
+            kl=KL("weights"),
+            beta=0.33,  # full reward weighs 20 times as much as none
+            paper="Peters and Schaal 2007",
+        ),
+        _policy_gradient(
+            "reinforce",
+            objectives.batch_baseline,
+            "Williams 1992",
+            centre=objectives.batch_baseline,
+            batch_coupled=True,
+            least_samples=1,
+        ),
+        _policy_gradient("rloo", objectives.leave_one_out, "Ahmadian et al. 2024"),
+        _policy_gradient("grpo", objectives.group_standardised, "Shao et al. 2024", revision=2),
+        _policy_gradient(
+            "ppo",
+            objectives.leave_one_out,
+            "Schulman et al. 2017",
+            objective=lambda b: objectives.clipped(b.log_probs, b.drawn, b.advantages),
+            reuse=4,
+        ),
+        _paired("dpo", _dpo, "pairs", "Rafailov et al. 2023"),
+        _paired("ipo", _ipo, "pairs", "Azar et al. 2023"),
+        _paired(
+            "ipo-per-token",
+            lambda b: objectives.ipo_per_token(b.log_probs, b.reference, b.rewards, b.tokens, beta=b.beta),
+            "pairs",
+            "Azar et al. 2023, as in TRL",
+        ),
+        _paired(
+            "kto",
+            lambda b: objectives.kto(b.log_probs, b.reference, b.rewards, b.elsewhere, beta=b.beta),
+            "pairs",
+            "Ethayarajh et al. 2024",
+            beta=0.5,  # at 0.1 its gradient is a quarter of DPO's, and an entropy bonus outweighs it
+            batch_coupled=True,
+            mismatched=True,
+            least_samples=1,
+        ),
+        _paired("online-dpo", _dpo, "policy", "Guo et al. 2024"),
+        _paired("online-ipo", _ipo, "policy", "Calandriello et al. 2024"),
     )
 }
 
 
 def get_method(name: str) -> Method:
-    if name not in METHODS:
-        raise unknown("method", name, METHODS)
-    return METHODS[name]
+    methods = _all()
+    if name not in methods:
+        raise unknown("method", name, methods)
+    return methods[name]
+
+
+def method_source(name: str) -> Path | None:
+    """The file of a method of one's own."""
+    own = _all()[name] if name in _OWN or name not in METHODS else None
+    return Path(_file(own.objective)) if own else None
 
 
 def method_table() -> list[dict[str, object]]:
     """One row a method, for printing."""
-    rows = [asdict(m) for m in METHODS.values()]
-    for row in rows:
-        del row["advantage"], row["centre"]
-    return rows
+    return [
+        {
+            "name": m.name,
+            "samples": m.samples,
+            "reward": m.reward,
+            "negative gradient": m.negative_gradient,
+            "KL": str(m.kl),
+            "beta": m.beta,
+            "batch-coupled": m.batch_coupled,
+            "reuse": m.reuse,
+            "paper": m.paper,
+        }
+        for m in _all().values()
+    ]

@@ -18,6 +18,7 @@ from models.answers import (
     sequence_log_probs,
 )
 from models.language_model import LanguageModel, writes
+from models.train import Diverged
 from rl_finetune.objectives import entropy
 from rl_finetune.rollouts import sample
 from tasks.errors import UserError
@@ -28,21 +29,44 @@ _EXAMPLES = 64
 """Open answers by which the longest is judged: words differ in their number of tokens."""
 
 
-@dataclass(frozen=True)
-class Sampled:
-    """Answers to a batch of prompts, all [prompts, samples]."""
+@dataclass(frozen=True, kw_only=True)
+class Scored:
+    """Answers to a batch of prompts under a model, all differentiable."""
+
+    log_probs: Tensor
+    """Of whole answers [prompts, samples], in nats."""
+    choices: Tensor
+    """Log-probabilities of all that could be said [prompts, samples or 1, places, choices]."""
+    inside: Tensor
+    """Which places are an answer's [prompts, samples or 1, places]."""
+    estimate: Tensor | None = None
+    """Of the entropy, where a better one can be had than the answers' next-token entropies."""
+
+    @property
+    def entropy(self) -> Tensor:
+        """Differentiable entropy of the answer distribution [prompts], in nats.
+
+        Free answers have an estimate: from the policy's own samples, unbiased in value and gradient; on other
+        answers, the sum of the next-token entropies along them.
+        """
+        if self.estimate is not None:
+            return self.estimate
+        return (entropy(self.choices) * self.inside).sum(dim=-1).mean(dim=1)
+
+    @property
+    def tokens(self) -> Tensor:
+        """Number of places of each answer [prompts, samples or 1]; a constrained answer is one."""
+        return self.inside.sum(dim=-1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sampled(Scored):
+    """Answers that a model gave itself."""
 
     texts: list[list[str]]
-    log_probs: Tensor
-    """Differentiable, in nats."""
+    """[prompts, samples]"""
     again: Any
-    """What `Policy.log_probs` needs to score the same answers under another model."""
-    entropy: Tensor
-    """Differentiable entropy of the answer distribution [prompts], in nats.
-
-    Free answers have an estimate: from samples, unbiased in value and gradient; on a demonstration, the sum
-    of its next-token entropies.
-    """
+    """What `Policy.score` needs to score the same answers under another model."""
 
 
 @dataclass(frozen=True)
@@ -59,9 +83,10 @@ class Greedy:
 class Policy(Protocol):
     def sample(self, model: Any, prompts: Ids, samples: int, generator: torch.Generator) -> Sampled: ...
 
-    def demonstrate(self, model: Any, prompts: Ids, completions: Sequence[str]) -> Sampled: ...
+    def write(self, texts: Sequence[Sequence[str]]) -> Any:
+        """Given answers [prompts, samples] as `score` takes them."""
 
-    def log_probs(self, model: Any, prompts: Ids, again: Any) -> Tensor: ...
+    def score(self, model: Any, prompts: Ids, again: Any) -> Scored: ...
 
     def distribution(self, model: Any, prompts: Ids) -> Tensor:
         """Log-probabilities [prompts, choices] on which KL and entropy are measured."""
@@ -82,23 +107,27 @@ class ConstrainedPolicy:
     def distribution(self, model: Any, prompts: Ids) -> Tensor:
         return answer_log_probs(model, prompts, self.candidates).log_softmax(dim=-1)
 
-    def _sampled(self, distribution: Tensor, chosen: Tensor) -> Sampled:
-        texts = [[self.words[i] for i in row] for row in chosen.tolist()]
-        return Sampled(texts, distribution.gather(1, chosen), chosen, entropy(distribution))
-
     def sample(self, model: Any, prompts: Ids, samples: int, generator: torch.Generator) -> Sampled:
         distribution = self.distribution(model, prompts)
-        chosen = torch.multinomial(
-            distribution.detach().exp(), samples, replacement=True, generator=generator
-        )
-        return self._sampled(distribution, chosen)
+        if distribution.isnan().any():
+            raise Diverged("the policy's probabilities are NaN")
+        again = torch.multinomial(distribution.detach().exp(), samples, replacement=True, generator=generator)
+        texts = [[self.words[i] for i in row] for row in again.tolist()]
+        return Sampled(texts=texts, again=again, **self._said(distribution, again))
 
-    def demonstrate(self, model: Any, prompts: Ids, completions: Sequence[str]) -> Sampled:
-        chosen = torch.tensor([[self.words.index(c)] for c in completions], device=model.device)
-        return self._sampled(self.distribution(model, prompts), chosen)
+    def write(self, texts: Sequence[Sequence[str]]) -> Tensor:
+        return torch.tensor([[self.words.index(text) for text in row] for row in texts])
 
-    def log_probs(self, model: Any, prompts: Ids, again: Any) -> Tensor:
-        return self.distribution(model, prompts).gather(1, again)
+    def score(self, model: Any, prompts: Ids, again: Any) -> Scored:
+        return Scored(**self._said(self.distribution(model, prompts), again.to(model.device)))
+
+    def _said(self, distribution: Tensor, again: Tensor) -> dict[str, Tensor]:
+        inside = torch.ones((len(distribution), 1, 1), dtype=torch.bool, device=distribution.device)
+        return {
+            "log_probs": distribution.gather(1, again),
+            "choices": distribution[:, None, None],
+            "inside": inside,
+        }
 
     def greedy(self, model: Any, prompts: Ids) -> Greedy:
         distribution = self.distribution(model, prompts)
@@ -135,24 +164,28 @@ class FreePolicy:
     def sample(self, model: Any, prompts: Ids, samples: int, generator: torch.Generator) -> Sampled:
         repeated = [p for p in prompts for _ in range(samples)]
         ids = sample(model, repeated, most=self.most, eos=self.eos, generator=generator)
-        rows = [ids[i : i + samples] for i in range(0, len(ids), samples)]
-        log_probs = self.log_probs(model, prompts, rows)
+        again = [ids[i : i + samples] for i in range(0, len(ids), samples)]
+        choices, log_probs, inside = self._said(model, prompts, again)
         surprise = -log_probs.detach()
         spread = (surprise * (1 + log_probs + surprise)).mean(dim=1)
-        return Sampled([self.decode(row) for row in rows], log_probs, rows, spread)
+        texts = [self.decode(row) for row in again]
+        return Sampled(
+            texts=texts, again=again, log_probs=log_probs, choices=choices, inside=inside, estimate=spread
+        )
 
-    def demonstrate(self, model: Any, prompts: Ids, completions: Sequence[str]) -> Sampled:
-        ids = self.encode(completions)
-        log_probs, taken, inside = completion_log_probs(model, prompts, ids)
-        spread = (entropy(log_probs) * inside).sum(dim=1)
-        said = (taken * inside).sum(dim=1, keepdim=True)
-        return Sampled([[c] for c in completions], said, [[row] for row in ids], spread)
+    def write(self, texts: Sequence[Sequence[str]]) -> list[list[list[int]]]:
+        return [self.encode(row) for row in texts]
 
-    def log_probs(self, model: Any, prompts: Ids, again: Any) -> Tensor:
-        samples = len(again[0])
-        repeated = [p for p in prompts for _ in range(samples)]
-        flat = sequence_log_probs(model, repeated, [ids for row in again for ids in row])
-        return flat.view(len(prompts), samples)
+    def score(self, model: Any, prompts: Ids, again: Any) -> Scored:
+        choices, log_probs, inside = self._said(model, prompts, again)
+        return Scored(log_probs=log_probs, choices=choices, inside=inside)
+
+    def _said(self, model: Any, prompts: Ids, again: Any) -> tuple[Tensor, Tensor, Tensor]:
+        shape = (len(prompts), len(again[0]))
+        repeated = [p for p in prompts for _ in range(shape[1])]
+        choices, taken, inside = completion_log_probs(model, repeated, [ids for row in again for ids in row])
+        log_probs = (taken * inside).sum(dim=1)
+        return choices.unflatten(0, shape), log_probs.view(shape), inside.unflatten(0, shape)
 
     def distribution(self, model: Any, prompts: Ids) -> Tensor:
         return next_token_logits(model, prompts).log_softmax(dim=-1)

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from models.answers import left_pad, prompted
+from models.train import Diverged
 
 
 @torch.inference_mode()
@@ -24,7 +25,8 @@ def sample(
     Sampled at temperature 1 from the full vocabulary; the most probable tokens where no generator is given.
     """
     inputs = _read(model, prompts)
-    cache, taken = None, []
+    cache: Any = None
+    taken: list[torch.Tensor] = []
     going = torch.ones(len(prompts), dtype=torch.bool, device=model.device)
     for _ in range(most):
         out = model(**inputs, past_key_values=cache, use_cache=True)
@@ -32,6 +34,8 @@ def sample(
         if generator is None:
             token = logits.argmax(dim=-1, keepdim=True)
         else:
+            if not taken and logits.isnan().any():
+                raise Diverged("the policy's probabilities are NaN")
             token = torch.multinomial(logits.softmax(dim=-1), 1, generator=generator)
         taken.append(torch.where(going[:, None], token, -1))
         going &= token.squeeze(1) != eos

@@ -2,45 +2,103 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
 from math import inf
 from typing import Any
 
 from tasks.errors import UserError, unknown
 
+OWN = "own"
+"""Of a knob: as the method has it."""
 
-def _knob(default: Any, doc: str) -> Any:
-    return field(default=default, metadata={"help": doc})
+
+def _knob(default: Any, doc: str, *choices: str) -> Any:
+    return field(default=default, metadata={"help": doc, "choices": choices})
+
+
+def _later(knob: Any) -> Any:
+    """A knob that came later: a config has it only where it is used, so that runs stay the runs they were."""
+    return field(default=knob.default, metadata={**knob.metadata, "later": True})
 
 
 @dataclass(frozen=True)
 class Settings:
-    steps: int = _knob(240, "optimiser steps")
+    steps: int = _knob(240, "batches, each of one optimiser step unless it is reused")
     batch_size: int = _knob(
-        64, "prompts a step; steps x batch_size is the number of fine-tuning rows, each seen once"
+        64, "prompts a batch; steps x batch_size is the number of fine-tuning rows, each in one batch"
     )
     samples_per_prompt: int = _knob(4, "answers sampled for each prompt, for methods that sample")
     learning_rate: float = _knob(1e-3, "peak learning rate of AdamW")
     entropy_bonus: float = _knob(
         0.05, "weight of the answers' entropy, falling linearly to 0; the same for all methods"
     )
-    beta: float = _knob(0.0, "weight of the KL to the reference, for methods that have one")
+    beta: float = _knob(
+        0.0, "weight of the KL to the reference, or what a method has in its place; 0: the method's own"
+    )
     answers: str = _knob(
-        "constrained", "constrained (renormalised over the answers) or free (full vocabulary)"
+        "constrained",
+        "constrained (renormalised over the answers) or free (full vocabulary)",
+        "constrained",
+        "free",
     )
     warmup_steps: int = _knob(1000, "most steps of the format warm-up of free answers")
     eval_n: int = _knob(500, "test rows a quadrant at the end")
     log_n: int = _knob(64, "validation rows a quadrant at each log point")
     log_points: int = _knob(8, "times that answers are counted while training")
     counterfactual_n: int = _knob(64, "test rows whose minimal edits measure reliance, in fours")
+    reuse: int = _later(
+        _knob(0, "optimiser steps on each batch, whose answers are not sampled again; 0: the method's own")
+    )
+    samples_from: str = _later(
+        _knob(
+            OWN,
+            "who answers: the policy, or the reference (a fixed pool); own: as the method has it",
+            OWN,
+            "policy",
+            "reference",
+        )
+    )
+    kl_in: str = _later(
+        _knob(
+            OWN,
+            "where the KL enters: the reward or the loss; own: as the method has it",
+            OWN,
+            "reward",
+            "loss",
+        )
+    )
+    kl_estimator: str = _later(
+        _knob(
+            OWN,
+            "the KL's estimator, exact being of whole distributions; own: the unbiased one",
+            *(OWN, "k1", "k2", "k3", "exact"),
+        )
+    )
+    kl_direction: str = _later(
+        _knob(
+            OWN,
+            "reverse is KL(policy || reference), forward KL(reference || policy); own: as the method has it",
+            *(OWN, "reverse", "forward"),
+        )
+    )
+    prior: str = _later(
+        _knob(
+            "reference",
+            "the far end of the KL in the loss: the reference, or the model before the format warm-up",
+            *("reference", "pretrained"),
+        )
+    )
 
     def __post_init__(self) -> None:
-        if self.answers not in ("constrained", "free"):
-            raise unknown("way of answering", self.answers, ["constrained", "free"])
+        for knob in fields(self):
+            value, choices = getattr(self, knob.name), knob.metadata["choices"]
+            if choices and value not in choices:
+                kind = "way of answering" if knob.name == "answers" else f"value of {knob.name}"
+                raise unknown(kind, value, choices)
         for name in ("steps", "batch_size", "samples_per_prompt", "eval_n", "log_n", "learning_rate"):
             if not 0 < getattr(self, name) < inf:
                 raise UserError(f"setting {name} must be above 0, not {getattr(self, name)}")
-        for name in ("entropy_bonus", "beta", "log_points", "counterfactual_n", "warmup_steps"):
+        for name in ("entropy_bonus", "beta", "log_points", "counterfactual_n", "warmup_steps", "reuse"):
             if not 0 <= getattr(self, name) < inf:
                 raise UserError(f"setting {name} must be 0 or above, not {getattr(self, name)}")
         if self.counterfactual_n % 4:
@@ -50,8 +108,13 @@ class Settings:
 
     @property
     def rows(self) -> int:
-        """Fine-tuning rows, each seen once."""
+        """Fine-tuning rows, each in one batch."""
         return self.steps * self.batch_size
+
+    def told(self) -> dict[str, Any]:
+        """Plain values, as a config holds them: knobs that came later only where they are used."""
+        later = {f.name: f.default for f in fields(self) if f.metadata.get("later")}
+        return {n: v for n, v in asdict(self).items() if n not in later or v != later[n]}
 
 
 def settings_from(values: dict[str, Any], where: str = "settings") -> Settings:

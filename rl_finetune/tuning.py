@@ -13,12 +13,12 @@ from torch import Tensor
 
 from models.answers import prompt_ids
 from models.language_model import LanguageModel
-from models.train import Optimisation, train
-from rl_finetune import objectives
+from models.train import Diverged, Optimisation, train
+from rl_finetune.batches import Drawn, Rows, Source
 from rl_finetune.measure import count_answers
-from rl_finetune.methods import Method
-from rl_finetune.policy import Sampled, policy_of
-from rl_finetune.settings import Settings
+from rl_finetune.methods import Method, check_kl
+from rl_finetune.policy import policy_of
+from rl_finetune.settings import OWN, Settings
 from tasks.errors import UserError, unknown
 from tasks.task import Task
 
@@ -33,11 +33,12 @@ class Tuned:
     lm: LanguageModel
     """The tuned policy; its `weights_hash` is still the reference's."""
     log: list[dict[str, Any]]
-    """One row per log point and quadrant: step, loss, reward while training, answer counts, KLs, entropy."""
+    """One row per log point and quadrant: step (batches done), loss of the last optimiser step, reward while
+    training, answer counts, KLs, entropy."""
     reward: float
     """Mean training reward over the last twentieth of the steps (NaN without samples from the policy)."""
     step_s: float
-    """Seconds a step, logging left out."""
+    """Seconds an optimiser step, logging left out."""
 
 
 def check(method: Method, settings: Settings, control: str) -> None:
@@ -48,8 +49,14 @@ def check(method: Method, settings: Settings, control: str) -> None:
         raise UserError(
             f"the control random_reward needs a method that uses the reward, and {method.name} does not"
         )
-    if method.samples == "policy" and settings.samples_per_prompt < method.least_samples:
+    if method.samples == "demonstrations" and settings.samples_from != OWN:
+        raise UserError(f"{method.name} learns from demonstrations and takes no samples_from")
+    sampled = method.set(settings).samples in ("policy", "reference")
+    if sampled and settings.samples_per_prompt < method.least_samples:
         raise UserError(f"{method.name} needs at least {method.least_samples} samples_per_prompt")
+    if method.mismatched and settings.batch_size < 2:
+        raise UserError(f"{method.name} needs answers after other prompts: a batch_size of at least 2")
+    check_kl(method, settings)
 
 
 def finetune(
@@ -63,9 +70,11 @@ def finetune(
     control: str = "",
     log_rows: Mapping[str, Mapping[str, Any]] | None = None,
     observe: Observer | None = None,
+    prior: LanguageModel | None = None,
 ) -> Tuned:
     """Tune a copy of `lm` (the reference) on `rows` (columns prompt and label), each seen once, dropout off.
 
+    `prior` is the far end of a KL of whole distributions in the loss; by default the reference.
     `control`: `random_reward` gives a fair coin for any answer, `shuffled_labels` permutes the labels.
     `log_rows` holds labelled rows per quadrant on which answers are counted at the settings' log points.
     """
@@ -77,35 +86,46 @@ def finetune(
     labels = np.asarray(rows["label"])
     if control == "shuffled_labels":
         labels = rng.permutation(labels)
-    data = _Rows(list(rows["prompt"]), prompt_ids(lm, rows["prompt"]), labels.tolist())
+    data = Rows(list(rows["prompt"]), prompt_ids(lm, rows["prompt"]), labels.tolist())
+    method = method.set(settings)
+    source = Source(
+        method=method,
+        policy=policy,
+        task=task,
+        model=tuned.model,
+        reference=lm.model,
+        prior=(prior or lm).model,
+        samples=settings.samples_per_prompt,
+        control=control,
+        rng=rng,
+        generator=generator,
+    )
+    steps = settings.steps * method.reuse
     rewards_seen: list[float] = []
+    held: list[Drawn] = []
 
     def loss(batch: range, step: int) -> Tensor:
-        ids = data.ids[batch.start : batch.stop]
-        if method.samples == "demonstrations":
-            said = [task.answers.say(y, rng) for y in data.labels[batch.start : batch.stop]]
-            sampled = policy.demonstrate(tuned.model, ids, said)
-            value = objectives.likelihood(sampled.log_probs)
+        if (step - 1) % method.reuse == 0:
+            try:
+                drawn, scored = source.draw(data.part(batch))
+            except Diverged as e:
+                raise Diverged(f"{e} at step {step} of {steps}") from e
+            held[:] = [drawn]
+            if method.samples == "policy":
+                rewards_seen.append(float(drawn.rewards.mean()))
         else:
-            assert method.advantage and method.centre
-            sampled = policy.sample(tuned.model, ids, settings.samples_per_prompt, generator)
-            rewards = _rewards(task, data, batch, sampled, control, rng)
-            rewards_seen.append(float(rewards.mean()))
-            advantages = method.advantage(rewards)
-            if settings.beta:
-                with torch.inference_mode():
-                    reference = policy.log_probs(lm.model, ids, sampled.again)
-                advantages = objectives.regularised(
-                    advantages, sampled.log_probs, reference, method.centre, settings.beta
-                )
-            value = objectives.policy_gradient(sampled.log_probs, advantages)
-        bonus = settings.entropy_bonus * (1 - (step - 1) / settings.steps)
-        return value - bonus * sampled.entropy.mean() if bonus else value
+            drawn, scored = held[0], source.again(held[0])
+        value = source.loss(drawn, scored)
+        bonus = settings.entropy_bonus * (1 - (step - 1) / steps)
+        return value - bonus * scored.entropy.mean() if bonus else value
 
     log: list[dict[str, Any]] = []
     points = {round(settings.steps * (i + 1) / settings.log_points) for i in range(settings.log_points)}
 
     def after(step: int, value: float) -> None:
+        step, within = divmod(step, method.reuse)
+        if within:
+            return
         if step in points and log_rows:
             recent = rewards_seen[-20:]
             head = {
@@ -121,9 +141,9 @@ def finetune(
 
     step_s = train(
         tuned.model,
-        _batches(len(data.ids), settings),
+        _batches(len(data.ids), settings, method.reuse),
         loss,
-        steps=settings.steps,
+        steps=steps,
         optimisation=Optimisation(settings.learning_rate),
         observe=after,
     )
@@ -131,29 +151,9 @@ def finetune(
     return Tuned(tuned, log, float(np.mean(tail)) if tail else float("nan"), step_s)
 
 
-@dataclass(frozen=True)
-class _Rows:
-    prompts: list[str]
-    ids: list[list[int]]
-    labels: list[int]
-
-
-def _batches(n: int, settings: Settings) -> Iterator[range]:
+def _batches(n: int, settings: Settings, reuse: int) -> Iterator[range]:
     if n < settings.rows:
         raise UserError(f"{settings.steps} steps of {settings.batch_size} need {settings.rows} rows, not {n}")
     for start in range(0, settings.rows, settings.batch_size):
-        yield range(start, start + settings.batch_size)
-
-
-def _rewards(
-    task: Task, data: _Rows, batch: range, sampled: Sampled, control: str, rng: np.random.Generator
-) -> Tensor:
-    """Rewards [prompts, samples] from the task's reward function, called with TRL's signature."""
-    if control == "random_reward":
-        values = rng.integers(2, size=tuple(sampled.log_probs.shape)).astype(np.float32)
-        return torch.from_numpy(values).to(sampled.log_probs.device)
-    samples = sampled.log_probs.shape[1]
-    prompts = [data.prompts[i] for i in batch for _ in range(samples)]
-    labels = [data.labels[i] for i in batch for _ in range(samples)]
-    flat = task.reward(prompts, [text for row in sampled.texts for text in row], label=labels)
-    return torch.tensor(flat, device=sampled.log_probs.device).view(-1, samples)
+        for _ in range(reuse):
+            yield range(start, start + settings.batch_size)

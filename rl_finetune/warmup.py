@@ -43,10 +43,8 @@ def warm_up(lm: LanguageModel, task: Task, settings: Settings, seed: int) -> Lan
             yield prompt_ids(lm, task.inputs.text(task.inputs.draw([], settings.batch_size, rng, "train")))
 
     def loss(batch: list[list[int]], step: int) -> Tensor:
-        said = [[task.answers.say(label, rng) for _ in batch] for label in (0, 1)]
-        return -torch.stack(
-            [policy.demonstrate(warmed.model, batch, s).log_probs.mean() for s in said]
-        ).mean()
+        said = [policy.write([[task.answers.say(label, rng)] for _ in batch]) for label in (0, 1)]
+        return -torch.stack([policy.score(warmed.model, batch, s).log_probs.mean() for s in said]).mean()
 
     for _ in range(max(1, settings.warmup_steps // _BLOCK)):
         train(warmed.model, batches(), loss, steps=_BLOCK, optimisation=optimisation)
@@ -64,7 +62,7 @@ def _mass(lm: LanguageModel, policy: Policy, task: Task, prompts: list[list[int]
     """Probability of a complete answer: exact for answer words, else the share of valid samples."""
     if task.answers.words:
         scores = [
-            policy.demonstrate(lm.model, prompts, [word] * len(prompts)).log_probs
+            policy.score(lm.model, prompts, policy.write([[word]] * len(prompts))).log_probs
             for word in task.answers.words
         ]
         return float(torch.cat(scores, dim=1).exp().sum(dim=1).mean())

@@ -104,9 +104,14 @@ def _registered() -> dict[str, Callable[[], Task]]:
     for point in _installed():
         if point.name not in _OWN:
             _register(point.name, point.load())
+    run_included()
+    return _OWN
+
+
+def run_included() -> None:
+    """Run the files named in the environment, each once; they may register methods too."""
     for path in filter(None, os.environ.get(INCLUDE, "").split(os.pathsep)):
         _include_once(path)
-    return _OWN
 
 
 def _parameters(spec: str) -> tuple[str, dict[str, str]]:

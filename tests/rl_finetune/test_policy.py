@@ -57,7 +57,7 @@ def test_constrained_samples_follow_the_distribution_and_are_scored_as_they_were
     assert words
     for row, p in zip(drawn.texts, probabilities.numpy(), strict=True):
         assert chisquare([row.count(w) for w in words], 4000 * p).pvalue > 1e-3
-    torch.testing.assert_close(policy.log_probs(peaked.model, ids, drawn.again), drawn.log_probs)
+    torch.testing.assert_close(policy.score(peaked.model, ids, drawn.again).log_probs, drawn.log_probs)
     place = torch.tensor([[words.index(w) for w in row] for row in drawn.texts])
     torch.testing.assert_close(
         drawn.log_probs.double().exp(), probabilities.gather(1, place), rtol=1e-4, atol=1e-6
@@ -67,13 +67,24 @@ def test_constrained_samples_follow_the_distribution_and_are_scored_as_they_were
     )
 
 
-def test_a_demonstration_is_scored_as_a_sample_that_says_the_same(peaked: LanguageModel, task: Task) -> None:
-    ids = prompt_ids(peaked, PROMPTS)
-    for answers in ("constrained", "free"):
-        policy = policy_of(peaked, task, answers)
-        said = policy.demonstrate(peaked.model, ids, ["birch", "amber", "birch"])
-        assert said.texts == [["birch"], ["amber"], ["birch"]]
-        torch.testing.assert_close(policy.log_probs(peaked.model, ids, said.again), said.log_probs)
+@pytest.mark.parametrize("answers", ["constrained", "free"])
+def test_given_answers_are_scored_as_samples_that_say_the_same(
+    peaked: LanguageModel, task: Task, answers: str
+) -> None:
+    policy, ids = policy_of(peaked, task, answers), prompt_ids(peaked, PROMPTS)
+    drawn = policy.sample(peaked.model, ids, 5, torch.Generator().manual_seed(0))
+    said = drawn.texts if answers == "constrained" else [["birch", "amber"]] * 3
+    again = policy.write(said)
+    found = policy.score(peaked.model, ids, again)
+    if answers == "constrained":
+        assert torch.equal(again, drawn.again)
+        torch.testing.assert_close(found.log_probs, drawn.log_probs)
+        assert found.tokens.tolist() == [[1]] * 3
+    else:
+        for i, j in itertools.product(range(3), range(2)):
+            expected = log_probability(peaked.model, ids[i], again[i][j])
+            assert found.log_probs[i, j].item() == pytest.approx(expected, rel=1e-3, abs=1e-3)
+        assert found.tokens.tolist() == [[2, 2]] * 3  # the word and its end
 
 
 @pytest.mark.parametrize("answers", [LabelAnswers(("amber", "birch")), LONG], ids=["words", "phrases"])
@@ -83,7 +94,7 @@ def test_free_answers_are_scored_by_the_product_rule_with_their_end(
     policy = policy_of(peaked, replace(task, answers=answers), "free")
     ids, eos = prompt_ids(peaked, PROMPTS), peaked.tokenizer.eos_token_id
     for word, tokens in zip(answers.words, answer_ids(peaked, answers.words), strict=True):
-        found = policy.demonstrate(peaked.model, ids, [word] * 3).log_probs[:, 0]
+        found = policy.score(peaked.model, ids, policy.write([[word]] * 3)).log_probs[:, 0]
         ended = [log_probability(peaked.model, p, [*tokens, eos]) for p in ids]
         np.testing.assert_allclose(found.detach().numpy(), ended, rtol=1e-4, atol=1e-4)
         open_end = [log_probability(peaked.model, p, tokens) for p in ids]
@@ -95,7 +106,7 @@ def test_the_entropy_along_a_demonstration_is_the_sum_of_its_tokens(
 ) -> None:
     policy = policy_of(peaked, replace(task, answers=LONG), "free")
     ids = prompt_ids(peaked, PROMPTS)
-    found = policy.demonstrate(peaked.model, ids, [LONG.words[0]] * 3).entropy
+    found = policy.score(peaked.model, ids, policy.write([[LONG.words[0]]] * 3)).entropy
     completion = [*answer_ids(peaked, LONG.words)[0], peaked.tokenizer.eos_token_id]
     for prompt, value in zip(ids, found.tolist(), strict=True):
         with torch.no_grad():
@@ -111,15 +122,15 @@ def test_a_step_along_the_entropy_of_demonstrations_spreads_the_answers(
     peaked: LanguageModel, task: Task, answers: str
 ) -> None:
     policy, ids = policy_of(peaked, task, answers), prompt_ids(peaked, PROMPTS)
-    words = ["amber", "birch", "amber"]
-    before = policy.demonstrate(peaked.model, ids, words).entropy.mean()
+    said = policy.write([["amber"], ["birch"], ["amber"]])
+    before = policy.score(peaked.model, ids, said).entropy.mean()
     before.backward()
     size = sum(p.grad.square().sum() for p in peaked.model.parameters() if p.grad is not None).sqrt()
     with torch.no_grad():
         for parameter in peaked.model.parameters():
             if parameter.grad is not None:
                 parameter += 1e-3 * parameter.grad / size
-    assert policy.demonstrate(peaked.model, ids, words).entropy.mean() > before + 1e-4 * size
+    assert policy.score(peaked.model, ids, said).entropy.mean() > before + 1e-4 * size
 
 
 def test_the_entropy_of_samples_is_unbiased_in_value_and_gradient(
@@ -129,10 +140,12 @@ def test_the_entropy_of_samples_is_unbiased_in_value_and_gradient(
     policy = FreePolicy(peaked, task)
     logits = torch.tensor([0.3, -1.0, 2.0, 0.0, 0.5, -0.2], dtype=torch.float64, requires_grad=True)
 
-    def scored(model: Any, prompts: Any, completions: list[list[int]]) -> Tensor:
-        return logits.log_softmax(-1)[[row[0] for row in completions]]
+    def scored(model: Any, prompts: Any, completions: list[list[int]]) -> tuple[Tensor, Tensor, Tensor]:
+        choices = logits.log_softmax(-1)
+        taken = choices[[row[0] for row in completions]][:, None]
+        return choices[None, None], taken, torch.ones_like(taken, dtype=torch.bool)
 
-    monkeypatch.setattr(policy_module, "sequence_log_probs", scored)
+    monkeypatch.setattr(policy_module, "completion_log_probs", scored)
     expected, gradient = torch.zeros((), dtype=torch.float64), torch.zeros(6, dtype=torch.float64)
     for completion in range(6):
         always = [[completion, policy.eos]]

@@ -37,6 +37,9 @@ def test_plain_values_become_settings() -> None:
             ({"counterfactual_n": n}, f"counterfactual_n must be 0 or a multiple of 4, not {n}")
             for n in (1, 2, 3, 6)
         ),
+        ({"reuse": -1}, "reuse must be 0 or above, not -1"),
+        ({"kl_in": "los"}, "unknown value of kl_in 'los'; did you mean 'loss'"),
+        ({"kl_estimator": "k4"}, "unknown value of kl_estimator 'k4'; did you mean"),
         ({"log_points": -1}, "log_points must be 0 or above, not -1"),
     ],
 )
@@ -45,6 +48,18 @@ def test_mistakes(values: dict[str, Any], message: str) -> None:
         settings_from(values)
     assert message in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_a_config_names_a_later_knob_only_where_it_is_used() -> None:
+    plain = Settings().told()
+    assert "reuse" not in plain
+    assert plain["beta"] == 0.0
+    assert Settings(reuse=2, samples_from="reference").told() == {
+        **plain,
+        "reuse": 2,
+        "samples_from": "reference",
+    }
+    assert settings_from(Settings(prior="pretrained").told()) == Settings(prior="pretrained")
 
 
 def test_the_place_of_a_mistake_is_named() -> None:

@@ -66,8 +66,9 @@ def test_equal_seeds_give_equal_weights_and_others_do_not(lm: LanguageModel, tas
         tuned = finetune(lm, task, rows, get_method(method), SHORT, seed=seed)
         hashes.append(weights_hash(tuned.lm.model))
     assert hashes[0] == hashes[1]
-    # Constrained supervised tuning draws nothing; whatever samples does.
-    assert (hashes[2] == hashes[0]) == (method == "sft")
+    # Constrained demonstrations and pairs draw nothing; whatever samples does.
+    drawn = get_method(method).samples in ("policy", "reference")
+    assert (hashes[2] == hashes[0]) == (not drawn)
 
 
 def test_a_model_with_dropout_is_tuned_without_it(forgetful: LanguageModel, task: Task) -> None:
@@ -100,7 +101,10 @@ def test_every_parameter_moves_and_the_reference_stays(
 def test_an_easy_feature_is_learnt(lm: LanguageModel, task: Task, method: str) -> None:
     tuned = tune(lm, task, method, LEARN)
     assert accuracy(tuned, task) >= 0.95
-    assert np.isnan(tuned.reward) if method == "sft" else tuned.reward > 0.95
+    sampled = get_method(method).samples == "policy"
+    # SuperHF ends where the best of 4 and 0.35 parts of an even reference balance: 0.87.
+    least = 0.8 if method == "superhf" else 0.95
+    assert tuned.reward > least if sampled else np.isnan(tuned.reward)
 
 
 @pytest.mark.parametrize("method", ["sft", "rloo"])
@@ -128,14 +132,19 @@ def test_a_feature_that_must_be_told_from_another_is_learnt(lm: LanguageModel) -
 
 @pytest.mark.parametrize(
     ("method", "control"),
-    [("rloo", "random_reward"), ("rloo", "shuffled_labels"), ("sft", "shuffled_labels")],
+    [
+        ("rloo", "random_reward"),
+        ("rloo", "shuffled_labels"),
+        ("sft", "shuffled_labels"),
+        ("dpo", "random_reward"),
+    ],
 )
 def test_controls_learn_nothing(lm: LanguageModel, task: Task, method: str, control: str) -> None:
     found = []
     for seed in range(3):
         tuned = tune(lm, task, method, LEARN, seed=seed, control=control)
         found.append(accuracy(tuned, task))
-        if method != "sft":
+        if method == "rloo":
             # Samples of one prompt may agree in full, so that only prompts count as independent.
             prompts = max(1, LEARN.steps // 20) * LEARN.batch_size
             assert abs(tuned.reward - 0.5) < 4 * sqrt(0.25 / prompts)

@@ -23,9 +23,7 @@ def test_answers_hold_the_mass_and_both_labels_are_alike(lm: LanguageModel, task
     assert words
     ids = prompt_ids(warmed, prompts)
     with torch.no_grad():
-        p = torch.cat(
-            [policy.demonstrate(warmed.model, ids, [w] * len(ids)).log_probs.exp() for w in words], dim=1
-        )
+        p = policy.score(warmed.model, ids, policy.write([words] * len(ids))).log_probs.exp()
     assert p.sum(dim=1).mean() >= 0.985  # reached on other prompts, read on fresh ones
     assert (p[:, 0].mean() - 0.5).abs() < 0.15
     says_one = p[:, 1] / p.sum(dim=1)

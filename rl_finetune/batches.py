@@ -1,0 +1,165 @@
+"""A batch of answers: where they come from, what the reward says of them, and the loss they make."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from rl_finetune import objectives
+from rl_finetune.methods import Batch, Method
+from rl_finetune.policy import Ids, Policy, Scored
+from rl_finetune.rewards import rewards_of
+from tasks.task import Task
+
+NONE = torch.empty(0)
+_ESTIMATORS = {"k1": objectives.k1, "k2": objectives.k2, "k3": objectives.k3}
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Prompts, their tokens, and the labels that are rewarded."""
+
+    prompts: list[str]
+    ids: list[list[int]]
+    labels: list[int]
+
+    def part(self, batch: range) -> Rows:
+        start, stop = batch.start, batch.stop
+        return Rows(self.prompts[start:stop], self.ids[start:stop], self.labels[start:stop])
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """Answers to a batch, and all of them that stays while the policy takes its steps on them."""
+
+    ids: Ids
+    again: Any
+    rewards: Tensor
+    log_probs: Tensor
+    """Under the policy, or under the reference where that gave them."""
+    reference: Tensor
+    advantages: Tensor
+    prior: Scored | None
+    """Under the far end of a KL of whole distributions."""
+    elsewhere: Tensor
+    """Log-probabilities under the reference of the same answers after other prompts."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """Draws answers to batches of rows."""
+
+    method: Method
+    policy: Policy
+    task: Task
+    model: Any
+    """The policy's, which is tuned."""
+    reference: Any
+    prior: Any
+    samples: int
+    control: str
+    rng: np.random.Generator
+    generator: torch.Generator
+
+    def draw(self, rows: Rows) -> tuple[Drawn, Scored]:
+        """Answers, and the policy's scores of them. Answers of the policy are scored as they are sampled."""
+        texts, again, scored = self._answers(rows)
+        rewards = NONE if self.method.reward == "none" else self._rewards(rows, texts)
+        return self.held(rows.ids, again, rewards, scored.log_probs.detach()), scored
+
+    @torch.no_grad()
+    def held(self, ids: Ids, again: Any, rewards: Tensor, log_probs: Tensor) -> Drawn:
+        """Answers with what the reference and the rewards make of them; `log_probs` as they were drawn."""
+        method, kl, score = self.method, self.method.kl, self.policy.score
+        reference, elsewhere, advantages, prior = NONE, NONE, NONE, None
+        rewards = rewards.to(log_probs.device)
+        penalised = bool(method.beta) and kl.place in ("reward", "loss")
+        if kl.place == "log-ratios" or (penalised and kl.estimator != "exact"):
+            reference = score(self.reference, ids, again).log_probs
+        if penalised and kl.estimator == "exact":
+            prior = score(self.prior, ids, again)
+        if method.mismatched:
+            elsewhere = score(self.reference, _others(ids), again).log_probs
+        if method.advantage:
+            advantages = method.advantage(rewards)
+            if penalised and kl.place == "reward":
+                assert method.centre
+                estimator = _ESTIMATORS[kl.estimator]
+                advantages = objectives.regularised(
+                    advantages, log_probs, reference, method.centre, method.beta, estimator
+                )
+        return Drawn(ids, again, rewards, log_probs, reference, advantages, prior, elsewhere)
+
+    def _answers(self, rows: Rows) -> tuple[Sequence[Sequence[str]], Any, Scored]:
+        if self.method.samples == "policy":
+            sampled = self.policy.sample(self.model, rows.ids, self.samples, self.generator)
+            return sampled.texts, sampled.again, sampled
+        if self.method.samples == "reference":
+            with torch.no_grad():
+                other = self.policy.sample(self.reference, rows.ids, self.samples, self.generator)
+            return other.texts, other.again, self.policy.score(self.model, rows.ids, other.again)
+        say, pairs = self.task.answers.say, self.method.samples == "pairs"
+        texts = [
+            [say(y, self.rng), say(1 - y, self.rng)] if pairs else [say(y, self.rng)] for y in rows.labels
+        ]
+        again = self.policy.write(texts)
+        return texts, again, self.policy.score(self.model, rows.ids, again)
+
+    def _rewards(self, rows: Rows, texts: Sequence[Sequence[str]]) -> Tensor:
+        """Rewards [prompts, samples] from the task's reward function, or from a coin."""
+        samples = len(texts[0])
+        if self.control == "random_reward":
+            values = self.rng.integers(2, size=(len(texts), samples)).astype(np.float32)
+            return torch.from_numpy(values)
+        prompts = [p for p in rows.prompts for _ in range(samples)]
+        labels = [y for y in rows.labels for _ in range(samples)]
+        flat = rewards_of(self.task, prompts, [text for row in texts for text in row], labels)
+        return torch.tensor(flat).view(-1, samples)
+
+    def again(self, drawn: Drawn) -> Scored:
+        """The policy's scores of answers that were drawn before it took a step."""
+        return self.policy.score(self.model, drawn.ids, drawn.again)
+
+    def loss(self, drawn: Drawn, scored: Scored) -> Tensor:
+        """The method's objective, and its KL where that is in the loss."""
+        method, elsewhere = self.method, NONE
+        if method.mismatched:
+            with torch.no_grad():
+                now = self.policy.score(self.model, _others(drawn.ids), drawn.again).log_probs
+            elsewhere = now - drawn.elsewhere
+        batch = Batch(
+            log_probs=scored.log_probs,
+            drawn=drawn.log_probs,
+            reference=drawn.reference,
+            rewards=drawn.rewards,
+            advantages=drawn.advantages,
+            tokens=scored.tokens,
+            elsewhere=elsewhere,
+            beta=method.beta,
+        )
+        value = method.objective(batch)
+        if method.beta and method.kl.place == "loss":
+            value = value + method.beta * _penalty(method, drawn, scored)
+        return value
+
+
+def _others(ids: Ids) -> list[Sequence[int]]:
+    """The prompts moved on by one: an answer then stands after the next prompt."""
+    return [*ids[1:], ids[0]]
+
+
+def _penalty(method: Method, drawn: Drawn, scored: Scored) -> Tensor:
+    """The KL in the loss: a mean over prompts of the sum along an answer, of kept answers if any are."""
+    if drawn.prior is None:
+        return _ESTIMATORS[method.kl.estimator](scored.log_probs, drawn.reference).mean()
+    ends = (scored.choices, drawn.prior.choices)
+    each = objectives.kl(*(ends if method.kl.direction == "reverse" else ends[::-1]))
+    along = (each * scored.inside).sum(dim=-1)
+    if method.reward == "filter":
+        return (objectives.best_of(drawn.rewards) * along).sum(dim=1).mean()
+    return along.mean()
