@@ -49,7 +49,8 @@ def bits_along(along: Along, table: DataFrame) -> Figure:
     at = rows["at"].to_numpy(float)
     hollow = " (hollow: no cheaper)" if table["censored"].any() else ""
     control = f"cheapest shuffled labels{hollow}"
-    axes[0].plot(at, rows["control_low"].to_numpy(float), color=GREY, lw=0.8, ls=":", label=control)
+    cheapest = table.groupby("at")["control_low"].min().reindex(at).to_numpy(float)
+    axes[0].plot(at, cheapest, color=GREY, lw=0.8, ls=":", label=control)
     axes[0].set_ylim(0, max(1.08, float(table[["bits_per_label", "control_low"]].max().max()) + 0.03))
     axes[0].set_ylabel("bits per label\n(less is easier)")
     axes[0].set_title(str(table["task"].iloc[0]), loc="left")

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 Observer = Callable[[int, "LanguageModel"], None]
 
 
-def probing(
+def probing_observer(
     config: Config,
     task: Task,
     last: int,

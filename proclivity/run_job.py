@@ -13,7 +13,7 @@ import numpy as np
 
 from proclivity import reward_job
 from proclivity.job import DTYPES, Config, JobResult, identity, load_model, plain_row, recipe
-from proclivity.probe_along import probing
+from proclivity.probe_along import probing_observer
 from proclivity.probe_job import probed
 from rl_finetune.settings import settings_from
 from tasks import QUADRANTS, Task, bayes_accuracy, get_task, third_feature
@@ -75,7 +75,7 @@ def run_tuning(config: Config) -> JobResult:
     elif config["job"] == "run":
         observe = None
         if "probe_every" in config:
-            observe = probing(
+            observe = probing_observer(
                 config, task, settings.steps, lambda now: _use(_counts(now, policy, task, log_rows)), bits
             )
             observe(0, warmed)
