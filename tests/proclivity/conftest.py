@@ -74,16 +74,13 @@ def start(environment: dict[str, str]) -> Callable[..., subprocess.Popen[str]]:
 
 
 @pytest.fixture
-def call(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> Callable[..., Any]:
+def real_call(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., tuple[int, str, str]]:
     """Run a command in this process; (exit status, standard output, standard error)."""
-    from proclivity import cli, composition
+    from proclivity import cli
 
-    monkeypatch.syspath_prepend(str(HERE))
-    monkeypatch.setattr(composition, "JOBS", "fake_jobs")
     monkeypatch.setattr(cli.signal, "signal", lambda *_: None)
-    monkeypatch.setenv("FAKE_LEDGER", str(tmp_path / "ledger"))
 
     def call(*arguments: str) -> tuple[int, str, str]:
         capsys.readouterr()
@@ -95,3 +92,16 @@ def call(
         return status, out, err
 
     return call
+
+
+@pytest.fixture
+def call(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, real_call: Callable[..., tuple[int, str, str]]
+) -> Callable[..., Any]:
+    """The same with fake jobs."""
+    from proclivity import composition
+
+    monkeypatch.syspath_prepend(str(HERE))
+    monkeypatch.setattr(composition, "JOBS", "fake_jobs")
+    monkeypatch.setenv("FAKE_LEDGER", str(tmp_path / "ledger"))
+    return real_call

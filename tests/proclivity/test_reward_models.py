@@ -11,7 +11,6 @@ import pandas as pd
 import pytest
 
 from analysis import read_study
-from proclivity import cli
 
 TINY = "embedded/symbols:width=16,layers=1,heads=2,steps=20,batch_size=8"
 TASK = "symbolic/contains-1-vs-first-class"
@@ -21,16 +20,8 @@ Call = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
-def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
-    """A command in this process; (exit status, standard output, standard error)."""
-    monkeypatch.setattr(cli.signal, "signal", lambda *_: None)
-
-    def call(*arguments: str) -> tuple[int, str, str]:
-        capsys.readouterr()
-        status = cli.main(arguments)
-        return status, *capsys.readouterr()
-
-    return call
+def call(real_call: Call) -> Call:
+    return real_call
 
 
 def trained(call: Call, out: Path, *more: str) -> tuple[dict[str, Any], str]:

@@ -16,7 +16,7 @@ from analysis import read_study
 from analysis.pairs import pairs_table
 from models import load, pretrain_keeping, recipe_of
 from models.language_model import weights_hash
-from proclivity import cli, jobs
+from proclivity import jobs
 from proclivity.job import load_model
 from proclivity.run_job import run_tuning
 
@@ -29,18 +29,8 @@ WALL = ["wall_s", "step_s", "started"]
 
 
 @pytest.fixture
-def call(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Callable[..., tuple[int, str, str]]:
-    """A command in this process; (exit status, standard output, standard error)."""
-    monkeypatch.setattr(cli.signal, "signal", lambda *_: None)
-
-    def call(*arguments: str) -> tuple[int, str, str]:
-        capsys.readouterr()
-        status = cli.main(arguments)
-        return status, *capsys.readouterr()
-
-    return call
+def call(real_call: Callable[..., tuple[int, str, str]]) -> Callable[..., tuple[int, str, str]]:
+    return real_call
 
 
 @pytest.fixture(scope="module")
