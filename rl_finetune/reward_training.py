@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -75,22 +75,15 @@ def train_reward_model(
     chosen = answered_ids(trained, pairs["prompt"], pairs["chosen"])
     rejected = answered_ids(trained, pairs["prompt"], pairs["rejected"])
     targets = 1 - torch.tensor(pairs["tie"], dtype=torch.float32, device=trained.model.device) / 2
-    if len(chosen) < settings.rows:
-        raise UserError(
-            f"{settings.steps} steps of {settings.batch_size} need {settings.rows} pairs, not {len(chosen)}"
-        )
 
-    def batches() -> Iterator[slice]:
-        for start in range(0, settings.rows, settings.batch_size):
-            yield slice(start, start + settings.batch_size)
-
-    def loss(batch: slice, step: int) -> Tensor:
-        scores = raw_scores(trained.model, chosen[batch] + rejected[batch])
+    def loss(batch: range, step: int) -> Tensor:
+        rows = slice(batch.start, batch.stop)
+        scores = raw_scores(trained.model, chosen[rows] + rejected[rows])
         preferred, other = scores.chunk(2)
-        return bradley_terry(preferred - other, targets[batch])
+        return bradley_terry(preferred - other, targets[rows])
 
     log: list[dict[str, Any]] = []
-    points = {round(settings.steps * (i + 1) / settings.log_points) for i in range(settings.log_points)}
+    points = settings.log_steps
     asked = RewardPolicy(trained, task)
 
     def after(step: int, value: float) -> None:
@@ -101,7 +94,7 @@ def train_reward_model(
 
     step_s = train(
         trained.model,
-        batches(),
+        settings.batches(len(chosen), "pairs"),
         loss,
         steps=settings.steps,
         optimisation=Optimisation(settings.learning_rate),

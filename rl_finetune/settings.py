@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, fields
 from math import inf
 from typing import Any
@@ -110,6 +111,18 @@ class Settings:
     def rows(self) -> int:
         """Fine-tuning rows, each in one batch."""
         return self.steps * self.batch_size
+
+    @property
+    def log_steps(self) -> set[int]:
+        """Batches after which answers are counted."""
+        return {round(self.steps * (i + 1) / self.log_points) for i in range(self.log_points)}
+
+    def batches(self, n: int, what: str = "rows") -> Iterator[range]:
+        """The places of each batch among n rows; UserError where there are too few."""
+        if n < self.rows:
+            raise UserError(f"{self.steps} steps of {self.batch_size} need {self.rows} {what}, not {n}")
+        starts = range(0, self.rows, self.batch_size)
+        return (range(start, start + self.batch_size) for start in starts)
 
     def told(self) -> dict[str, Any]:
         """Plain values, as a config holds them: knobs that came later only where they are used."""

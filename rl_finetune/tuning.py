@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -120,7 +120,7 @@ def finetune(
         return value - bonus * scored.entropy.mean() if bonus else value
 
     log: list[dict[str, Any]] = []
-    points = {round(settings.steps * (i + 1) / settings.log_points) for i in range(settings.log_points)}
+    points = settings.log_steps
 
     def after(step: int, value: float) -> None:
         step, within = divmod(step, method.reuse)
@@ -141,7 +141,7 @@ def finetune(
 
     step_s = train(
         tuned.model,
-        _batches(len(data.ids), settings, method.reuse),
+        (batch for batch in settings.batches(len(data.ids)) for _ in range(method.reuse)),
         loss,
         steps=steps,
         optimisation=Optimisation(settings.learning_rate),
@@ -149,11 +149,3 @@ def finetune(
     )
     tail = rewards_seen[-max(1, settings.steps // 20) :]
     return Tuned(tuned, log, float(np.mean(tail)) if tail else float("nan"), step_s)
-
-
-def _batches(n: int, settings: Settings, reuse: int) -> Iterator[range]:
-    if n < settings.rows:
-        raise UserError(f"{settings.steps} steps of {settings.batch_size} need {settings.rows} rows, not {n}")
-    for start in range(0, settings.rows, settings.batch_size):
-        for _ in range(reuse):
-            yield range(start, start + settings.batch_size)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from transformers import (
@@ -19,6 +20,8 @@ from models import LanguageModel
 from models.corpus import Corpus
 from models.embedded import tokenizer_of
 from models.language_model import weights_hash
+from rl_finetune import Settings, get_method, policy_of
+from rl_finetune.batches import Source
 from tasks import Task, get_task
 
 
@@ -44,6 +47,24 @@ def fresh(width: int = 32, scale: float = 1.0, **options: Any) -> LanguageModel:
                     parameter.mul_(scale)
     model.eval()
     return LanguageModel(model, tokenizer, "fresh", None, "random", weights_hash(model))
+
+
+def source_for(
+    lm: LanguageModel, reference: LanguageModel, task: Task, name: str, settings: Settings, samples: int
+) -> Source:
+    """A source of answers as tuning makes one, without a control."""
+    return Source(
+        method=get_method(name).set(settings),
+        policy=policy_of(lm, task, settings.answers),
+        task=task,
+        model=lm.model,
+        reference=reference.model,
+        prior=reference.model,
+        samples=samples,
+        control="",
+        rng=np.random.default_rng(0),
+        generator=torch.Generator().manual_seed(0),
+    )
 
 
 @pytest.fixture

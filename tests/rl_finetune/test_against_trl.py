@@ -5,15 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 
 from models import LanguageModel
 from models.answers import prompt_ids
-from rl_finetune import Settings, get_method, policy_of
-from rl_finetune.batches import Source
+from rl_finetune import Settings
 from tasks import Task
+from tests.rl_finetune.conftest import source_for
 
 PROMPTS = ["a b c ?", "b c d a c b a ?", "c c ?", "d a b b ?"]
 CHOSEN = ["amber", "birch amber", "birch", "amber"]
@@ -24,18 +23,7 @@ BETA, RATE = 0.3, 1.0
 def ours(lm: LanguageModel, reference: LanguageModel, task: Task, name: str, rows: Any) -> torch.Tensor:
     """Minus the rate times the gradient of our loss."""
     prompts, texts, rewards = rows
-    source = Source(
-        method=get_method(name).set(Settings(beta=BETA)),
-        policy=policy_of(lm, task, "free"),
-        task=task,
-        model=lm.model,
-        reference=reference.model,
-        prior=reference.model,
-        samples=1,
-        control="",
-        rng=np.random.default_rng(0),
-        generator=torch.Generator(),
-    )
+    source = source_for(lm, reference, task, name, Settings(answers="free", beta=BETA), 1)
     ids, again = prompt_ids(lm, prompts), source.policy.write(texts)
     scored = source.policy.score(lm.model, ids, again)
     drawn = source.held(ids, again, torch.tensor(rewards), scored.log_probs.detach())

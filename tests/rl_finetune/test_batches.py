@@ -17,11 +17,12 @@ from models import LanguageModel
 from models.answers import pad, prompt_ids
 from models.language_model import weights_hash
 from models.train import Diverged
-from rl_finetune import METHODS, Settings, check, finetune, get_method, policy_of
+from rl_finetune import METHODS, Settings, check, finetune, get_method
 from rl_finetune.batches import NONE, Rows, Source
 from rl_finetune.policy import ConstrainedPolicy, FreePolicy
 from rl_finetune.rewards import rewards_of
 from tasks import Evidence, Task, UserError
+from tests.rl_finetune.conftest import source_for
 
 PROMPTS = ["a b c ?", "b c d a c b a ?", "c c ?", "d a b b ?"]
 LABELS = [1, 0, 0, 1]
@@ -32,19 +33,7 @@ def source_of(
     lm: LanguageModel, reference: LanguageModel, task: Task, name: str, answers: str, **knobs: Any
 ) -> Source:
     beta = 0.3 if METHODS[name].kl.place != "none" else 0.0
-    settings = Settings(answers=answers, beta=beta, **knobs)
-    return Source(
-        method=get_method(name).set(settings),
-        policy=policy_of(lm, task, answers),
-        task=task,
-        model=lm.model,
-        reference=reference.model,
-        prior=reference.model,
-        samples=3,
-        control="",
-        rng=np.random.default_rng(0),
-        generator=torch.Generator().manual_seed(0),
-    )
+    return source_for(lm, reference, task, name, Settings(answers=answers, beta=beta, **knobs), 3)
 
 
 def texts_of(source: Source) -> list[list[str]]:
