@@ -12,16 +12,16 @@ from analysis.claim_row import SMALLEST_SLOPE, ClaimRow
 from analysis.decisions import ALPHA, OPPOSITE, SMALL, UNKNOWN, holm, status
 from analysis.dials import (
     DIALS,
-    PERMUTATIONS,
     Trend,
     beside_pairs,
     bits_of_models,
     dial_models,
     dialled_feature,
-    ranks,
+    over_levels,
     trend,
     use_of_models,
 )
+from analysis.dyadic import PERMUTATIONS
 from analysis.estimate import Estimate
 from analysis.records import Study
 
@@ -47,7 +47,7 @@ def _of_use(study: Study, models: DataFrame, run: dict[str, int]) -> Iterator[Cl
         for dial, ours in _by_dial(models):
             part = cells[cells["dial"] == dial]
             use, easier = (beside_pairs(part, column) for column in ("use", "easier"))
-            found = trend(ours, ranks(ours), use, **run)
+            found = over_levels(models, dial, use, **run)
             word = status(found.low, found.high, found.p, smallest=SMALLEST_TREND)
             about = f"use of {feature} ({role}) over its {dial} {_levels(ours)}, from lowest to highest"
             yield _row("H1b", arm, method, "trend", dial, about, found, word, part)
@@ -65,22 +65,22 @@ def _of_bits(study: Study, models: DataFrame, run: dict[str, int]) -> Iterator[C
     for dial, ours in _by_dial(models):
         here = bits["dial"] == dial
         about = f"over the {dial} of {feature} {_levels(ours)}, from lowest to highest"
-        found = trend(ours, ranks(ours), bits[own & here].set_index("model")["value"], **run)
+        found = over_levels(models, dial, bits[own & here].set_index("model")["value"], **run)
         word = status(-found.high, -found.low, found.p, smallest=SMALLEST_TREND)
         told = f"bits a label of {feature} {about}; downwards is the direction meant"
         yield replace(_row("bits", "", "", "trend", dial, told, found, word, bits[own & here]), pairs=feature)
-        name, found, word = _others(ours, bits[~own & here], run)
+        name, found, word = _others(models, dial, bits[~own & here], run)
         told = (
             f"bits a label of {name} {about}: of all other features the one that changes most, p after Holm"
         )
         yield replace(_row("bits", "", "", "trend", dial, told, found, word, bits[~own & here]), pairs=OTHERS)
 
 
-def _others(models: DataFrame, bits: DataFrame, run: dict[str, int]) -> tuple[str, Trend, str]:
+def _others(models: DataFrame, dial: str, bits: DataFrame, run: dict[str, int]) -> tuple[str, Trend, str]:
     """Of the features that were not dialled the one whose bits change most, and what is said of them all:
     too small only if every one's interval is, opposite if one of them moves."""
     trends = {
-        str(feature): trend(models, ranks(models), part.set_index("model")["value"], **run)
+        str(feature): over_levels(models, dial, part.set_index("model")["value"], **run)
         for feature, part in bits.groupby("feature")
     }
     if not trends:

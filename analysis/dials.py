@@ -17,12 +17,12 @@ from pandas import DataFrame, Series
 from scipy.stats import t as student
 
 from analysis.decisions import holm
+from analysis.dyadic import PERMUTATIONS
 from analysis.pairs import CENSORED, PAIR, UNPROBED, lowest, pairs_table, primary_bits
 from analysis.records import Study
 
 DIALS = {"useful": "usefulness", "placebo": "placebo", "frequency": "frequency"}
 """Dials of a model's name, as tables call them. The first is the treatment, the others are its controls."""
-PERMUTATIONS = 10_000
 _TURNED = re.compile(r"(useful|placebo|frequency)\.([^=,]+)=([^,]+)")
 _SEED = re.compile(r"[:,]seed=(\d+)")
 
@@ -149,12 +149,19 @@ def trend(
     return Trend(value, value - half, value + half, (1 + as_far) / (1 + permutations), used, n)
 
 
+def over_levels(
+    models: DataFrame, dial: str, y: Series, *, permutations: int = PERMUTATIONS, seed: int = 0
+) -> Trend:
+    """The trend of y, by model, from a dial's lowest level to its highest."""
+    ours = models[models["dial"] == dial]
+    return trend(ours, ranks(ours), y, permutations=permutations, seed=seed)
+
+
 def trends_of_bits(study: Study, *, permutations: int = PERMUTATIONS) -> DataFrame:
     """One row per dial and feature: how its bits change from the lowest level to the highest."""
     models, bits, rows = dial_models(study), bits_of_models(study), []
     for (dial, feature), part in bits.groupby(["dial", "feature"], sort=True):
-        ours = models[models["dial"] == dial]
-        found = trend(ours, ranks(ours), part.set_index("model")["value"], permutations=permutations)
+        found = over_levels(models, dial, part.set_index("model")["value"], permutations=permutations)
         rows.append({"dial": dial, "feature": feature, **_told(part), **_columns(found)})
     table = DataFrame(rows)
     return table.assign(p_holm=holm(list(table["p"]))) if rows else table
@@ -164,8 +171,8 @@ def trends_of_use(study: Study, *, permutations: int = PERMUTATIONS) -> DataFram
     """One row per arm, method and dial: how the use of the dialled feature changes, likewise."""
     models, rows = dial_models(study), []
     for (arm, method, dial), part in use_of_models(study).groupby(["arm", "method", "dial"], sort=True):
-        ours, values = models[models["dial"] == dial], beside_pairs(part, "use")
-        found = trend(ours, ranks(ours), values, permutations=permutations)
+        values = beside_pairs(part, "use")
+        found = over_levels(models, dial, values, permutations=permutations)
         told = part.drop_duplicates("model").assign(value=lambda t: t["model"].map(values))  # noqa: B023
         counts = {"pairs": part["task"].nunique(), "cells": int(part["use"].notna().sum())}
         rows.append({"arm": arm, "method": method, "dial": dial} | counts | _told(told) | _columns(found))

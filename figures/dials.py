@@ -31,9 +31,9 @@ PLACES = (-0.22, 0.0, 0.22)
 
 def draw_dials(study: Study, out: Path) -> list[Path]:
     """Draw the figure below `out`, with what it shows and every trend as tables."""
-    table = dials_table(study)
-    paths = save(dials(study, table), table, out, "dials")
-    for name, found in (("trends_of_use", trends_of_use(study)), ("trends_of_bits", trends_of_bits(study))):
+    table, bits = dials_table(study), trends_of_bits(study)
+    paths = save(dials(study, table, bits), table, out, "dials")
+    for name, found in (("trends_of_use", trends_of_use(study)), ("trends_of_bits", bits)):
         csv = out / "tables" / f"{name}.csv"
         paths.append(publish(csv, lambda path: found.to_csv(path, index=False, float_format="%.6g")))  # noqa: B023
     return paths
@@ -53,7 +53,7 @@ def dials_table(study: Study) -> DataFrame:
 
 
 @styled
-def dials(study: Study, table: DataFrame | None = None) -> Figure:
+def dials(study: Study, table: DataFrame | None = None, trends: DataFrame | None = None) -> Figure:
     """Above: bits and use of the dialled feature by level, a thin line a seed of pre-training. Below: by how
     much each feature's bits change from a dial's lowest level to its highest."""
     table = dials_table(study) if table is None else table
@@ -85,7 +85,8 @@ def dials(study: Study, table: DataFrame | None = None) -> Figure:
             below.set_ylabel(f"use of {feature}\nat no evidence against it")
             if len(uses):
                 below.legend(title=f"{feature} is the", loc="best")
-    _changes(figure.add_subplot(grid[2, :]), study, shown, feature)
+    trends = trends_of_bits(study) if trends is None else trends
+    _changes(figure.add_subplot(grid[2, :]), trends, shown, feature)
     return figure
 
 
@@ -101,8 +102,7 @@ def _lines(axes: Any, rows: DataFrame, colour: str, mark: str, label: str) -> No
     axes.plot(x, wide.mean(axis=1), color=colour, lw=1.6, ls=style, marker=mark, ms=3, label=label)
 
 
-def _changes(axes: Any, study: Study, shown: list[str], feature: str) -> None:
-    trends = trends_of_bits(study)
+def _changes(axes: Any, trends: DataFrame, shown: list[str], feature: str) -> None:
     first = trends[trends["dial"] == shown[0]].sort_values("change")
     names = [feature, *(name for name in first["feature"] if name != feature)]
     for place, dial, colour, mark in zip(PLACES, shown, (INK, GREY, TARGET), "oxd", strict=False):
