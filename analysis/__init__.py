@@ -10,9 +10,10 @@ from analysis.evidence_needed import Needed, evidence_needed, ordinal_scores
 from analysis.pairs import RULES, exclusions, learnable, learnt_share, pairs_table
 from analysis.records import SCHEMA, CellRecord, ProbeRecord, RunRecord, Study, read_study, write_compact
 from analysis.tables import claims_text, text_table
-from analysis.use import QuadrantCounts, Reliance, Use, reliance, use_of, wilson
+from analysis.use import REACHED, QuadrantCounts, Reliance, Use, reliance, use_of, wilson
 
 __all__ = [
+    "REACHED",
     "RULES",
     "SCHEMA",
     "CellRecord",

@@ -106,6 +106,13 @@ class RunRecord(Identity):
     kl: str = _later(text("where that KL entered, its direction and estimator"), "")
     samples_from: str = _later(text("policy, reference, demonstrations or pairs: who gave the answers"), "")
     reuse: int = _later(count("optimiser steps per batch", 1), 1)
+    reward_role: str = _later(
+        text(
+            "what the method does with the reward: none, advantage, weight, filter or pair; empty: not told"
+        ),
+        "",
+    )
+    negative_gradient: bool = _later(_column("whether the method can push answers down", False), False)
     n_both: int = count("test rows of the quadrant both")
     errors_both: int = count("wrong greedy answers among them")
     n_neither: int = count("test rows of the quadrant neither")
@@ -131,6 +138,13 @@ class RunRecord(Identity):
     reliance_n: int = count("counterfactuals behind each reliance; the fewer of the two")
     reward_train: float | None = number("mean reward over the last tenth of the tuning")
     reward_both_neither: float | None = number("mean reward on test rows of both and neither")
+    reached_step: int = _later(
+        count(
+            "batches done at the first log point with a reward of 0.95 on both and neither; 0: never reached"
+        ),
+        0,
+    )
+    reached_U: float | None = _later(number("use on validation rows at that log point"), None)
     kl_forward: float | None = number("KL(reference || policy), nats per answer")
     kl_reverse: float | None = number("KL(policy || reference), nats per answer")
     entropy: float | None = number("entropy of the policy's answers, nats per answer")

@@ -15,6 +15,8 @@ LEARNT = 0.1
 """A run is learnt when its error on both and neither, B, is at most this."""
 RULE = 0.25
 """A conflict quadrant is answered by a rule when its error is at most this, or at least one minus this."""
+REACHED = 0.95
+"""Reward on both and neither at which methods are compared as equals while they are tuned."""
 CONSTANT = 0.95
 """An unlearnt run is constant when at least this share of its answers is one answer."""
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, fields
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -99,6 +99,8 @@ def run_tuning(config: Config) -> JobResult:
         values |= {"reward_train": outcome.reward, "step_s": outcome.step_s}
         used = method.set(settings)
         values |= {"beta": used.beta, "kl": str(used.kl), "samples_from": used.samples, "reuse": used.reuse}
+        values |= {"reward_role": used.reward, "negative_gradient": used.negative_gradient}
+        values |= _reached(outcome.log)
         values |= _counterexamples(rows, task, tuned, policy)
     asked = {
         q: task.quadrant(q, settings.eval_n, np.random.default_rng([seed, 3, i]))
@@ -233,6 +235,23 @@ def _use(counts: Mapping[str, AnswerCounts]) -> dict[str, Any]:
         "kl_reverse": mean("kl_reverse"),
         "entropy": mean("entropy"),
     }
+
+
+def _reached(log: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Use at the first log point at which the reward on both and neither is what methods are compared at."""
+    from analysis import REACHED
+    from rl_finetune import NOTHING, AnswerCounts
+
+    columns = [field.name for field in fields(AnswerCounts)]
+    points: dict[int, dict[str, AnswerCounts]] = {}
+    for row in log:
+        found = points.setdefault(row["step"], dict.fromkeys(QUADRANTS, NOTHING))
+        found[row["quadrant"]] = AnswerCounts(**{name: row[name] for name in columns})
+    for step, counts in points.items():
+        use = _use(counts)
+        if use["reward_both_neither"] >= REACHED:
+            return {"reached_step": step, "reached_U": use["U"]}
+    return {}
 
 
 def _counterexamples(
