@@ -10,6 +10,8 @@ from analysis.estimate import Estimate
 
 SMALLEST_SLOPE = 0.05
 """Smallest effect of interest: U per doubling of the ratio of bits."""
+SMALLEST_USE = 0.1
+"""Smallest effect of interest: a difference of U."""
 
 
 @dataclass(frozen=True)
@@ -19,7 +21,8 @@ class ClaimRow:
     claim: str
     """H1a (use rises with relative extractability), H1b (the same within a pair, across models that differ in
     pre-training), H2 (so does the evidence needed), average (so does the error averaged over evidence), bits
-    (what a dial does to them), or control."""
+    (what a dial does to them), use (a method's own), methods (how it differs from that of supervised tuning),
+    columns (what a column of the table of methods adds to it), or control."""
     arm: str
     method: str
     pairs: str
@@ -30,7 +33,7 @@ class ClaimRow:
     """What relative extractability was read from: one of `analysis.claims.X`; or the dial that was turned;
     empty for a control."""
     given: str
-    """Covariates of a partial correlation, or empty."""
+    """Covariates of a partial correlation; at what methods are equals; or empty."""
     about: str
     """What against what, at which evidence."""
     estimate: Estimate

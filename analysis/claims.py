@@ -11,6 +11,7 @@ from pandas import DataFrame
 
 from analysis.association import NO_ASSOCIATION, Statistic, auc, mean, partial_spearman, slope, spearman
 from analysis.claim_row import SMALLEST_SLOPE, ClaimRow
+from analysis.comparison import compares_methods, comparison_claims
 from analysis.contrasts import dial_contrasts, needed_table
 from analysis.decisions import UNKNOWN, equivalence, holm, status
 from analysis.dial_claims import dial_claims
@@ -224,14 +225,19 @@ def claims(study: Study, *, permutations: int = PERMUTATIONS, seed: int = 0) -> 
     Per arm and method: H1a at the lowest level of evidence (once, where two arms share it), H2 over its
     levels, and H1b in the main arm where models differ in a dial; a control's arm has its equivalence tests.
     A study whose models differ in the dials of one feature has the claims of `dial_claims` and no others.
+    A study whose primary test is of methods has `comparison_claims` and the controls.
     A study after Lovering et al. 2021 has their average over the levels beside them.
     """
     if dialled_feature(study):
         named = {"x": DIALS["useful"], **primary_claim(study)}
         return _judged(dial_claims(study, permutations=permutations, seed=seed), named)
-    table, by_dial = pairs_table(study), pairs_table(study, "dial")
+    table = pairs_table(study)
     rows: list[ClaimRow] = []
+    if compares_methods(study):
+        rows += comparison_claims(study, table, permutations=permutations, seed=seed)
+        table = table[table["arm"].isin(CONTROLS)]
     if len(table):
+        by_dial = pairs_table(study, "dial")
         order = ["main", "random_init", "swapped", "one_sided"]
         groups = dict(list(table.groupby(["arm", "method"])))
         for arm, method in sorted(groups, key=lambda k: (order.index(k[0]) if k[0] in order else 9, k)):

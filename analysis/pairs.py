@@ -159,6 +159,7 @@ def _cells(runs: DataFrame, keys: list[str], known: Known) -> DataFrame:
 
     conflict = [runs[f"errors_{q}"] / runs[f"n_{q}"].where(runs[f"n_{q}"] > 0) for q in CONFLICTS]
     values = DataFrame({name: runs[name].where(learnt) for name in ("U", "U_probability", "D")})
+    values["U_reached"] = runs["reached_U"].where(ok)
     values["U_any"] = ((conflict[0] + conflict[1]) / 2).where(ok)
     p_error = runs[[f"p_error_{q}" for q in CONFLICTS]]
     values["U_any_probability"] = p_error.mean(axis=1, skipna=False).where(ok)
@@ -230,6 +231,7 @@ def pairs_table(study: Study, by: By = "pair") -> DataFrame:
         U, U_probability, D: means over learnt runs, NaN without any; U_any: mean over all finished runs,
             learnt or not, which is what controls are judged by, and U_any_probability the same from mean
             probabilities of wrong answers; label: the most common one.
+        U_reached: mean over finished runs of U at the log point at which they had learnt both and neither.
         n_runs, n_ok, n_learnt, n_constant: runs; finished, learnt, and one-answer runs among them.
         x_target, x_spurious: log2 bits per label at the study's primary probe, means over the models of the
             learnt runs; relative = x_target - x_spurious, above 0 when the spurious feature is easier, NaN

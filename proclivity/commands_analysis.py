@@ -26,12 +26,17 @@ def analyze(arguments: Namespace) -> Answer:
 def claims_of(folder: Path, *, everything: bool = False) -> Answer:
     """The claim tables of a study folder, what was left out of them, and what could not be read."""
     from analysis.claims import claims, exclusions, learnt_share
+    from analysis.comparison import compares_methods, explained, method_columns, methods_table
+    from analysis.development import chosen_rates, is_development
     from analysis.dials import dialled_feature, trends_of_bits, trends_of_use
     from analysis.lovering2021 import evidence_required, is_of_paper
     from analysis.pairs import learnable
     from analysis.tables import claims_text, text_table
 
     study = _read(folder)
+    if is_development(study):
+        rates = plain(chosen_rates(study))
+        return Answer({"study": study.name, "learning_rates": rates}, f"Learning rates\n{text_table(rates)}")
     rows = claims(study)
     left_out = plain(exclusions(study))
     learnt = plain(learnt_share(study))
@@ -48,6 +53,9 @@ def claims_of(folder: Path, *, everything: bool = False) -> Answer:
     if dialled_feature(study):
         more["Use of the dialled feature"] = trends_of_use(study)
         more["Bits a label"] = trends_of_bits(study)
+    if compares_methods(study):
+        more["Methods"] = methods_table(study)
+        more["What the columns explain"] = explained(rows, method_columns(study))
     tables = {title: plain(found) for title, found in more.items() if len(found)}
     data |= {title.lower().replace(" ", "_"): found for title, found in tables.items()}
     parts = [
@@ -84,10 +92,13 @@ def figures(arguments: Namespace) -> Answer:
 def draw(folder: Path, out: Path) -> list[Path]:
     """Draw a study's figures; their paths."""
     study = _read(folder)
+    from analysis.comparison import compares_methods
     from analysis.dials import dialled_feature
     from analysis.lovering2021 import is_of_paper
-    from figures import draw_cruz2023, draw_dials, draw_lovering2021
+    from figures import draw_cruz2023, draw_dials, draw_lovering2021, draw_methods
 
+    if compares_methods(study):
+        return draw_methods(study, out)
     if dialled_feature(study):
         return draw_dials(study, out)
     paths = draw_cruz2023(study, out)

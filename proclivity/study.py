@@ -19,7 +19,7 @@ Inputs = Literal["model", "untrained", "raw"]
 class Primary:
     """The one test that the study stands on, written down before it runs."""
 
-    claim: Literal["H1a", "H1b", "H2", "average", "learnability", "development"]
+    claim: Literal["H1a", "H1b", "H2", "average", "methods", "learnability", "development"]
     """Which claim."""
     arm: str
     """The arm whose runs are tested."""

@@ -1,0 +1,94 @@
+"""Methods side by side: how much they use the spurious feature, and how use follows extractability."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from pandas import DataFrame
+
+from analysis import Study, claims
+from analysis.comparison import AT, BASELINE, method_columns
+from figures.style import DOUBLE, GREY, INK, SPURIOUS, TARGET, message, nothing_ran, save, styled
+
+PANELS = (
+    ("use", "mean", "use U, mean over pairs"),
+    ("use", "slope", "slope of U on relative extractability"),
+    ("methods", "mean", f"U less that of {BASELINE}"),
+    ("methods", "slope", f"slope less that of {BASELINE}"),
+)
+EPISODES, REWARD = AT.values()
+
+
+def draw_methods(study: Study, out: Path) -> list[Path]:
+    """Draw the figure below `out`, with what it shows as a table."""
+    table = compared_table(study)
+    return save(methods(study, table), table, out, "methods")
+
+
+def compared_table(study: Study) -> DataFrame:
+    """One row per method, statistic, level of evidence and way to compare."""
+    rows = [row.to_dict() for row in claims(study) if row.claim in ("use", "methods")]
+    names = ["claim", "method", "statistic", "pairs", "given", "value", "low", "high", "p", "n_pairs"]
+    return DataFrame(rows, columns=[*names, "n_families", "status"])
+
+
+@styled
+def methods(study: Study, table: DataFrame | None = None) -> Figure:
+    """A line a method, in the order of the table of methods: means and slopes, and their differences from
+    supervised tuning; filled after equal episodes, open at equal reward; 95 % intervals over families."""
+    if why := nothing_ran(study):
+        return message("Methods on the same pairs", why)
+    table = compared_table(study) if table is None else table
+    columns = method_columns(study).sort_values(["on-policy", "negative gradient", "reward's role"])
+    levels = list(dict.fromkeys(table["pairs"]))
+    figure = Figure(figsize=(DOUBLE, 0.7 + 0.27 * len(columns) * len(levels)), layout="constrained")
+    grid = figure.subplots(len(levels), len(PANELS), sharey=True, sharex="col", squeeze=False)
+    for level, axes_row in zip(levels, grid, strict=True):
+        for axes, (claim, statistic, label) in zip(axes_row, PANELS, strict=True):
+            part = table[(table["pairs"] == level) & (table["claim"] == claim)]
+            _panel(axes, part[part["statistic"] == statistic].set_index("method"), columns)
+            if level == levels[-1]:
+                axes.set_xlabel(label)
+        n = table[table["pairs"] == level]["n_pairs"]
+        axes_row[0].set_title(f"{_level(level)}: {n.min()} to {n.max()} pairs a line", loc="left")
+    figure.legend(handles=_legend(), loc="outside lower center", ncols=5)
+    return figure
+
+
+def _level(pairs: str) -> str:
+    return pairs.partition(", ")[2] or "no evidence"
+
+
+def _panel(axes: Any, part: DataFrame, columns: DataFrame) -> None:
+    for place, (method, of) in enumerate(columns.iterrows()):
+        colour = SPURIOUS if of["on-policy"] else TARGET
+        mark = "v" if of["negative gradient"] else "o"
+        for at, shift, filled in ((EPISODES, -0.14, True), (REWARD, 0.18, False)):
+            rows = part[part["given"] == at]
+            if method not in rows.index:
+                continue
+            row = rows.loc[method]
+            spread = [[row["value"] - row["low"]], [row["high"] - row["value"]]]
+            axes.errorbar(
+                row["value"], place + shift, xerr=spread, fmt=mark, ms=3, lw=0.7, color=colour,
+                mfc=colour if filled else "white", mew=0.7,
+            )  # fmt: skip
+    axes.axvline(0, color=GREY, lw=0.5)
+    axes.set_yticks(range(len(columns)), columns.index)
+    axes.set_ylim(len(columns) - 0.5, -0.5)
+
+
+def _legend() -> list[Line2D]:
+    def line(mark: str, colour: str, face: str, label: str) -> Line2D:
+        return Line2D([], [], ls="", marker=mark, ms=3.5, color=colour, mfc=face, label=label)
+
+    return [
+        line("s", SPURIOUS, SPURIOUS, "on-policy"),
+        line("s", TARGET, TARGET, "off-policy"),
+        line("v", INK, INK, "pushes answers down"),
+        line("o", INK, INK, "does not"),
+        line("o", INK, "white", REWARD),
+    ]
