@@ -19,7 +19,7 @@ export HF_HUB_DISABLE_TELEMETRY := 1
 OLD_ENOUGH = -c 'import sys; sys.exit(sys.version_info < (3, 11))'
 
 .DEFAULT_GOAL := help
-.PHONY: help study test lint types unit bench docs clean
+.PHONY: help study test lint types unit bench check-methods docs clean
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 
@@ -27,6 +27,7 @@ help:
 	@echo 'make study   the study cruz2023: probes, fine-tuning runs, tables, figures  [SCALE=smoke|quick|laptop] [ARGS=...]'
 	@echo 'make test    lint, types and unit, in turn: each is a target of its own     [WORKERS=2] [ARGS=...]'
 	@echo 'make bench   seconds of the training loop, of the probe and of drawing rows [ARGS=--json]'
+	@echo 'make check-methods   every method on a task of symbols and one of film reviews, as a table  [ARGS=...]'
 	@echo 'make docs    docs/tasks.md: every feature with its definition and examples, from the code'
 	@echo 'make clean   remove .venv and the caches of the tools; studies are kept'
 	@echo 'PYTHON=python3.12 picks the interpreter that .venv is made with (3.11 or newer).'
@@ -51,6 +52,9 @@ bench: $(VENV)/.installed
 	$(BIN)/python benchmarks/step_speed.py $(ARGS)
 	$(BIN)/python benchmarks/probe_speed.py $(ARGS)
 	$(BIN)/python benchmarks/task_speed.py $(ARGS)
+
+check-methods: $(VENV)/.installed
+	$(BIN)/python benchmarks/check_methods.py $(ARGS)
 
 docs: $(VENV)/.installed
 	$(BIN)/python -m proclivity.task_docs docs/tasks.md

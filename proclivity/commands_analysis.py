@@ -29,6 +29,7 @@ def claims_of(folder: Path, *, everything: bool = False) -> Answer:
     from analysis.comparison import compares_methods, explained, method_columns, methods_table
     from analysis.development import chosen_rates, is_development
     from analysis.dials import dialled_feature, trends_of_bits, trends_of_use
+    from analysis.learning import accuracy_table, is_of_learning
     from analysis.lovering2021 import evidence_required, is_of_paper
     from analysis.pairs import learnable
     from analysis.tables import claims_text, text_table
@@ -37,6 +38,9 @@ def claims_of(folder: Path, *, everything: bool = False) -> Answer:
     if is_development(study):
         rates = plain(chosen_rates(study))
         return Answer({"study": study.name, "learning_rates": rates}, f"Learning rates\n{text_table(rates)}")
+    if is_of_learning(study):
+        learnt = plain(accuracy_table(study))
+        return Answer({"study": study.name, "learnt": learnt}, f"Learnt\n{text_table(learnt)}")
     rows = claims(study)
     left_out = plain(exclusions(study))
     learnt = plain(learnt_share(study))
