@@ -15,7 +15,7 @@ from figures.style import DOUBLE, GREY, INK, SPURIOUS, TARGET, message, nothing_
 
 PANELS = (
     ("use", "mean", "use U, mean over pairs"),
-    ("use", "slope", "slope of U on relative extractability"),
+    ("use", "slope", "slope of U on extractability"),
     ("methods", "mean", f"U less that of {BASELINE}"),
     ("methods", "slope", f"slope less that of {BASELINE}"),
 )
@@ -50,10 +50,12 @@ def methods(study: Study, table: DataFrame | None = None) -> Figure:
         for axes, (claim, statistic, label) in zip(axes_row, PANELS, strict=True):
             part = table[(table["pairs"] == level) & (table["claim"] == claim)]
             _panel(axes, part[part["statistic"] == statistic].set_index("method"), columns)
+            axes.axvline(0.5 if (claim, statistic) == ("use", "mean") else 0, color=GREY, lw=0.5)
             if level == levels[-1]:
                 axes.set_xlabel(label)
         n = table[table["pairs"] == level]["n_pairs"]
-        axes_row[0].set_title(f"{_level(level)}: {n.min()} to {n.max()} pairs a line", loc="left")
+        pairs = f"{n.max()}" if n.min() == n.max() else f"{n.min()} to {n.max()}"
+        axes_row[0].set_title(f"{_level(level)}: {pairs} pairs a line", loc="left")
     figure.legend(handles=_legend(), loc="outside lower center", ncols=5)
     return figure
 
@@ -76,7 +78,6 @@ def _panel(axes: Any, part: DataFrame, columns: DataFrame) -> None:
                 row["value"], place + shift, xerr=spread, fmt=mark, ms=3, lw=0.7, color=colour,
                 mfc=colour if filled else "white", mew=0.7,
             )  # fmt: skip
-    axes.axvline(0, color=GREY, lw=0.5)
     axes.set_yticks(range(len(columns)), columns.index)
     axes.set_ylim(len(columns) - 0.5, -0.5)
 
@@ -90,5 +91,5 @@ def _legend() -> list[Line2D]:
         line("s", TARGET, TARGET, "off-policy"),
         line("v", INK, INK, "pushes answers down"),
         line("o", INK, INK, "does not"),
-        line("o", INK, "white", REWARD),
+        line("o", INK, "white", f"open: {REWARD}"),
     ]
