@@ -45,8 +45,14 @@ def _register(made: Method) -> None:
     for column, valid in _WORDS.items():
         if getattr(made, column) not in valid:
             raise UserError(f"{where}: {unknown(column, getattr(made, column), valid)}")
-    if made.reward == "advantage" and not (made.advantage and made.centre):
-        raise UserError(f"{where}: {made.name!r}: reward='advantage' needs advantage= and centre=")
+    if made.critic and (made.advantage or made.reward != "advantage"):
+        raise UserError(
+            f"{where}: {made.name!r}: a critic gives the advantages itself, to reward='advantage'"
+        )
+    if made.reward == "advantage" and not made.critic and not (made.advantage and made.centre):
+        raise UserError(
+            f"{where}: {made.name!r}: reward='advantage' needs advantage= and centre=, or critic=True"
+        )
     before = _OWN.get(made.name)
     # In a notebook a cell that is run again defines its method again.
     again = before and made.objective.__module__ == before.objective.__module__ == "__main__"
@@ -96,6 +102,7 @@ def method_table() -> list[dict[str, object]]:
             "negative gradient": m.negative_gradient,
             "KL": str(m.kl),
             "beta": m.beta,
+            "critic": m.critic,
             "batch-coupled": m.batch_coupled,
             "reuse": m.reuse,
             "paper": m.paper,

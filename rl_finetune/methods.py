@@ -26,12 +26,17 @@ class Batch:
     rewards: Tensor
     """Empty for demonstrations."""
     advantages: Tensor
-    """What `advantage` makes of the rewards, less a KL in the reward; empty for other methods."""
+    """What `advantage` makes of the rewards, less a KL in the reward; of a critic, those of each action
+    [prompts, samples, places]; empty for other methods."""
     tokens: Tensor
     """Tokens of each answer; a constrained answer is one."""
     elsewhere: Tensor
     """Log-ratios of the same answers after other prompts; empty for a method that is not `mismatched`."""
     beta: float
+    actions: Tensor
+    """Under the policy, of each token [prompts, samples, places], 0 outside of an answer; differentiable."""
+    actions_drawn: Tensor
+    """The same under the policy when the answers were sampled."""
 
 
 Objective = Callable[[Batch], Tensor]
@@ -75,6 +80,8 @@ class Method:
     advantage: objectives.Advantage | None = None
     centre: objectives.Advantage | None = None
     """What is taken off the KL penalty as a baseline: linear, so that beta keeps its weight."""
+    critic: bool = False
+    """Whether advantages are of each token, by a critic that is trained beside the policy."""
     least_samples: int = 1
     """Answers a prompt that it needs, where they are sampled."""
     mismatched: bool = False
@@ -120,6 +127,10 @@ def check_kl(method: Method, settings: Settings) -> None:
         raise UserError("kl_direction=forward needs kl_in=loss and kl_estimator=exact")
     if kl.place == "loss" and kl.estimator != "exact" and method.set(settings).samples != "policy":
         raise UserError(f"kl_estimator={kl.estimator} is of answers of the policy; say exact")
+    if settings.kl_target and (kl.place != "reward" or method.set(settings).samples != "policy"):
+        raise UserError(f"kl_target is of a KL in the reward of the policy's answers, unlike {method.name}'s")
+    if settings.kl_target and not method.set(settings).beta:
+        raise UserError("kl_target needs a beta above 0 to begin with")
     if settings.prior != "reference" and (kl.place, kl.estimator) != ("loss", "exact"):
         raise UserError("prior=pretrained needs kl_in=loss and kl_estimator=exact")
 
@@ -140,7 +151,7 @@ def _ipo(b: Batch) -> Tensor:
     return objectives.ipo(b.log_probs, b.reference, b.rewards, beta=b.beta)
 
 
-def _policy_gradient(name: str, advantage: objectives.Advantage, paper: str, **row: Any) -> Method:
+def _policy_gradient(name: str, advantage: objectives.Advantage | None, paper: str, **row: Any) -> Method:
     """On-policy, the KL in the reward."""
     usual: dict[str, Any] = {"objective": _advantage, "centre": objectives.leave_one_out, "least_samples": 2}
     return Method(
@@ -220,9 +231,22 @@ METHODS = {
         _policy_gradient("grpo", objectives.group_standardised, "Shao et al. 2024", revision=2),
         _policy_gradient(
             "ppo",
-            objectives.leave_one_out,
+            None,
             "Schulman et al. 2017",
-            objective=lambda b: objectives.clipped(b.log_probs, b.drawn, b.advantages),
+            objective=lambda b: objectives.clipped(b.actions, b.actions_drawn, b.advantages),
+            centre=None,
+            critic=True,
+            least_samples=1,
+            reuse=4,
+            revision=2,
+        ),
+        _policy_gradient(
+            "ppo-clip",
+            objectives.leave_one_out,
+            "Schulman et al. 2017, without its critic",
+            objective=lambda b: objectives.clipped(
+                b.log_probs[..., None], b.drawn[..., None], b.advantages[..., None]
+            ),
             reuse=4,
         ),
         _paired("dpo", _dpo, "pairs", "Rafailov et al. 2023"),
