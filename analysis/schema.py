@@ -103,6 +103,8 @@ class RunRecord(Identity):
     samples_per_prompt: int = count("sampled answers per prompt")
     learning_rate: float | None = number("peak learning rate")
     beta: float | None = _later(number("weight of the KL to the reference, or what is in its place"), None)
+    beta_last: float | None = _later(number("the same at the end of the tuning"), None)
+    kl_target: float | None = _later(number("nats that beta was adapted to; 0 where it was fixed"), None)
     kl: str = _later(text("where that KL entered, its direction and estimator"), "")
     samples_from: str = _later(text("policy, reference, demonstrations or pairs: who gave the answers"), "")
     reuse: int = _later(count("optimiser steps per batch", 1), 1)

@@ -51,14 +51,19 @@ def train(
     steps: int,
     optimisation: Optimisation,
     observe: Callable[[int, float], None] | None = None,
+    beside: nn.Module | None = None,
 ) -> float:
     """Take `steps` optimiser steps, one a batch; returns seconds a step, observers left out.
 
     `loss(batch, step)` is what is minimised; `observe(step, loss)` follows each step, steps counted from 1.
+    What is trained `beside` the model has a norm of the gradient of its own.
     """
-    parameters = [p for p in model.parameters() if p.requires_grad]
+    groups = [[p for p in m.parameters() if p.requires_grad] for m in (model, beside) if m is not None]
     optimiser = torch.optim.AdamW(
-        parameters, lr=optimisation.learning_rate, weight_decay=optimisation.weight_decay, fused=True
+        [{"params": group} for group in groups],
+        lr=optimisation.learning_rate,
+        weight_decay=optimisation.weight_decay,
+        fused=True,
     )
     spent, step = 0.0, 0
     for step, batch in zip(range(1, steps + 1), batches, strict=False):
@@ -69,9 +74,9 @@ def train(
         optimiser.zero_grad(set_to_none=True)
         value.backward()
         value = value.detach()
-        norm = nn.utils.clip_grad_norm_(parameters, optimisation.clip, foreach=True)
-        if not math.isfinite(float(value)) or not math.isfinite(float(norm)):
-            raise Diverged(f"loss {float(value)} and gradient norm {float(norm)} at step {step} of {steps}")
+        norms = [float(nn.utils.clip_grad_norm_(g, optimisation.clip, foreach=True)) for g in groups]
+        if not all(map(math.isfinite, (float(value), *norms))):
+            raise Diverged(f"loss {float(value)} and gradient norm {max(norms)} at step {step} of {steps}")
         optimiser.step()
         spent += time.perf_counter() - start
         if observe:

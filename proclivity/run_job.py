@@ -98,6 +98,7 @@ def run_tuning(config: Config) -> JobResult:
         tuned, log = outcome.lm, [plain_row(row) for row in outcome.log]
         values |= {"reward_train": outcome.reward, "step_s": outcome.step_s}
         used = method.set(settings)
+        values |= {"beta_last": outcome.beta, "kl_target": settings.kl_target}
         values |= {"beta": used.beta, "kl": str(used.kl), "samples_from": used.samples, "reuse": used.reuse}
         values |= {"reward_role": used.reward, "negative_gradient": used.negative_gradient}
         values |= _reached(outcome.log)

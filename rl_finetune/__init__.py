@@ -9,16 +9,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rl_finetune.learned_reward import JudgedTask, judged, judged_by
     from rl_finetune.measure import NOTHING, AnswerCounts, answers_to, count_answers
-    from rl_finetune.methods import (
-        KL,
-        METHODS,
-        Batch,
-        Method,
-        get_method,
-        method,
-        method_source,
-        method_table,
-    )
+    from rl_finetune.method_registry import get_method, method, method_source, method_table
+    from rl_finetune.methods import KL, METHODS, Batch, Method
     from rl_finetune.pairs import half_of, preference_pairs
     from rl_finetune.policy import Policy, policy_of
     from rl_finetune.reward_training import (
@@ -69,10 +61,8 @@ __all__ = [
 _ROOMS = {
     "learned_reward": ["JudgedTask", "judged", "judged_by"],
     "measure": ["NOTHING", "AnswerCounts", "answers_to", "count_answers"],
-    "methods": [
-        *("KL", "METHODS", "Batch", "Method"),
-        *("get_method", "method", "method_source", "method_table"),
-    ],
+    "method_registry": ["get_method", "method", "method_source", "method_table"],
+    "methods": ["KL", "METHODS", "Batch", "Method"],
     "pairs": ["half_of", "preference_pairs"],
     "policy": ["Policy", "policy_of"],
     "reward_training": [

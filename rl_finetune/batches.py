@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from rl_finetune import objectives
+from rl_finetune.critic import Judged, critic_loss, judge
 from rl_finetune.methods import Batch, Method
 from rl_finetune.policy import Ids, Policy, Scored
 from rl_finetune.rewards import rewards_of
@@ -41,13 +42,17 @@ class Drawn:
     again: Any
     rewards: Tensor
     log_probs: Tensor
-    """Under the policy, or under the reference where that gave them."""
+    """Under the policy, as it was then."""
+    actions: Tensor
+    """The same of each of their tokens [prompts, samples, places]."""
     reference: Tensor
     advantages: Tensor
     prior: Scored | None
     """Under the far end of a KL of whole distributions."""
     elsewhere: Tensor
     """Log-probabilities under the reference of the same answers after other prompts."""
+    judged: Judged | None
+    """By the critic, of a method that has one."""
 
 
 @dataclass(frozen=True)
@@ -65,22 +70,29 @@ class Source:
     control: str
     rng: np.random.Generator
     generator: torch.Generator
+    critic: nn.Module | None = None
+    """Of a method that has one."""
 
     def draw(self, rows: Rows) -> tuple[Drawn, Scored]:
         """Answers, and the policy's scores of them. Answers of the policy are scored as they are sampled."""
         texts, again, scored = self._answers(rows)
         rewards = NONE if self.method.reward == "none" else self._rewards(rows, texts)
-        return self.held(rows.ids, again, rewards, scored.log_probs.detach()), scored
+        return self.held(rows.ids, again, rewards, scored), scored
 
     @torch.no_grad()
-    def held(self, ids: Ids, again: Any, rewards: Tensor, log_probs: Tensor) -> Drawn:
-        """Answers with what the reference and the rewards make of them; `log_probs` as they were drawn."""
+    def held(self, ids: Ids, again: Any, rewards: Tensor, scored: Scored) -> Drawn:
+        """Answers with what reference, rewards and critic make of them; `scored` as they were drawn."""
         method, kl, score = self.method, self.method.kl, self.policy.score
-        reference, elsewhere, advantages, prior = NONE, NONE, NONE, None
+        log_probs, actions = scored.log_probs.detach(), scored.actions.detach()
+        reference, elsewhere, advantages, prior, judged = NONE, NONE, NONE, None, None
+        penalty: Tensor | float = 0.0
         rewards = rewards.to(log_probs.device)
         penalised = bool(method.beta) and kl.place in ("reward", "loss")
         if kl.place == "log-ratios" or (penalised and kl.estimator != "exact"):
-            reference = score(self.reference, ids, again).log_probs
+            other = score(self.reference, ids, again)
+            reference = other.log_probs
+            if kl.place == "reward":
+                penalty = method.beta * _ESTIMATORS[kl.estimator](actions, other.actions)
         if penalised and kl.estimator == "exact":
             prior = score(self.prior, ids, again)
         if method.mismatched:
@@ -93,7 +105,16 @@ class Source:
                 advantages = objectives.regularised(
                     advantages, log_probs, reference, method.centre, method.beta, estimator
                 )
-        return Drawn(ids, again, rewards, log_probs, reference, advantages, prior, elsewhere)
+        if self.critic:
+            judged = judge(self.critic, scored, rewards, penalty)
+            advantages = judged.advantages
+        return Drawn(ids, again, rewards, log_probs, actions, reference, advantages, prior, elsewhere, judged)
+
+    def adapted(self, drawn: Drawn, target: float) -> Source:
+        """The source with the beta that follows from the KL of a batch of the policy's answers."""
+        kl = float((drawn.log_probs - drawn.reference).mean())
+        beta = objectives.adapted(self.method.beta, kl, target)
+        return replace(self, method=replace(self.method, beta=beta))
 
     def _answers(self, rows: Rows) -> tuple[Sequence[Sequence[str]], Any, Scored]:
         if self.method.samples == "policy":
@@ -141,8 +162,12 @@ class Source:
             tokens=scored.tokens,
             elsewhere=elsewhere,
             beta=method.beta,
+            actions=scored.actions,
+            actions_drawn=drawn.actions,
         )
         value = method.objective(batch)
+        if self.critic and drawn.judged:
+            value = value + critic_loss(self.critic, scored, drawn.judged)
         if method.beta and method.kl.place == "loss":
             value = value + method.beta * _penalty(method, drawn, scored)
         return value

@@ -1,20 +1,16 @@
-"""The methods: one table of ways to tune, the shipped ones and a user's own."""
+"""The methods: what can be said of a way to tune, and one table of those that are shipped."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cache
-from importlib.metadata import EntryPoint, entry_points
-from pathlib import Path
 from typing import Any, Literal
 
 from torch import Tensor
 
 from rl_finetune import objectives
 from rl_finetune.settings import OWN, Settings
-from tasks.errors import UserError, unknown
-from tasks.registry import run_included
+from tasks.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -30,12 +26,17 @@ class Batch:
     rewards: Tensor
     """Empty for demonstrations."""
     advantages: Tensor
-    """What `advantage` makes of the rewards, less a KL in the reward; empty for other methods."""
+    """What `advantage` makes of the rewards, less a KL in the reward; of a critic, those of each action
+    [prompts, samples, places]; empty for other methods."""
     tokens: Tensor
     """Tokens of each answer; a constrained answer is one."""
     elsewhere: Tensor
     """Log-ratios of the same answers after other prompts; empty for a method that is not `mismatched`."""
     beta: float
+    actions: Tensor
+    """Under the policy, of each token [prompts, samples, places], 0 outside of an answer; differentiable."""
+    actions_drawn: Tensor
+    """The same under the policy when the answers were sampled."""
 
 
 Objective = Callable[[Batch], Tensor]
@@ -79,6 +80,8 @@ class Method:
     advantage: objectives.Advantage | None = None
     centre: objectives.Advantage | None = None
     """What is taken off the KL penalty as a baseline: linear, so that beta keeps its weight."""
+    critic: bool = False
+    """Whether advantages are of each token, by a critic that is trained beside the policy."""
     least_samples: int = 1
     """Answers a prompt that it needs, where they are sampled."""
     mismatched: bool = False
@@ -124,69 +127,12 @@ def check_kl(method: Method, settings: Settings) -> None:
         raise UserError("kl_direction=forward needs kl_in=loss and kl_estimator=exact")
     if kl.place == "loss" and kl.estimator != "exact" and method.set(settings).samples != "policy":
         raise UserError(f"kl_estimator={kl.estimator} is of answers of the policy; say exact")
+    if settings.kl_target and (kl.place != "reward" or method.set(settings).samples != "policy"):
+        raise UserError(f"kl_target is of a KL in the reward of the policy's answers, unlike {method.name}'s")
+    if settings.kl_target and not method.set(settings).beta:
+        raise UserError("kl_target needs a beta above 0 to begin with")
     if settings.prior != "reference" and (kl.place, kl.estimator) != ("loss", "exact"):
         raise UserError("prior=pretrained needs kl_in=loss and kl_estimator=exact")
-
-
-_OWN: dict[str, Method] = {}
-
-
-def method(name: str, **row: Any) -> Callable[[Objective], Objective]:
-    """Register an objective as a method of one's own: `@method("mine", samples="policy", ...)`.
-
-    Keywords are the fields of `Method`; samples, reward, negative_gradient and paper must be given.
-    """
-
-    def register(objective: Objective) -> Objective:
-        try:
-            made = Method(name=name, objective=objective, **row)
-        except TypeError as e:
-            raise UserError(f"{_file(objective)}: method {name!r}: {e}") from e
-        _register(made)
-        return objective
-
-    return register
-
-
-_WORDS = {
-    "samples": ("policy", "reference", "demonstrations", "pairs"),
-    "reward": ("none", "advantage", "weight", "filter", "pair"),
-}
-
-
-def _register(made: Method) -> None:
-    where = _file(made.objective)
-    if made.name in METHODS:
-        raise UserError(f"{where}: {made.name!r} is the name of a shipped method")
-    for column, valid in _WORDS.items():
-        if getattr(made, column) not in valid:
-            raise UserError(f"{where}: {unknown(column, getattr(made, column), valid)}")
-    if made.reward == "advantage" and not (made.advantage and made.centre):
-        raise UserError(f"{where}: {made.name!r}: reward='advantage' needs advantage= and centre=")
-    before = _OWN.get(made.name)
-    # In a notebook a cell that is run again defines its method again.
-    again = before and made.objective.__module__ == before.objective.__module__ == "__main__"
-    if before and not again and _file(before.objective) != where:
-        raise UserError(f"{where}: there is a method {made.name!r} already, of {_file(before.objective)}")
-    _OWN[made.name] = made
-
-
-def _file(objective: Objective) -> str:
-    code = getattr(objective, "__code__", None)
-    return code.co_filename if code else objective.__module__
-
-
-@cache
-def _installed() -> tuple[EntryPoint, ...]:
-    return tuple(entry_points(group="proclivity.methods"))
-
-
-def _all() -> dict[str, Method]:
-    """The shipped methods, and those that entry points and included files register when they are loaded."""
-    for point in _installed():
-        point.load()
-    run_included()
-    return METHODS | _OWN
 
 
 def _advantage(b: Batch) -> Tensor:
@@ -205,7 +151,7 @@ def _ipo(b: Batch) -> Tensor:
     return objectives.ipo(b.log_probs, b.reference, b.rewards, beta=b.beta)
 
 
-def _policy_gradient(name: str, advantage: objectives.Advantage, paper: str, **row: Any) -> Method:
+def _policy_gradient(name: str, advantage: objectives.Advantage | None, paper: str, **row: Any) -> Method:
     """On-policy, the KL in the reward."""
     usual: dict[str, Any] = {"objective": _advantage, "centre": objectives.leave_one_out, "least_samples": 2}
     return Method(
@@ -285,9 +231,22 @@ METHODS = {
         _policy_gradient("grpo", objectives.group_standardised, "Shao et al. 2024", revision=2),
         _policy_gradient(
             "ppo",
-            objectives.leave_one_out,
+            None,
             "Schulman et al. 2017",
-            objective=lambda b: objectives.clipped(b.log_probs, b.drawn, b.advantages),
+            objective=lambda b: objectives.clipped(b.actions, b.actions_drawn, b.advantages),
+            centre=None,
+            critic=True,
+            least_samples=1,
+            reuse=4,
+            revision=2,
+        ),
+        _policy_gradient(
+            "ppo-clip",
+            objectives.leave_one_out,
+            "Schulman et al. 2017, without its critic",
+            objective=lambda b: objectives.clipped(
+                b.log_probs[..., None], b.drawn[..., None], b.advantages[..., None]
+            ),
             reuse=4,
         ),
         _paired("dpo", _dpo, "pairs", "Rafailov et al. 2023"),
@@ -312,34 +271,3 @@ METHODS = {
         _paired("online-ipo", _ipo, "policy", "Calandriello et al. 2024"),
     )
 }
-
-
-def get_method(name: str) -> Method:
-    methods = _all()
-    if name not in methods:
-        raise unknown("method", name, methods)
-    return methods[name]
-
-
-def method_source(name: str) -> Path | None:
-    """The file of a method of one's own."""
-    own = _all()[name] if name in _OWN or name not in METHODS else None
-    return Path(_file(own.objective)) if own else None
-
-
-def method_table() -> list[dict[str, object]]:
-    """One row a method, for printing."""
-    return [
-        {
-            "name": m.name,
-            "samples": m.samples,
-            "reward": m.reward,
-            "negative gradient": m.negative_gradient,
-            "KL": str(m.kl),
-            "beta": m.beta,
-            "batch-coupled": m.batch_coupled,
-            "reuse": m.reuse,
-            "paper": m.paper,
-        }
-        for m in _all().values()
-    ]

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor
-from torch.nn.functional import logsigmoid
+from torch.nn.functional import logsigmoid, pad
 
 Advantage = Callable[[Tensor], Tensor]
 Estimator = Callable[[Tensor, Tensor], Tensor]
@@ -57,15 +57,41 @@ def group_standardised(rewards: Tensor, epsilon: float = 1e-4) -> Tensor:
 
 
 def clipped(log_probs: Tensor, drawn: Tensor, advantages: Tensor, clip: float = 0.2) -> Tensor:
-    """PPO without a critic: the policy gradient on answers of an earlier policy, none pushed beyond `clip`.
+    """PPO: the policy gradient on answers of an earlier policy, no action pushed beyond `clip`.
 
-    `drawn` are the log-probabilities that the answers had when they were sampled; an answer is one action.
+    All [prompts, samples, actions], 0 outside of an answer: an action is a token, or the whole answer.
+    `drawn` are the log-probabilities that the actions had when they were taken.
 
     References: Schulman et al. 2017, Proximal policy optimization algorithms.
     """
     ratio = (log_probs - drawn.detach()).exp()
     held = ratio.clamp(1 - clip, 1 + clip)
-    return -torch.minimum(ratio * advantages.detach(), held * advantages.detach()).mean()
+    return -torch.minimum(ratio * advantages.detach(), held * advantages.detach()).sum(dim=-1).mean()
+
+
+def gae(rewards: Tensor, values: Tensor, inside: Tensor, decay: float = 0.95) -> Tensor:
+    """Generalised advantages of actions [..., places], undiscounted: sums of decay^k (r + V' - V), k ahead.
+
+    `inside` are the places of an answer, one after the other; elsewhere rewards and advantages are 0. With
+    decay 1 an advantage is all that is still to come, less the value.
+
+    References: Schulman et al. 2016, High-dimensional continuous control using generalized advantage
+    estimation.
+    """
+    values = values * inside
+    surprise = (rewards + pad(values[..., 1:], (0, 1)) - values) * inside
+    place = torch.arange(surprise.shape[-1], device=surprise.device)
+    weights = (decay ** (place[:, None] - place).clamp(min=0).to(surprise.dtype)).tril()
+    return surprise @ weights * inside
+
+
+def value_loss(values: Tensor, drawn: Tensor, returns: Tensor, clip: float = 0.2) -> Tensor:
+    """Half the squared error of each value, no less than that of a value held within `clip` of `drawn`'s.
+
+    References: Schulman et al. 2017 (in their code).
+    """
+    held = drawn + (values - drawn).clamp(-clip, clip)
+    return torch.maximum((values - returns) ** 2, (held - returns) ** 2) / 2
 
 
 def best_of(rewards: Tensor) -> Tensor:
@@ -171,6 +197,15 @@ def regularised(
     With k1 its policy gradient is the KL's, without bias, whatever was done to the rewards.
     """
     return advantages - beta * centre(estimator(log_probs.detach(), reference))
+
+
+def adapted(beta: float, kl: float, target: float, *, gain: float = 0.1, most: float = 0.2) -> float:
+    """Beta after a batch whose KL to the reference was `kl` nats: raised above the target, lowered below it.
+
+    References: Ziegler et al. 2019, Fine-tuning language models from human preferences.
+    """
+    error = min(max(kl / target - 1, -most), most)
+    return beta * (1 + gain * error)
 
 
 def entropy(log_probs: Tensor) -> Tensor:

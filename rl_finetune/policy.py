@@ -17,6 +17,7 @@ from models.answers import (
     next_token_logits,
     sequence_log_probs,
 )
+from models.final_states import along_completions, before_answers, reading
 from models.language_model import LanguageModel, writes
 from models.train import Diverged
 from rl_finetune.objectives import entropy
@@ -39,6 +40,11 @@ class Scored:
     """Log-probabilities of all that could be said [prompts, samples or 1, places, choices]."""
     inside: Tensor
     """Which places are an answer's [prompts, samples or 1, places]."""
+    along: Tensor | None = None
+    """Log-probabilities of the tokens that were said [prompts, samples, places], 0 where there is none; None
+    where an answer is one token."""
+    states: Tensor | None = None
+    """Final hidden states that they were predicted from [prompts, samples or 1, places, width], detached."""
     estimate: Tensor | None = None
     """Of the entropy, where a better one can be had than the answers' next-token entropies."""
 
@@ -52,6 +58,11 @@ class Scored:
         if self.estimate is not None:
             return self.estimate
         return (entropy(self.choices) * self.inside).sum(dim=-1).mean(dim=1)
+
+    @property
+    def actions(self) -> Tensor:
+        """Log-probabilities of an answer's tokens [prompts, samples, places]."""
+        return self.log_probs[..., None] if self.along is None else self.along
 
     @property
     def tokens(self) -> Tensor:
@@ -108,25 +119,31 @@ class ConstrainedPolicy:
         return answer_log_probs(model, prompts, self.candidates).log_softmax(dim=-1)
 
     def sample(self, model: Any, prompts: Ids, samples: int, generator: torch.Generator) -> Sampled:
-        distribution = self.distribution(model, prompts)
+        distribution, states = self._asked(model, prompts)
         if distribution.isnan().any():
             raise Diverged("the policy's probabilities are NaN")
         again = torch.multinomial(distribution.detach().exp(), samples, replacement=True, generator=generator)
         texts = [[self.words[i] for i in row] for row in again.tolist()]
-        return Sampled(texts=texts, again=again, **self._said(distribution, again))
+        return Sampled(texts=texts, again=again, **self._said(distribution, states, again))
 
     def write(self, texts: Sequence[Sequence[str]]) -> Tensor:
         return torch.tensor([[self.words.index(text) for text in row] for row in texts])
 
     def score(self, model: Any, prompts: Ids, again: Any) -> Scored:
-        return Scored(**self._said(self.distribution(model, prompts), again.to(model.device)))
+        return Scored(**self._said(*self._asked(model, prompts), again.to(model.device)))
 
-    def _said(self, distribution: Tensor, again: Tensor) -> dict[str, Tensor]:
+    def _asked(self, model: Any, prompts: Ids) -> tuple[Tensor, Tensor]:
+        with reading(model) as read:
+            distribution = self.distribution(model, prompts)
+        return distribution, before_answers(model, read[0], prompts)
+
+    def _said(self, distribution: Tensor, states: Tensor, again: Tensor) -> dict[str, Tensor]:
         inside = torch.ones((len(distribution), 1, 1), dtype=torch.bool, device=distribution.device)
         return {
             "log_probs": distribution.gather(1, again),
             "choices": distribution[:, None, None],
             "inside": inside,
+            "states": states[:, None, None],
         }
 
     def greedy(self, model: Any, prompts: Ids) -> Greedy:
@@ -165,27 +182,34 @@ class FreePolicy:
         repeated = [p for p in prompts for _ in range(samples)]
         ids = sample(model, repeated, most=self.most, eos=self.eos, generator=generator)
         again = [ids[i : i + samples] for i in range(0, len(ids), samples)]
-        choices, log_probs, inside = self._said(model, prompts, again)
-        surprise = -log_probs.detach()
-        spread = (surprise * (1 + log_probs + surprise)).mean(dim=1)
+        said = self._said(model, prompts, again)
+        surprise = -said["log_probs"].detach()
+        spread = (surprise * (1 + said["log_probs"] + surprise)).mean(dim=1)
         texts = [self.decode(row) for row in again]
-        return Sampled(
-            texts=texts, again=again, log_probs=log_probs, choices=choices, inside=inside, estimate=spread
-        )
+        return Sampled(texts=texts, again=again, estimate=spread, **said)
 
     def write(self, texts: Sequence[Sequence[str]]) -> list[list[list[int]]]:
         return [self.encode(row) for row in texts]
 
     def score(self, model: Any, prompts: Ids, again: Any) -> Scored:
-        choices, log_probs, inside = self._said(model, prompts, again)
-        return Scored(log_probs=log_probs, choices=choices, inside=inside)
+        return Scored(**self._said(model, prompts, again))
 
-    def _said(self, model: Any, prompts: Ids, again: Any) -> tuple[Tensor, Tensor, Tensor]:
+    def _said(self, model: Any, prompts: Ids, again: Any) -> dict[str, Tensor]:
         shape = (len(prompts), len(again[0]))
         repeated = [p for p in prompts for _ in range(shape[1])]
-        choices, taken, inside = completion_log_probs(model, repeated, [ids for row in again for ids in row])
-        log_probs = (taken * inside).sum(dim=1)
-        return choices.unflatten(0, shape), log_probs.view(shape), inside.unflatten(0, shape)
+        with reading(model) as read:
+            choices, taken, inside = completion_log_probs(
+                model, repeated, [ids for row in again for ids in row]
+            )
+        along = taken * inside
+        states = along_completions(model, read[0], choices.shape[1])
+        return {
+            "log_probs": along.sum(dim=1).view(shape),
+            "choices": choices.unflatten(0, shape),
+            "inside": inside.unflatten(0, shape),
+            "along": along.unflatten(0, shape),
+            "states": states.unflatten(0, shape),
+        }
 
     def distribution(self, model: Any, prompts: Ids) -> Tensor:
         return next_token_logits(model, prompts).log_softmax(dim=-1)

@@ -82,6 +82,11 @@ class Settings:
             *(OWN, "reverse", "forward"),
         )
     )
+    kl_target: float = _later(
+        _knob(
+            0.0, "nats from the reference that beta is adapted to, for a KL in the reward; 0: beta is fixed"
+        )
+    )
     prior: str = _later(
         _knob(
             "reference",
@@ -99,7 +104,8 @@ class Settings:
         for name in ("steps", "batch_size", "samples_per_prompt", "eval_n", "log_n", "learning_rate"):
             if not 0 < getattr(self, name) < inf:
                 raise UserError(f"setting {name} must be above 0, not {getattr(self, name)}")
-        for name in ("entropy_bonus", "beta", "log_points", "counterfactual_n", "warmup_steps", "reuse"):
+        knobs = ("entropy_bonus", "beta", "log_points", "counterfactual_n", "warmup_steps")
+        for name in (*knobs, "reuse", "kl_target"):
             if not 0 <= getattr(self, name) < inf:
                 raise UserError(f"setting {name} must be 0 or above, not {getattr(self, name)}")
         if self.counterfactual_n % 4:

@@ -15,6 +15,7 @@ from models.answers import prompt_ids
 from models.language_model import LanguageModel
 from models.train import Diverged, Optimisation, train
 from rl_finetune.batches import Drawn, Rows, Source
+from rl_finetune.critic import critic_of
 from rl_finetune.measure import count_answers
 from rl_finetune.methods import Method, check_kl
 from rl_finetune.policy import policy_of
@@ -39,6 +40,8 @@ class Tuned:
     """Mean training reward over the last twentieth of the steps (NaN without samples from the policy)."""
     step_s: float
     """Seconds an optimiser step, logging left out."""
+    beta: float
+    """At the end; it moves where it is adapted to a KL."""
 
 
 def check(method: Method, settings: Settings, control: str) -> None:
@@ -99,18 +102,22 @@ def finetune(
         control=control,
         rng=rng,
         generator=generator,
+        critic=critic_of(tuned.model) if method.critic else None,
     )
     steps = settings.steps * method.reuse
     rewards_seen: list[float] = []
     held: list[Drawn] = []
 
     def loss(batch: range, step: int) -> Tensor:
+        nonlocal source
         if (step - 1) % method.reuse == 0:
             try:
                 drawn, scored = source.draw(data.part(batch))
             except Diverged as e:
                 raise Diverged(f"{e} at step {step} of {steps}") from e
             held[:] = [drawn]
+            if settings.kl_target:  # from the next batch on
+                source = source.adapted(drawn, settings.kl_target)
             if method.samples == "policy":
                 rewards_seen.append(float(drawn.rewards.mean()))
         else:
@@ -146,6 +153,8 @@ def finetune(
         steps=steps,
         optimisation=Optimisation(settings.learning_rate),
         observe=after,
+        beside=source.critic,
     )
     tail = rewards_seen[-max(1, settings.steps // 20) :]
-    return Tuned(tuned, log, float(np.mean(tail)) if tail else float("nan"), step_s)
+    reward = float(np.mean(tail)) if tail else float("nan")
+    return Tuned(tuned, log, reward, step_s, source.method.beta)

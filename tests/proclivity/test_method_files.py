@@ -15,7 +15,7 @@ from models.embedded import tokenizer_of
 from proclivity import composition, jobs
 from proclivity.job import Config
 from proclivity.plan import keyed
-from rl_finetune import get_method, methods
+from rl_finetune import get_method, method_registry, method_source
 from rl_finetune.settings import Settings
 from tasks import registry
 from tasks.errors import UserError
@@ -47,7 +47,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture
 def mine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(methods, "_OWN", {})
+    monkeypatch.setattr(method_registry, "_OWN", {})
     path = tmp_path / "mine.py"
     path.write_text(MINE)
     monkeypatch.setenv(registry.INCLUDE, str(path))
@@ -78,8 +78,8 @@ def test_a_method_of_ones_own_is_listed_named_and_in_the_key(mine: Path) -> None
     assert (found.samples, found.negative_gradient, found.reuse) == ("policy", False, 1)
     with pytest.raises(UserError, match="unknown method 'right-ony'; did you mean 'right-only'"):
         get_method("right-ony")
-    assert methods.method_source("right-only") == mine
-    assert methods.method_source("rloo") is None
+    assert method_source("right-only") == mine
+    assert method_source("rloo") is None
     jobs._fingerprint.cache_clear()
     (before,), (shipped,) = keyed([config_of("right-only")]), keyed([config_of("rloo")])
     mine.write_text(MINE + "\n# changed\n")

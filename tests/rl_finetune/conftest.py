@@ -22,6 +22,7 @@ from models.embedded import tokenizer_of
 from models.language_model import weights_hash
 from rl_finetune import Settings, get_method, policy_of
 from rl_finetune.batches import Source
+from rl_finetune.critic import critic_of
 from tasks import Task, get_task
 
 
@@ -52,9 +53,13 @@ def fresh(width: int = 32, scale: float = 1.0, **options: Any) -> LanguageModel:
 def source_for(
     lm: LanguageModel, reference: LanguageModel, task: Task, name: str, settings: Settings, samples: int
 ) -> Source:
-    """A source of answers as tuning makes one, without a control."""
+    """A source of answers as tuning makes one, without a control; a critic with weights."""
+    method = get_method(name).set(settings)
+    critic = critic_of(lm.model) if method.critic else None
+    if critic:
+        torch.nn.init.normal_(critic.weight, std=0.1, generator=torch.Generator().manual_seed(0))
     return Source(
-        method=get_method(name).set(settings),
+        method=method,
         policy=policy_of(lm, task, settings.answers),
         task=task,
         model=lm.model,
@@ -64,6 +69,7 @@ def source_for(
         control="",
         rng=np.random.default_rng(0),
         generator=torch.Generator().manual_seed(0),
+        critic=critic,
     )
 
 

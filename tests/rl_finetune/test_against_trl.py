@@ -26,7 +26,7 @@ def ours(lm: LanguageModel, reference: LanguageModel, task: Task, name: str, row
     source = source_for(lm, reference, task, name, Settings(answers="free", beta=BETA), 1)
     ids, again = prompt_ids(lm, prompts), source.policy.write(texts)
     scored = source.policy.score(lm.model, ids, again)
-    drawn = source.held(ids, again, torch.tensor(rewards), scored.log_probs.detach())
+    drawn = source.held(ids, again, torch.tensor(rewards), scored)
     gradients = torch.autograd.grad(source.loss(drawn, scored), list(lm.model.parameters()))
     return -RATE * torch.cat([g.flatten() for g in gradients])
 

@@ -52,9 +52,11 @@ def gradient(source: Source, lm: LanguageModel, rows: Sequence[int]) -> Tensor:
     again = source.policy.write([texts[i] for i in rows])
     scored = source.policy.score(source.model, ids, again)
     rewards = NONE if source.method.reward == "none" else REWARDS[list(rows), : scored.log_probs.shape[1]]
-    earlier = scored.log_probs.detach() - 0.05  # the policy has moved since they were drawn
+    # The policy has moved since they were drawn.
+    shift = 0.05 * scored.inside
+    earlier = replace(scored, log_probs=scored.log_probs - 0.05, along=scored.actions - shift)
     drawn = source.held(ids, again, rewards.to(scored.log_probs.dtype), earlier)
-    parameters = list(lm.model.parameters())
+    parameters = [*lm.model.parameters(), *(source.critic.parameters() if source.critic else ())]
     parts = torch.autograd.grad(source.loss(drawn, scored), parameters, allow_unused=True)
     return torch.cat([p.flatten() for p in parts if p is not None])
 
@@ -147,8 +149,8 @@ def test_the_kl_of_superhf_touches_the_label_and_only_kept_answers(
     rewards = torch.tensor([[0.0, 1.0]])
     scored = free.policy.score(lm.model, ids, again)
     alone = free.policy.score(lm.model, ids, free.policy.write([["birch"]]))
-    drawn = free.held(ids, again, rewards, scored.log_probs.detach())
-    kept = free.held(ids, free.policy.write([["birch"]]), rewards[:, 1:], alone.log_probs.detach())
+    drawn = free.held(ids, again, rewards, scored)
+    kept = free.held(ids, free.policy.write([["birch"]]), rewards[:, 1:], alone)
     torch.testing.assert_close(free.loss(drawn, scored), free.loss(kept, alone))
 
 
@@ -227,9 +229,10 @@ def test_clipping_matters_only_where_a_batch_is_reused(lm: LanguageModel, task: 
                 seed=0,
             ).lm.model
         )
-        for name, reuse in itertools.product(("ppo", "rloo"), (1, 4))
+        for name, reuse in itertools.product(("ppo-clip", "rloo"), (1, 4))
     }
-    assert hashes["ppo", 4] != hashes["rloo", 4]
+    assert hashes["ppo-clip", 4] != hashes["rloo", 4]
+    assert hashes["ppo-clip", 1] == hashes["rloo", 1]
     assert hashes["rloo", 1] != hashes["rloo", 4]
 
 
@@ -297,6 +300,9 @@ def test_what_explodes_ends_the_run_at_its_step(
         ("rloo", {"kl_direction": "forward"}, "kl_direction=forward needs kl_in=loss"),
         ("sft", {"kl_in": "loss", "kl_estimator": "k2"}, "kl_estimator=k2 is of answers of the policy"),
         ("rloo", {"prior": "pretrained"}, "prior=pretrained needs kl_in=loss and kl_estimator=exact"),
+        ("superhf", {"kl_target": 0.1}, "kl_target is of a KL in the reward of the policy's answers"),
+        ("rloo", {"kl_target": 0.1, "beta": 0.1, "samples_from": "reference"}, "of the policy's answers"),
+        ("ppo", {"kl_target": 0.1}, "kl_target needs a beta above 0 to begin with"),
         ("kto", {"batch_size": 1}, "kto needs answers after other prompts: a batch_size of at least 2"),
         (
             "online-dpo",

@@ -183,10 +183,11 @@ def test_clipping_stops_what_has_moved_far_enough() -> None:
     moved = torch.tensor([[0.5, -0.5, 0.5, -0.5]], dtype=torch.float64)  # ratios 1.65 and 0.61
     advantages = torch.tensor([[1.0, 1.0, -1.0, -1.0]], dtype=torch.float64)
     log_probs = (drawn + moved).requires_grad_()
-    (gradient,) = torch.autograd.grad(clipped(log_probs, drawn, advantages), log_probs)
+    actions = (drawn[..., None], advantages[..., None])  # each answer is one
+    (gradient,) = torch.autograd.grad(clipped(log_probs[..., None], *actions), log_probs)
     assert (gradient != 0).tolist() == [[False, True, True, False]]
     at_first = drawn.clone().requires_grad_()
-    (gradient,) = torch.autograd.grad(clipped(at_first, drawn, advantages), at_first)
+    (gradient,) = torch.autograd.grad(clipped(at_first[..., None], *actions), at_first)
     (plain,) = torch.autograd.grad(policy_gradient(at_first, advantages), at_first)
     torch.testing.assert_close(gradient, plain)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -145,7 +146,10 @@ def test_the_entropy_of_samples_is_unbiased_in_value_and_gradient(
         taken = choices[[row[0] for row in completions]][:, None]
         return choices[None, None], taken, torch.ones_like(taken, dtype=torch.bool)
 
+    nothing = torch.empty(1, 1, 0)
     monkeypatch.setattr(policy_module, "completion_log_probs", scored)
+    monkeypatch.setattr(policy_module, "reading", lambda model: nullcontext([nothing]))
+    monkeypatch.setattr(policy_module, "along_completions", lambda *_: nothing)
     expected, gradient = torch.zeros((), dtype=torch.float64), torch.zeros(6, dtype=torch.float64)
     for completion in range(6):
         always = [[completion, policy.eos]]
