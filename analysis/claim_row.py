@@ -18,8 +18,8 @@ class ClaimRow:
 
     claim: str
     """H1a (use rises with relative extractability), H1b (the same within a pair, across models that differ in
-    pre-training), H2 (so does the evidence needed), average (so does the error averaged over evidence), bits
-    (what a dial does to them), or control."""
+    pre-training), H2 (so does the evidence needed), average (so does the error averaged over evidence),
+    inherits (a policy's use rises with its reward model's), bits (what a dial does to them), or control."""
     arm: str
     method: str
     pairs: str
@@ -28,7 +28,7 @@ class ClaimRow:
     statistic: str
     x: str
     """What relative extractability was read from: one of `analysis.claims.X`; or the dial that was turned;
-    empty for a control."""
+    or the reward model's U; empty for a control."""
     given: str
     """Covariates of a partial correlation, or empty."""
     about: str
