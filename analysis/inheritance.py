@@ -1,8 +1,8 @@
 """Does a policy inherit the use of the reward model that it was tuned on?
 
 The unit is the pair. Within a block (a pair, a model and a seed) policies have the same rows and first
-weights and differ in their reward models alone, so blocks are centred: what a pair makes easy for reward model
-and policy alike takes no part.
+weights and differ in their reward models alone, so blocks are centred: what a pair makes easy for both takes
+no part.
 """
 
 from __future__ import annotations

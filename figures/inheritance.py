@@ -12,7 +12,19 @@ from pandas import DataFrame
 
 from analysis import Study
 from analysis.inheritance import inheritance, inheritance_table
-from figures.style import COLUMN, DOUBLE, GREY, SPURIOUS, TARGET, counted, in_words, message, save, styled
+from figures.style import (
+    COLUMN,
+    DOUBLE,
+    GREY,
+    SPURIOUS,
+    TARGET,
+    counted,
+    in_words,
+    message,
+    save,
+    styled,
+    wrapped,
+)
 
 PANEL = ["arm", "evidence_kind", "evidence_rate"]
 COLOURS = (TARGET, SPURIOUS, "#009E73", "#CC79A7")
@@ -32,8 +44,8 @@ def draw_inheritance(study: Study, out: Path) -> list[Path]:
 def inheritance_figure(table: DataFrame) -> Figure:
     """A panel for each arm and level of evidence: a point a policy, a thin line the policies of one pair.
 
-    The bold line is the slope within pairs, through the mean; on the dashed one policy and reward model have the
-    same U.
+    The bold line is the slope within pairs, through the mean; on the dashed one policy and reward model have
+    equal U.
     """
     if not len(table):
         return message(
@@ -44,15 +56,15 @@ def inheritance_figure(table: DataFrame) -> Figure:
     methods = sorted(set(table["method"]))
     width = COLUMN if len(panels) == 1 else DOUBLE
     rows = -(-len(panels) // 3)
-    figure = Figure(figsize=(width, 0.4 + 2.9 * rows), layout="constrained")
+    figure = Figure(figsize=(width, 0.3 + (2.4 + 0.25 * len(methods)) * rows), layout="constrained")
     axes = figure.subplots(rows, min(3, len(panels)), squeeze=False, sharex=True, sharey=True)
     for ax in axes.flat[len(panels) :]:
         ax.set_visible(False)
     for ax, ((arm, kind, rate), part) in zip(axes.flat, panels, strict=False):
-        title = [f"{arm}: {kind} evidence {rate:g} among the prompts"]
+        title = [f"{arm}: {kind} evidence {rate:g} in prompts"]
         for method, own in part.groupby("method"):
             place = methods.index(method)
-            title.append(f"{method}: {_drawn(ax, own, place)}")
+            title += wrapped(f"{method}: {_drawn(ax, own, place)}", 44 if len(panels) > 1 else 60)
         ax.set_title("\n".join(title), loc="left")
         ax.plot([0, 1], [0, 1], color=GREY, lw=0.6, ls="--", zorder=1)
         ax.set_xlim(-0.05, 1.05)
@@ -60,7 +72,8 @@ def inheritance_figure(table: DataFrame) -> Figure:
         ax.set_aspect("equal")
     figure.supxlabel("U of the reward model (0 = target rule, 1 = spurious rule)", fontsize="medium")
     figure.supylabel("U of the policy", fontsize="medium")
-    axes[0, 0].legend(loc="upper left")
+    handles, labels = axes[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower right", ncols=len(methods))
     return figure
 
 
@@ -74,9 +87,8 @@ def _drawn(ax: Axes, rows: DataFrame, place: int) -> str:
         x, y = block["reward_model_U"].to_numpy(float) + shift, block["U"].to_numpy(float) - shift
         ax.plot(x, y, lw=0.4, alpha=0.5, marker=mark, ms=2.4, mew=0, **look)
     found = inheritance(rows, permutations=9_999)
-    if not np.isnan(found.value):
-        x = np.array([rows["reward_model_U"].min(), rows["reward_model_U"].max()])
-        y = rows["U"].mean() + found.value * (x - rows["reward_model_U"].mean())
-        ax.plot(x, y, lw=1.6, label=rows["method"].iloc[0], **look)
+    x = np.array([rows["reward_model_U"].min(), rows["reward_model_U"].max()])
+    y = rows["U"].mean() + found.value * (x - rows["reward_model_U"].mean())
+    ax.plot(x, y, lw=1.6, marker=mark, ms=2.4, label=rows["method"].iloc[0], **look)  # NaNs draw nothing
     words, n = in_words(found, "slope")
-    return f"{words}\n    {counted(len(rows), 'run')}, {n}"
+    return f"{words}\n{counted(len(rows), 'run')}, {n}"
