@@ -56,20 +56,21 @@ def inheritance_figure(table: DataFrame) -> Figure:
     methods = sorted(set(table["method"]))
     width = COLUMN if len(panels) == 1 else DOUBLE
     rows = -(-len(panels) // 3)
-    figure = Figure(figsize=(width, 0.3 + (2.4 + 0.25 * len(methods)) * rows), layout="constrained")
+    figure = Figure(figsize=(width, 0.4 + (2.2 + 0.3 * len(methods)) * rows), layout="constrained")
+    wide = 60 if len(panels) == 1 else 44 if len(panels) > 2 else 66
     axes = figure.subplots(rows, min(3, len(panels)), squeeze=False, sharex=True, sharey=True)
     for ax in axes.flat[len(panels) :]:
         ax.set_visible(False)
     for ax, ((arm, kind, rate), part) in zip(axes.flat, panels, strict=False):
-        title = [f"{arm}: {kind} evidence {rate:g} in prompts"]
+        told = f"{arm}: {kind} evidence {rate:g}" if kind != "symmetric" else f"{arm}: evidence {rate:g}"
+        title = wrapped(f"{told} in prompts; slopes:", wide)
         for method, own in part.groupby("method"):
             place = methods.index(method)
-            title += wrapped(f"{method}: {_drawn(ax, own, place)}", 44 if len(panels) > 1 else 60)
+            title += wrapped(_drawn(ax, own, place), wide)
         ax.set_title("\n".join(title), loc="left")
         ax.plot([0, 1], [0, 1], color=GREY, lw=0.6, ls="--", zorder=1)
         ax.set_xlim(-0.05, 1.05)
         ax.set_ylim(-0.05, 1.05)
-        ax.set_aspect("equal")
     figure.supxlabel("U of the reward model (0 = target rule, 1 = spurious rule)", fontsize="medium")
     figure.supylabel("U of the policy", fontsize="medium")
     handles, labels = axes[0, 0].get_legend_handles_labels()
@@ -90,5 +91,5 @@ def _drawn(ax: Axes, rows: DataFrame, place: int) -> str:
     x = np.array([rows["reward_model_U"].min(), rows["reward_model_U"].max()])
     y = rows["U"].mean() + found.value * (x - rows["reward_model_U"].mean())
     ax.plot(x, y, lw=1.6, marker=mark, ms=2.4, label=rows["method"].iloc[0], **look)  # NaNs draw nothing
-    words, n = in_words(found, "slope")
+    words, n = in_words(found, str(rows["method"].iloc[0]))
     return f"{words}\n{counted(len(rows), 'run')}, {n}"

@@ -237,7 +237,7 @@ def failed_record(job: Job, reason: str, attempt: Attempt | None) -> dict[str, A
         **stamp(flat, job),
         **names(job.config),
         **times,
-        "kind": job.config["job"],
+        "kind": "probe" if job.config["job"] == "probe" else "run",
         "status": "failed",
         "error": reason,
         "versions": versions(),
