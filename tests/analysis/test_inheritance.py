@@ -11,6 +11,7 @@ import pytest
 from analysis.claims import claims
 from analysis.decisions import SAME, UNKNOWN
 from analysis.inheritance import centred, inheritance, inheritance_table, of_rewards
+from analysis.tables import claims_text
 from tests.analysis.simulated_study import simulate
 
 LEVELS = (0.0, 0.05, 0.2, 0.5)
@@ -50,6 +51,8 @@ def test_a_planted_slope_is_recovered_within_its_interval(slope):
     assert found.low < slope < found.high and found.high - found.low < 0.6 and found.p < 0.01
     assert (first.status == SAME) == (slope > 0)
     assert found.n_pairs == inheritance_table(study).task.nunique() <= 14 and found.n_seeds == 1
+    text = claims_text([first, *rest], everything=False)
+    assert "inherits" in text and "evidence 0.5" in text and "permuted among the policies of a pair" in text
     assert {row.claim for row in rest} == set()  # what is tuned on rewards has no claim of its own beside it
     assert of_rewards(study) == {("main", "rloo"), ("main", "bradley-terry")}
 
