@@ -78,9 +78,14 @@ def learnability(configs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 
 def save(result: JobResult, folder: Path) -> None:
-    """What a run on a reward model looks for."""
-    (folder / "reward_model").mkdir()
-    (folder / "reward_model" / "config.json").write_text("{}")
+    """As it is really done; of a reward model what a run looks for, without what takes seconds to load."""
+    if result.records[0]["kind"] == "run" and result.records[0]["method"] == "bradley-terry":
+        (folder / "reward_model").mkdir()
+        (folder / "reward_model" / "config.json").write_text("{}")
+    else:
+        from proclivity.job import save as really_save
+
+        really_save(result, folder)
 
 
 def note(line: str) -> None:
