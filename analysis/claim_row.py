@@ -22,7 +22,8 @@ class ClaimRow:
     """H1a (use rises with relative extractability), H1b (the same within a pair, across models that differ in
     pre-training), H2 (so does the evidence needed), average (so does the error averaged over evidence), bits
     (what a dial does to them), use (a method's own), methods (how it differs from that of supervised tuning),
-    columns (what a column of the table of methods adds to it), or control."""
+    columns (what a column of the table of methods adds to it), inherits (a policy's use rises with its reward
+    model's), or control."""
     arm: str
     method: str
     pairs: str
@@ -31,7 +32,7 @@ class ClaimRow:
     statistic: str
     x: str
     """What relative extractability was read from: one of `analysis.claims.X`; or the dial that was turned;
-    empty for a control."""
+    or the reward model's U; empty for a control."""
     given: str
     """Covariates of a partial correlation; at what methods are equals; or empty."""
     about: str

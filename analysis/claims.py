@@ -19,6 +19,7 @@ from analysis.dials import DIALS, dialled_feature
 from analysis.dyadic import PERMUTATIONS
 from analysis.estimate import Estimate, estimate
 from analysis.evidence_needed import FAIR
+from analysis.inheritance import inheritance_claims, of_rewards
 from analysis.lovering2021 import KIND, averaged, is_of_paper
 from analysis.pairs import CONTROLS, exclusions, learnt_share, lowest, pairs_table
 from analysis.records import Study
@@ -224,6 +225,7 @@ def claims(study: Study, *, permutations: int = PERMUTATIONS, seed: int = 0) -> 
 
     Per arm and method: H1a at the lowest level of evidence (once, where two arms share it), H2 over its
     levels, and H1b in the main arm where models differ in a dial; a control's arm has its equivalence tests.
+    What policies that were tuned on reward models use, and those, is in the claims of `inheritance_claims`.
     A study whose models differ in the dials of one feature has the claims of `dial_claims` and no others.
     A study whose primary test is of methods has `comparison_claims` and the controls.
     A study after Lovering et al. 2021 has their average over the levels beside them.
@@ -239,7 +241,9 @@ def claims(study: Study, *, permutations: int = PERMUTATIONS, seed: int = 0) -> 
     if len(table):
         by_dial = pairs_table(study, "dial")
         order = ["main", "random_init", "swapped", "one_sided"]
-        groups = dict(list(table.groupby(["arm", "method"])))
+        rows += inheritance_claims(study, permutations=permutations, seed=seed)
+        apart = of_rewards(study)
+        groups = {key: part for key, part in table.groupby(["arm", "method"]) if key not in apart}
         for arm, method in sorted(groups, key=lambda k: (order.index(k[0]) if k[0] in order else 9, k)):
             cells = groups[arm, method]
             if arm in CONTROLS:

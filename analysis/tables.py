@@ -20,6 +20,10 @@ slope: use per doubling by which the dialled feature is cheaper than the other o
 p: two-sided, models permuted within seeds of pre-training; intervals over these seeds, 95 %
 n: families/features/pairs/models/seeds of pre-training"""
 
+OF_REWARDS = """inherits: U of the policy per U of its reward model, among reward models of a pair
+p of inherits: two-sided, reward models permuted among the policies of a pair, model and seed
+intervals over families, 95 %; n: families/features/pairs/models/seeds"""
+
 
 def cell(value: object) -> str:
     """A value as a reader wants it: three decimals at most, a dash for what is not known."""
@@ -56,7 +60,7 @@ def n_of(row: ClaimRow) -> str:
 
 def headline(row: ClaimRow) -> bool:
     """Whether a claim stands in the short table: the main arm's, and of the others what is set beside it."""
-    if row.primary or row.claim in ("control", "bits") or row.statistic == "trend":
+    if row.primary or row.claim in ("control", "bits", "inherits") or row.statistic == "trend":
         return True
     if row.arm != "main":
         return (
@@ -82,7 +86,10 @@ def claims_text(rows: Sequence[ClaimRow], width: int = 110, *, everything: bool 
     hidden = len(rows) - len(shown)
     more = [f"{hidden} more claims with --all"] if hidden else []
     of_dials = any(row.statistic == "trend" for row in rows)
-    return "\n\n".join([*blocks, *more, OF_DIALS if of_dials else LEGEND])
+    legend = [OF_DIALS if of_dials else LEGEND]
+    if any(row.claim == "inherits" for row in rows):
+        legend = [OF_REWARDS, *legend] if len({row.claim for row in rows}) > 1 else [OF_REWARDS]
+    return "\n\n".join([*blocks, *more, *legend])
 
 
 def _block(title: str, block: Sequence[ClaimRow], width: int, everything: bool) -> str:

@@ -4,6 +4,7 @@ from figures.bits_along import draw_bits_along
 from figures.cruz2023 import draw_cruz2023
 from figures.dials import draw_dials
 from figures.error_by_evidence import error_by_evidence, error_table
+from figures.inheritance import draw_inheritance
 from figures.lovering2021 import draw_lovering2021
 from figures.methods import draw_methods
 from figures.pairs_heatmap import heatmap_table, pairs_heatmap
@@ -14,6 +15,7 @@ __all__ = [
     "draw_bits_along",
     "draw_cruz2023",
     "draw_dials",
+    "draw_inheritance",
     "draw_lovering2021",
     "draw_methods",
     "error_by_evidence",

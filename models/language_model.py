@@ -29,6 +29,8 @@ from models.memory import check_fits
 from tasks.errors import UserError
 
 Init = Literal["pretrained", "random"]
+SHIFT, SCALE = "reward_shift", "reward_scale"
+"""Keys of a reward model's configuration: its reward is (score - shift) / scale."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,10 @@ def load(
             raise ValueError("it has no tokenizer")
         config = AutoConfig.from_pretrained(source, **options)
         kind = _kind(config)
+        if _judges(config, kind):
+            raise ValueError(
+                "it is a reward model, which gives scores and no answers; finetune --reward-model reads it"
+            )
         if not embedded:
             check_fits(name, kind, config, dtype, device, trust_remote_code=trust_remote_code)
         with torch.random.fork_rng(devices=[]):
@@ -137,6 +143,12 @@ def _kind(config: Any) -> Any:
         config.num_labels = ACTIONS
         return AutoModelForSequenceClassification
     return AutoModelForCausalLM
+
+
+def _judges(config: Any, kind: Any) -> bool:
+    """Whether a configuration is a reward model's: one of ours, or another's of a causal model."""
+    score = any(name.endswith("ForSequenceClassification") for name in config.architectures or ())
+    return hasattr(config, SHIFT) or (score and kind is AutoModelForCausalLM)
 
 
 def writes(model: Any) -> bool:

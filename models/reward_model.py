@@ -1,7 +1,8 @@
 """A reward model: a causal language model's body with a scalar head, read at the answer's last token.
 
 It is a sequence classifier of one label, as Hugging Face and TRL have it, and is written and read as one.
-What normalises its scores stands in its configuration.
+Made of an encoder it is that architecture's own classifier, which reads prompt and answer from their first
+token. What normalises its scores stands in its configuration.
 """
 
 from __future__ import annotations
@@ -18,18 +19,17 @@ from torch import Tensor
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 from transformers.utils import logging
 
-from models.answers import chunks, pad, readable_ids
-from models.language_model import LanguageModel, check_report, check_tokenizer, weights_hash, writes
+from models.answers import chunks, pad, prompted, readable_ids
+from models.language_model import SCALE, SHIFT, LanguageModel, check_report, check_tokenizer, weights_hash
 from tasks.errors import UserError
-
-SHIFT, SCALE = "reward_shift", "reward_scale"
-"""Keys of a reward model's configuration: its reward is (score - shift) / scale."""
 
 
 def reward_model_of(lm: LanguageModel) -> LanguageModel:
-    """A reward model with a copy of a language model's body and zeros in its head: all scores are 0."""
-    if not writes(lm.model) or lm.model.config.is_encoder_decoder:
-        raise UserError(f"{lm.name}: a reward model is made of a causal language model, and this is none")
+    """A reward model with a copy of a model's body and zeros in its head's last layer: all scores are 0."""
+    if lm.model.config.is_encoder_decoder:
+        raise UserError(
+            f"{lm.name}: a reward model is made of a causal language model or an encoder, and this is neither"
+        )
     config = copy.deepcopy(lm.model.config)
     config.num_labels = 1
     if lm.tokenizer.pad_token_id is not None:
@@ -41,7 +41,12 @@ def reward_model_of(lm: LanguageModel) -> LanguageModel:
         except ValueError as e:
             raise UserError(f"{lm.name}: there is no scalar head for its architecture") from e
     model.base_model.load_state_dict(lm.model.base_model.state_dict())
-    torch.nn.init.zeros_(model.score.weight)
+    told = lm.model.state_dict()
+    for name, weight in model.state_dict().items():
+        if not name.startswith(f"{model.base_model_prefix}."):
+            # Of an encoder's action head all but the last layer is of the right shape, and kept.
+            same = name in told and told[name].shape == weight.shape
+            weight.copy_(told[name]) if same else weight.zero_()
     model = model.to(lm.model.device).eval()
     return replace(lm, model=model, weights_hash=weights_hash(model))
 
@@ -59,8 +64,8 @@ def load_reward_model(folder: str | Path, device: str = "cpu") -> LanguageModel:
         model, report = read(name, use_safetensors=True, output_loading_info=True)
         check_report(report)
         check_tokenizer(model, tokenizer)
-        if model.config.num_labels != 1 or not hasattr(model, "score"):
-            raise ValueError("its head is not the one score of a causal model")
+        if model.config.num_labels != 1 or model.config.is_encoder_decoder:
+            raise ValueError("its head is not the one score of a causal model or an encoder")
     except SafetensorError as e:
         raise UserError(f"{name}: the reward model's weights are corrupt ({e})") from e
     except (OSError, ValueError) as e:
@@ -104,6 +109,9 @@ def last_token_scores(model: Any, ids: Tensor, mask: Tensor) -> Tensor:
 
 def raw_scores(model: Any, rows: Sequence[Sequence[int]]) -> Tensor:
     """Raw scores [rows] of token ids, each a prompt and its answer."""
+    if not hasattr(model, "score"):
+        of_encoder: Tensor = model(**prompted(model, rows)).logits.squeeze(-1).float()
+        return of_encoder
     ids, mask = (t.to(model.device) for t in pad(rows))
     return last_token_scores(model, ids, mask)
 

@@ -98,12 +98,15 @@ def draw(folder: Path, out: Path) -> list[Path]:
     study = _read(folder)
     from analysis.comparison import compares_methods
     from analysis.dials import dialled_feature
+    from analysis.inheritance import of_rewards
     from analysis.lovering2021 import is_of_paper
-    from figures import draw_cruz2023, draw_dials, draw_lovering2021, draw_methods
+    from figures import draw_cruz2023, draw_dials, draw_inheritance, draw_lovering2021, draw_methods
 
     if compares_methods(study):
         return draw_methods(study, out)
     if dialled_feature(study):
         return draw_dials(study, out)
+    if of_rewards(study):
+        return draw_inheritance(study, out)
     paths = draw_cruz2023(study, out)
     return paths + (draw_lovering2021(study, out) if is_of_paper(study) else [])

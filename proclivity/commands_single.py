@@ -12,13 +12,13 @@ from typing import Any
 from proclivity import composition, shown
 from proclivity.answer import Answer, plain
 from proclivity.expand import reference_probe
-from proclivity.job import BRADLEY_TERRY, DTYPES, REWARD_MODEL, TUNED
+from proclivity.job import DTYPES, REWARD_MODEL, TUNED
 from proclivity.manifest import SINGLE, describe, make_folder, write_manifest
 from proclivity.plan import keyed, note, open_store
 from proclivity.progress import step_bar
 from proclivity.runner import stamp
 from proclivity.store import CorruptRecord
-from proclivity.study import Probe
+from proclivity.study import BRADLEY_TERRY, Probe
 from tasks import Evidence, get_task
 from tasks.errors import UserError, one_line
 
@@ -188,7 +188,7 @@ def do(arguments: Namespace, config: dict[str, Any]) -> Done:
                 records,
                 plain(result.log),
                 cells,
-                lambda folder: _save_policy(result, folder),
+                lambda folder: composition.jobs().save(result, folder),
             )
         except (UserError, OSError) as e:
             full = e.__cause__
@@ -206,23 +206,6 @@ def _execute(config: dict[str, Any]) -> composition.JobResult:
     except (ArithmeticError, RuntimeError, MemoryError) as e:
         # Divergence or too little memory: an outcome of this run rather than a bug.
         raise UserError(one_line(e)) from e
-
-
-def _save_policy(result: composition.JobResult, folder: Path) -> None:
-    """Save the tuned model as any library reads it: `use --model` and `probe --model` take the folder."""
-    if result.policy is not None:
-        from models import save
-
-        run = result.records[0]
-        told = {name: run[name] for name in ("task", "answers", "seed_tune")}
-        kept = folder / "policy"
-        if run["method"] == BRADLEY_TERRY:
-            kept = folder / REWARD_MODEL
-            words = get_task(run["task"]).for_seed(run["seed_tune"]).answers.words
-            told |= {"key": folder.name, "words": words}
-        kept.mkdir()
-        (kept / TUNED).write_text(json.dumps(told, indent=1))
-        save(result.policy.model, result.policy.tokenizer, kept)
 
 
 def answer(done: Done, before: Done | None = None) -> Answer:

@@ -15,7 +15,7 @@ from proclivity.manifest import COMPACT, SINGLE, read_manifest
 from proclivity.plan import Plan, cores, open_store, plan, run_plan
 from proclivity.store import CorruptRecord
 from proclivity.strict import Plain
-from proclivity.study import list_studies, load_study, study_from
+from proclivity.study import BRADLEY_TERRY, list_studies, load_study, study_from
 from tasks.errors import UserError
 
 BYTES_A_JOB = 16_000
@@ -60,10 +60,12 @@ def _dry_run(todo: Plan, workers: int) -> Answer:
     seconds = work / max(1, min(workers, cores()))
     about = "an unknown time" if math.isnan(work) else f"about {duration(seconds)}"
     disk = BYTES_A_JOB * len(todo.jobs)
+    weights = " and the reward models' weights" if todo.reward_models else ""
     data = {
         "study": todo.study.name,
         "runs": todo.runs,
         "probes": todo.probes,
+        "reward_models": todo.reward_models,
         "seconds": seconds,
         "workers": workers,
         "bytes": disk,
@@ -73,14 +75,20 @@ def _dry_run(todo: Plan, workers: int) -> Answer:
     arms = Counter(job.config["arm"] for job in todo.jobs if job.config["job"] == "run")
     return Answer(
         data,
-        f"{todo.study.name}: {todo.runs} runs and {todo.probes} probes, {about} on "
-        f"{workers} workers after pre-training, {size(disk)}\n"
+        f"{todo.study.name}: {_counted(todo.runs, todo.probes, todo.reward_models)}, {about} on "
+        f"{workers} workers after pre-training, {size(disk)}{weights}\n"
         + "\n".join(f"  {name}: {n} runs" for name, n in arms.items())
         + "\nprimary test: "
         + ", ".join(f"{name} {value}" for name, value in data["primary"].items())
         + f"\n{len(todo.pairs)} pairs:\n"
         + "\n".join(f"  {pair}" for pair in todo.pairs),
     )
+
+
+def _counted(runs: int, probes: int, reward_models: int) -> str:
+    if not reward_models:
+        return f"{runs} runs and {probes} probes"
+    return f"{runs} runs, {reward_models} reward models and {probes} probes"
 
 
 def status(arguments: Namespace) -> Answer:
@@ -96,6 +104,7 @@ def status(arguments: Namespace) -> Answer:
     todo = plan(study_from(definition, name), Plain(name, definition))
     store = open_store(folder)
     states: Counter[str] = Counter()
+    judges: Counter[str] = Counter()
     failed: dict[str, str] = {}
     corrupt: list[str] = []
     for job in todo.jobs:
@@ -107,14 +116,18 @@ def status(arguments: Namespace) -> Answer:
             state = "todo"
             corrupt.append(str(e))
         states[state] += 1
+        judges[state] += job.config["job"] == "reward_model"
     data = {
         "study": todo.study.name,
         "total": len(todo.jobs),
         **{state: states[state] for state in ("done", "failed", "todo")},
+        "reward_models": dict(judges),
         "failures": failed,
         "corrupt": corrupt,
     }
     text = f"{todo.study.name}: {states['done']} done, {states['failed']} failed, {states['todo']} to do"
+    if todo.reward_models:
+        text += f"; of {todo.reward_models} reward models {judges['done']} are done"
     text += "".join(f"\n{line}; it will be run again" for line in corrupt)
     return Answer(data, text + failures(failed, len(todo.jobs)))
 
@@ -133,8 +146,10 @@ def compact(arguments: Namespace) -> Answer:
         )
     write_compact(study, out)
     files = {path.name: path.stat().st_size for path in sorted(out.iterdir())}
-    data = {"folder": out, "runs": len(study.runs), "probes": len(study.probes), "files": files}
-    text = f"{out}: {len(study.runs)} runs and {len(study.probes)} probes in {size(sum(files.values()))}"
+    judges = int((study.runs["method"] == BRADLEY_TERRY).sum())
+    runs, probes = len(study.runs) - judges, len(study.probes)
+    data = {"folder": out, "runs": runs, "probes": probes, "reward_models": judges, "files": files}
+    text = f"{out}: {_counted(runs, probes, judges)} in {size(sum(files.values()))}"
     return Answer(data, text)
 
 

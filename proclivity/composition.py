@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
+from pathlib import Path
 from typing import Any, Protocol, cast
 
 JOBS = "proclivity.jobs"
@@ -40,7 +41,13 @@ class Jobs(Protocol):
     """A dataclass: the settings of a run with their types, defaults and help."""
 
     def execute(self, config: Mapping[str, Any]) -> JobResult:
-        """Do one job; `config["job"]` is "run", "probe" or "use". Called in a worker process."""
+        """Do one job, `config["job"]`: "run", "reward_model", "probe" or "use". Called in a worker process.
+
+        A run's `reward_model` is the folder of one; while a study is planned, the job that trains it.
+        """
+
+    def save(self, result: JobResult, folder: Path) -> None:
+        """Keep a job's tuned model in the folder of its record."""
 
     def check(self, config: Mapping[str, Any]) -> None:
         """UserError for a job that is known to fail. Asked for every job, before any is done."""
@@ -63,10 +70,14 @@ class Jobs(Protocol):
 
 def jobs() -> Jobs:
     """The composition."""
-    return cast(Jobs, import_module(JOBS))
+    return jobs_of(JOBS)
+
+
+def jobs_of(reference: str) -> Jobs:
+    """The module of a function's address, `module:function`, which any process can resolve."""
+    return cast(Jobs, import_module(reference.partition(":")[0]))
 
 
 def execute(reference: str, config: Mapping[str, Any]) -> JobResult:
-    """Do one job by a function's address, `module:function`, which any process can resolve."""
-    module, _, function = reference.partition(":")
-    return cast(JobResult, getattr(import_module(module), function)(config))
+    """Do one job by a function's address."""
+    return cast(JobResult, getattr(jobs_of(reference), reference.partition(":")[2])(config))

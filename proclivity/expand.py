@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from proclivity.study import Probe, Study
-from tasks import get_task, list_tasks
+from proclivity.study import BRADLEY_TERRY, Arm, Probe, RewardModel, Study
+from tasks import Evidence, get_task, list_tasks
 from tasks.errors import UserError, unknown
 
 Config = dict[str, Any]
@@ -42,8 +42,10 @@ def draw_pairs(study: Study, catalogue: Sequence[str] | None = None) -> list[str
 def expand(
     study: Study, *, catalogue: Sequence[str] | None = None, validate: ValidateSettings | None = None
 ) -> list[Config]:
-    """The jobs of a study: first the probes of every (model, init, task) that a run uses, then the runs.
+    """The jobs of a study: the probes of every (model, init, task) that a run uses, then the reward models
+    that runs are tuned on, then the runs.
 
+    A run on a reward model has that job's config, but for study and arm, in place of its key.
     `validate(settings, where)` returns the settings completed with their defaults, or raises UserError. Cells
     that occur twice are one job, that of the first arm. Equal studies give equal jobs in equal order.
     """
@@ -76,7 +78,12 @@ def expand(
         if (probe["init"], probe["input"]) == ("pretrained", "model")
         if base_of(probe["model"]) == base_of(model)
     ]
-    return [*_once(iter([*probes, *other])), *runs]
+    judges = [
+        {**run["reward_model"], "study": study.name, "arm": run["arm"]}
+        for run in runs
+        if "reward_model" in run
+    ]
+    return [*_once(iter([*probes, *other])), *_once(iter(judges)), *runs]
 
 
 def _runs(study: Study, name: str, pairs: list[str], validate: ValidateSettings | None) -> Iterator[Config]:
@@ -87,23 +94,50 @@ def _runs(study: Study, name: str, pairs: list[str], validate: ValidateSettings 
             for model in _models(study, i, pair, seed):
                 for method in arm.methods:
                     probing = reference_probe(settings[method], study.probe)
-                    for evidence in arm.evidence.levels():
+                    cell = _cell(arm, model, swap(pair) if arm.swapped else pair, seed)
+                    for evidence, judge in product(
+                        arm.evidence.levels(), _judges(study, name, cell, validate)
+                    ):
                         yield {
                             "job": "run",
                             "study": study.name,
                             "arm": name,
-                            "model": model,
-                            "init": arm.init,
-                            "task": swap(pair) if arm.swapped else pair,
+                            **cell,
                             **evidence.config(),
                             "method": method,
                             "control": arm.control,
-                            "seed_data": seed,
-                            "seed_tune": seed,
-                            "seed_warmup": seed,
                             "settings": settings[method],
                             **probing,
+                            **judge,
                         }
+
+
+def _cell(arm: Arm, model: str, task: str, seed: int) -> Config:
+    seeds = dict.fromkeys(("seed_data", "seed_tune", "seed_warmup"), seed)
+    return {"model": model, "init": arm.init, "task": task, **seeds}
+
+
+def _judges(study: Study, name: str, cell: Config, validate: ValidateSettings | None) -> list[Config]:
+    """What the runs of a cell are tuned on: each of its reward models, or nothing but the gold reward."""
+    judge = study.arms[name].reward_model
+    if judge is None:
+        return [{}]
+    settings = _settings(study, name, BRADLEY_TERRY, validate)
+    return [{"reward_model": reward_model(judge, cell, settings, e)} for e in judge.evidence.levels()]
+
+
+def reward_model(judge: RewardModel, cell: Config, settings: Config, evidence: Evidence) -> Config:
+    """The job that trains a reward model, as `proclivity reward-model` does it."""
+    asked = {"ties": judge.ties, "half": judge.half}
+    return {
+        "job": "reward_model",
+        **cell,
+        **evidence.config(),
+        "method": BRADLEY_TERRY,
+        "control": "",
+        "settings": settings,
+        **{name: value for name, value in asked.items() if value},
+    }
 
 
 def reference_probe(settings: Mapping[str, Any], probe: Probe) -> dict[str, Any]:
@@ -151,8 +185,12 @@ def written_out(names: Iterable[str]) -> list[str]:
 
 
 def _settings(study: Study, arm: str, method: str, validate: ValidateSettings | None) -> dict[str, Any]:
+    judge = study.arms[arm].reward_model
+    own = study.arms[arm].settings
+    if method == BRADLEY_TERRY and judge:
+        own = {**judge.settings, "samples_per_prompt": 2}  # of a pair
     settings = {}
-    for name, value in {**study.settings, **study.arms[arm].settings}.items():
+    for name, value in {**study.settings, **own}.items():
         if isinstance(value, Mapping):
             if method not in value:
                 raise UserError(f"settings.{name}: gives no value for {method} of arm {arm}")

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import math
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from proclivity.study import BRADLEY_TERRY
 from tasks import get_task
 from tasks.errors import unknown
 
@@ -25,8 +28,6 @@ Config = Mapping[str, Any]
 TUNED = "proclivity.json"
 """Beside a kept policy: the task, way of answering and seed that it was tuned with."""
 
-BRADLEY_TERRY = "bradley-terry"
-"""What the record of a reward model gives as its method."""
 REWARD_MODEL = "reward_model"
 """The folder beside its record that a reward model is kept in."""
 
@@ -109,6 +110,24 @@ def recipe(model: str) -> Recipe | None:
     from models.embedded import PREFIX, recipe_of
 
     return recipe_of(model) if model.startswith(PREFIX) else None
+
+
+def save(result: JobResult, folder: Path) -> None:
+    """Save the tuned model as any library reads it: `use --model` and `probe --model` take the folder."""
+    if result.policy is None:
+        return
+    from models import save as save_model
+
+    run = result.records[0]
+    told = {name: run[name] for name in ("task", "answers", "seed_tune")}
+    kept = folder / "policy"
+    if run["method"] == BRADLEY_TERRY:
+        kept = folder / REWARD_MODEL
+        words = get_task(run["task"]).for_seed(run["seed_tune"]).answers.words
+        told |= {"key": folder.name, "words": words}
+    kept.mkdir()
+    (kept / TUNED).write_text(json.dumps(told, indent=1))
+    save_model(result.policy.model, result.policy.tokenizer, kept)
 
 
 def hash_of(*parts: bytes) -> str:

@@ -13,11 +13,23 @@ from pathlib import Path
 from typing import Any
 
 from proclivity import reward_job
-from proclivity.job import Config, JobResult, hash_of, recipe
+from proclivity.job import Config, JobResult, hash_of, recipe, save
 from rl_finetune.settings import Settings, settings_from
 from tasks import get_task, task_sources
 from tasks.errors import UserError
 from tasks.evidence import evidence_of
+
+__all__ = [
+    "SETTINGS",
+    "check",
+    "estimate",
+    "execute",
+    "fingerprint",
+    "learnability",
+    "prepare",
+    "save",
+    "validate_settings",
+]
 
 SETTINGS = Settings
 Progress = Callable[[str, int, int], None]
@@ -135,7 +147,7 @@ def fingerprint(config: Config) -> dict[str, str]:
         from rl_finetune.warmup import REVISION as WARM_UP
 
         found = {**found, "warm_up": str(WARM_UP), "probe": str(REVISION)}
-    if "reward_model" in config:
+    if isinstance(config.get("reward_model"), str):  # a study's is told apart by its key, in the config
         found = {**found, "reward_model": _files_hash(config["reward_model"])}
     return found
 

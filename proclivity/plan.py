@@ -36,18 +36,24 @@ class Plan:
         return sum(job.config["job"] == "run" for job in self.jobs)
 
     @property
+    def reward_models(self) -> int:
+        return sum(job.config["job"] == "reward_model" for job in self.jobs)
+
+    @property
     def probes(self) -> int:
-        return len(self.jobs) - self.runs
+        return len(self.jobs) - self.runs - self.reward_models
 
 
 def plan(study: Study, document: Document) -> Plan:
     """Work out a study's jobs; what does not exist is refused before anything runs."""
     jobs = composition.jobs()
     known = [field.name for field in fields(jobs.SETTINGS)]
-    places = [("settings",), *(("arms", name, "settings") for name in study.arms)]
-    for place, settings in zip(
-        places, [study.settings, *(a.settings for a in study.arms.values())], strict=True
-    ):
+    places: dict[tuple[str, ...], dict[str, Any]] = {("settings",): study.settings}
+    for arm, told in study.arms.items():
+        places["arms", arm, "settings"] = told.settings
+        if told.reward_model:
+            places["arms", arm, "reward_model", "settings"] = told.reward_model.settings
+    for place, settings in places.items():
         for name in settings:
             if name not in known:
                 raise document.error((*place, name), unknown("setting", name, known))
@@ -63,8 +69,16 @@ def keyed(configs: Sequence[Config]) -> list[Job]:
     jobs = composition.jobs()
     for config in configs:
         jobs.check(config)
-    fingerprint = jobs.fingerprint
-    return [Job(job_key(config, fingerprint(config)), config) for config in configs]
+    return [_keyed(config, jobs) for config in configs]
+
+
+def _keyed(config: Config, jobs: composition.Jobs) -> Job:
+    judge = config.get("reward_model")
+    if not isinstance(judge, Mapping):  # none, or one in a folder
+        return Job(job_key(config, jobs.fingerprint(config)), config)
+    needs = job_key(judge, jobs.fingerprint(judge))
+    named = {**config, "reward_model": needs}
+    return Job(job_key(named, jobs.fingerprint(config)), named, needs)
 
 
 def open_store(folder: Path) -> Store:

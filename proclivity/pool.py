@@ -14,9 +14,10 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
-from proclivity.composition import execute
+from proclivity.composition import execute, jobs_of
 from tasks.errors import one_line
 
 ENVIRONMENT = {
@@ -43,11 +44,13 @@ class Attempt:
     cells: list[dict[str, Any]] = field(default_factory=list)
 
 
-def attempt(reference: str, config: Mapping[str, Any]) -> Attempt:
-    """Do a job; whatever it raises is part of the answer."""
+def attempt(reference: str, config: Mapping[str, Any], folder: Path | None = None) -> Attempt:
+    """Do a job, and keep in `folder` what it tuned; whatever it raises is part of the answer."""
     started, clock = datetime.now(UTC).isoformat(timespec="seconds"), time.perf_counter()
     try:
         result = execute(reference, config)
+        if folder:
+            jobs_of(reference).save(result, folder)
         # A round trip, so that what is no JSON value is this job's failure and nobody else's.
         parts = [list(result.records), list(result.log or ()), list(result.cells or ())]
         plain = json.loads(json.dumps(parts))
@@ -66,17 +69,17 @@ class Workers:
         self._pool: ProcessPoolExecutor | None = None
         self._others = set(multiprocessing.active_children())
 
-    def submit(self, config: Mapping[str, Any]) -> Future[Attempt]:
+    def submit(self, config: Mapping[str, Any], folder: Path | None = None) -> Future[Attempt]:
         """Start a job. Raises BrokenProcessPool after a worker was killed: then `rebuild`."""
         if self.n == 0:
             done: Future[Attempt] = Future()
-            done.set_result(attempt(self.reference, config))
+            done.set_result(attempt(self.reference, config, folder))
             return done
         if self._pool is None:
             context = multiprocessing.get_context("spawn")
             self._pool = ProcessPoolExecutor(self.n, mp_context=context, initializer=_start_worker)
         with _environment():
-            return self._pool.submit(attempt, self.reference, config)
+            return self._pool.submit(attempt, self.reference, config, folder)
 
     def rebuild(self) -> None:
         """Leave a broken pool; the next job starts another."""

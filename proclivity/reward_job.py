@@ -26,9 +26,12 @@ def check(config: Config, rewarded: str) -> None:
     """Refuse a folder that is no reward model, and what leaves no room for one."""
     from models.reward_model import check_reward_folder
 
-    check_reward_folder(Path(config["reward_model"]))
+    place = "reward_model"
+    if isinstance(config["reward_model"], str):  # and not the job of a study that is to train it
+        place = "--reward-model"
+        check_reward_folder(Path(config["reward_model"]))
     if rewarded == "none":
-        raise UserError(f"--reward-model: {config['method']} does not use the reward")
+        raise UserError(f"{place}: {config['method']} does not use the reward")
     if config["control"]:
         raise UserError(f"--reward-model and --control {config['control']} exclude each other")
 

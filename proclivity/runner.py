@@ -8,10 +8,11 @@ from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from proclivity.expand import Config
-from proclivity.job import names
+from proclivity.job import REWARD_MODEL, names
 from proclivity.manifest import versions
 from proclivity.pool import Attempt, Workers
 from proclivity.progress import Tick, job_bar
@@ -29,6 +30,8 @@ class Job:
 
     key: str
     config: Config
+    needs: str = ""
+    """The key of the job that trains the reward model it is tuned on, and that its config names."""
 
 
 @dataclass
@@ -118,7 +121,7 @@ class _Run:
 
     def _submit(self, job: Job, queue: deque[Job]) -> bool:
         try:
-            self.in_flight[self.workers.submit(job.config)] = job
+            self.in_flight[self.workers.submit(self._config(job), self._folder(job))] = job
         except BrokenProcessPool:
             # A worker was killed while idle: nobody's fault, and the job has not begun.
             queue.appendleft(job)
@@ -127,19 +130,40 @@ class _Run:
             return False
         return True
 
+    def _config(self, job: Job) -> Config:
+        """The config with the folder of the reward model in place of its key."""
+        if not job.needs:
+            return job.config
+        return {**job.config, "reward_model": str(self.store.runs / job.needs / REWARD_MODEL)}
+
+    def _folder(self, job: Job) -> Path | None:
+        """Where a worker keeps what is tuned: reward models, for the runs that need them."""
+        return self.store.begun(job.key) if job.config["job"] == "reward_model" else None
+
     def _next(self) -> Job | None:
         for _ in range(len(self.waiting)):
             job = self.waiting.popleft()
             if self._settled(job):
                 self._count(job.key)
-            elif not self.store.claims.take(job.key):
+            elif self._too_early(job) or not self.store.claims.take(job.key):
                 self.waiting.append(job)
             elif self._settled(job):  # published between the look and the claim
                 self.store.claims.release(job.key)
                 self._count(job.key)
+            elif job.needs and self.store.state(job.needs) == "failed":
+                why = self.store.failure(job.needs)
+                self._fail(job, f"its reward model {job.needs} failed: {why}", None)
+                self.store.claims.release(job.key)
             else:
                 return job
         return None
+
+    def _too_early(self, job: Job) -> bool:
+        """Whether the reward model that a job needs is still to come."""
+        if not job.needs:
+            return False
+        state = self.store.state(job.needs)
+        return state == "todo" or (state == "failed" and job.needs in self.retrying)
 
     def _settled(self, job: Job) -> bool:
         state = self.store.state(job.key)
@@ -179,12 +203,14 @@ class _Run:
         except ValueError as e:
             self._fail(job, f"its record is not whole: {e}", attempt)
             return
-        self.store.publish(job.key, records, attempt.log, attempt.cells)
+        begun = job.config["job"] == "reward_model"
+        self.store.publish(job.key, records, attempt.log, attempt.cells, begun=begun)
         self.tally.done += 1
         self.tally.ran += 1
 
     def _fail(self, job: Job, reason: str, attempt: Attempt | None) -> None:
         self.store.publish_failed(job.key, failed_record(job, reason, attempt))
+        self.retrying.discard(job.key)
         self.tally.failed[job.key] = reason
         self.tally.ran += 1
 
@@ -211,7 +237,7 @@ def failed_record(job: Job, reason: str, attempt: Attempt | None) -> dict[str, A
         **stamp(flat, job),
         **names(job.config),
         **times,
-        "kind": job.config["job"],
+        "kind": "probe" if job.config["job"] == "probe" else "run",
         "status": "failed",
         "error": reason,
         "versions": versions(),

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from proclivity.answer import table
-from proclivity.job import BRADLEY_TERRY
+from proclivity.study import BRADLEY_TERRY
 from tasks import QUADRANTS
 
 Record = Mapping[str, Any]

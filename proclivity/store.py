@@ -122,6 +122,17 @@ class Store:
 
     # Writing
 
+    def begun(self, key: str) -> Path:
+        """An empty folder for what a job writes itself, to be published beside its records.
+
+        Only the holder of the key's claim asks for it.
+        """
+        folder = self.folder / "partial" / key
+        with full_disk(self.folder):
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir(parents=True)
+        return folder
+
     def publish(
         self,
         key: str,
@@ -129,12 +140,15 @@ class Store:
         log: Sequence[Record] | None = None,
         cells: Sequence[Record] | None = None,
         beside: Callable[[Path], None] | None = None,
+        *,
+        begun: bool = False,
     ) -> bool:
         """Make a finished job's records visible, all at once; False when somebody already has.
 
-        `beside(folder)` writes what is to stand beside them, such as a policy.
+        `beside(folder)` writes what is to stand beside them, such as a policy. With `begun` what is in the
+        folder that `begun` gave stays there.
         """
-        with self._partial(key) as folder:
+        with self._partial(key, begun=begun) as folder:
             _write_json(folder / "record.json", records[0] if len(records) == 1 else list(records))
             for name, rows in (("log", log), ("cells", cells)):
                 if rows:
@@ -150,13 +164,13 @@ class Store:
             self._rename(folder, f"{key}.failed")
 
     @contextmanager
-    def _partial(self, key: str) -> Iterator[Path]:
+    def _partial(self, key: str, *, begun: bool = False) -> Iterator[Path]:
         # Only the holder of a key's claim writes, so the folder's name need not tell writers apart.
         folder = self.folder / "partial" / key
         try:
             with full_disk(self.folder):
-                shutil.rmtree(folder, ignore_errors=True)
-                folder.mkdir(parents=True)
+                if not begun:
+                    self.begun(key)
                 self.runs.mkdir(exist_ok=True)
                 yield folder
         finally:

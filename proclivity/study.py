@@ -13,13 +13,15 @@ from tasks import QUADRANTS, Evidence
 from tasks.errors import UserError, seed_or_error, unknown
 
 Inputs = Literal["model", "untrained", "raw"]
+BRADLEY_TERRY = "bradley-terry"
+"""What stands in the place of a method where a reward model is trained."""
 
 
 @dataclass(frozen=True)
 class Primary:
     """The one test that the study stands on, written down before it runs."""
 
-    claim: Literal["H1a", "H1b", "H2", "average", "methods", "learnability", "development"]
+    claim: Literal["H1a", "H1b", "H2", "average", "methods", "inherits", "learnability", "development"]
     """Which claim."""
     arm: str
     """The arm whose runs are tested."""
@@ -27,9 +29,9 @@ class Primary:
     """The method whose runs are tested."""
     statistic: Literal["spearman", "partial_spearman", "auc", "slope", "trend", "accuracy", "reward"]
     """What is computed."""
-    test: Literal["family_permutation", "level_permutation", "threshold", "none"]
+    test: Literal["family_permutation", "level_permutation", "pair_permutation", "threshold", "none"]
     """How it is judged: by a permutation of families (with its interval), of a dial's levels within
-    pre-training seeds, by reaching a threshold, or not."""
+    pre-training seeds, of reward models within pairs, by reaching a threshold, or not."""
     pairs: Literal["learnable", "primary", "both-learnable", "target-learnable", "all"]
     """Which pairs enter. `learnable` and `primary` are the same: those that no rule leaves out."""
 
@@ -127,6 +129,27 @@ class Levels:
 
 
 @dataclass(frozen=True)
+class RewardModel:
+    """The reward models that an arm's runs are tuned on, trained by the study itself on preference pairs.
+
+    There is one for every model, task and seed of the arm, and level of this evidence.
+    """
+
+    evidence: Levels = field(default_factory=Levels)
+    """Levels of evidence in their pairs."""
+    half: Literal[0, 1, 2] = 0
+    """1 or 2: only pairs of that half of the sources, which share none; 0: of all."""
+    ties: float = 0.0
+    """Share of their pairs that are of equal reward."""
+    settings: dict[str, Any] = field(default_factory=dict)
+    """Settings of their training that differ from the study's."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.ties <= 1:
+            raise UserError(f"ties: {self.ties} is outside 0 to 1")
+
+
+@dataclass(frozen=True)
 class Arm:
     """A block of the grid: pairs x methods x levels of evidence x seeds, under one condition."""
 
@@ -146,8 +169,12 @@ class Arm:
     """Exchange the roles of the two features."""
     settings: dict[str, Any] = field(default_factory=dict)
     """Settings that differ from the study's."""
+    reward_model: RewardModel | None = None
+    """Reward models to tune on in place of the gold reward."""
 
     def __post_init__(self) -> None:
+        if self.reward_model and self.control:
+            raise UserError("reward_model: a control has none")
         if not self.methods:
             raise UserError("methods: must name at least one method")
         if not self.seeds:
@@ -206,6 +233,8 @@ class Study:
         if self.primary.method not in methods:
             raise UserError(f"primary: {unknown('method of its arm', self.primary.method, methods)}")
         used = {method for arm in self.arms.values() for method in arm.methods}
+        if any(arm.reward_model for arm in self.arms.values()):
+            used.add(BRADLEY_TERRY)
         for settings in (self.settings, *(arm.settings for arm in self.arms.values())):
             for name, value in settings.items():
                 for method in value if isinstance(value, dict) else ():
@@ -228,7 +257,10 @@ class Study:
         usual = {"orders": 1, "also": [], "beside": []}
         plain["probe"] = {k: v for k, v in plain["probe"].items() if k not in usual or v != usual[k]}
         for arm in plain["arms"].values():
-            arm["evidence"] = {k: v for k, v in arm["evidence"].items() if v or k in ("kind", "rates")}
+            judge = arm.pop("reward_model")
+            for part in [arm, judge] if judge else [arm]:
+                part["evidence"] = {k: v for k, v in part["evidence"].items() if v or k in ("kind", "rates")}
+            arm |= {"reward_model": judge} if judge else {}
         return plain
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from transformers import AutoModelForSequenceClassification
 
-from models import LanguageModel, learned_rewards, load_reward_model, reward_model_of, save
+from models import LanguageModel, learned_rewards, load, load_reward_model, reward_model_of, save
 from models.answers import pad
 from models.reward_model import last_token_scores, raw_scores, set_normalisation
 from tasks import UserError
@@ -99,10 +99,49 @@ def test_an_answer_s_reward_is_read_at_its_own_last_token(random_model: Any) -> 
     assert found != pytest.approx(learned_rewards(made, ["a b ?"], ["amber"])[0], rel=1e-3)
 
 
-@pytest.mark.parametrize("shape", ["bert", "t5"])
-def test_what_is_no_causal_model_is_refused(random_model: Any, shape: str) -> None:
-    with pytest.raises(UserError, match=f"^{shape}: a reward model is made of a causal language model"):
-        reward_model_of(random_model(shape))
+@pytest.mark.parametrize("shape", ["bert", "roberta"])
+@given(rows=st.lists(st.lists(st.integers(3, 17), min_size=1, max_size=9), min_size=1, max_size=5))
+@torch.inference_mode()
+def test_an_encoder_is_read_as_its_own_classifier_reads_each_row_alone(
+    shape: str, random_model: Any, rows: list[list[int]]
+) -> None:
+    lm = random_model(shape)
+    made = reward_model_of(lm).model
+    assert raw_scores(made, rows).tolist() == [0.0] * len(rows)
+    last = made.classifier if shape == "bert" else made.classifier.out_proj
+    last.weight.copy_(torch.randn(last.weight.shape, generator=seeded()))
+    alone = torch.stack([made(input_ids=torch.tensor([row])).logits[0, 0] for row in rows])
+    torch.testing.assert_close(raw_scores(made, rows), alone, rtol=1e-4, atol=1e-5)
+    # All below the last layer is the encoder's own, its pooler or dense layer included.
+    for name, weight in lm.model.state_dict().items():
+        if weight.shape == made.state_dict()[name].shape:
+            assert torch.equal(made.state_dict()[name], weight), name
+
+
+def test_an_encoder_s_reward_is_that_of_prompt_and_answer_and_is_kept(
+    random_model: Any, tmp_path: Path
+) -> None:
+    made = reward_model_of(random_model("roberta"))
+    with torch.no_grad():
+        made.model.classifier.out_proj.weight.copy_(torch.randn(1, 16, generator=seeded()))
+    asked = (["a b ?", "a b ?"], ["amber", "birch"])
+    found = learned_rewards(made, *asked)
+    assert found[0] != pytest.approx(found[1], rel=1e-3)
+    save(made.model, made.tokenizer, tmp_path)
+    assert learned_rewards(load_reward_model(tmp_path), *asked) == pytest.approx(found, rel=1e-5)
+
+
+@pytest.mark.parametrize("shape", ["gpt2", "bert"])
+def test_a_reward_model_s_folder_is_no_policy_s(random_model: Any, tmp_path: Path, shape: str) -> None:
+    made = reward_model_of(random_model(shape))
+    save(made.model, made.tokenizer, tmp_path)
+    with pytest.raises(UserError, match=r"it is a reward model, .*finetune --reward-model reads it"):
+        load(str(tmp_path))
+
+
+def test_an_encoder_decoder_is_refused(random_model: Any) -> None:
+    with pytest.raises(UserError, match=r"^t5: a reward model is made of a causal .* this is neither"):
+        reward_model_of(random_model("t5"))
 
 
 def test_a_folder_that_holds_none_is_refused(

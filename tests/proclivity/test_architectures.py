@@ -151,3 +151,16 @@ def test_the_study_of_the_paper_runs_on_its_architectures(run: Callable[..., Any
     assert list(table["evidence"]) == [0, 0.5] and (table["n_ok"] == 4).all()
     (models,) = set(table["models"])
     assert len(models) == 4
+
+
+def test_a_reward_model_made_of_an_encoder(run: Callable[..., Any], tmp_path: Path) -> None:
+    """Trained, kept, and tuned on by a policy of the same encoder."""
+    folder = saved("bert", tmp_path / "bert", Corpus())
+    asked = ("--model", str(folder), "--task", TASK, "--steps", "2", "--batch-size", "4", "--log-points", "1")
+    asked += ("--eval-n", "20", "--counterfactual-n", "4", "--out", str(tmp_path / "out"))
+    (judge,) = run("reward-model", *asked)
+    kept = tmp_path / "out" / "runs" / judge["key"] / "reward_model"
+    (row,) = run("finetune", *asked, "--method", "rloo", "--reward-model", str(kept))
+    assert (row["reward_model"], row["reward_model_U"]) == (judge["key"], judge["U"])
+    assert row["status"] == "ok" and row["reward_learned"] is not None
+    assert cli.main(["use", "--model", str(kept), "--task", TASK]) == 2

@@ -184,3 +184,19 @@ def test_a_claim_is_one_processes_and_dies_with_it(tmp_path: Path, environment: 
     holder.communicate()
     assert claims.take(KEY)
     claims.close()
+
+
+def test_what_a_job_wrote_itself_is_published_with_its_record_or_not_at_all(store: Store) -> None:
+    def written() -> None:
+        (store.begun(KEY) / "reward_model").mkdir()
+
+    written()
+    store.publish_failed(KEY, {**RECORD, "error": "no"})  # which keeps nothing of what was tuned
+    assert [p.name for p in (store.runs / f"{KEY}.failed").iterdir()] == ["record.json"]
+    written()
+    assert not store.runs.joinpath(KEY).exists() and store.state(KEY) == "failed"
+    assert store.publish(KEY, [RECORD], begun=True)
+    assert sorted(p.name for p in (store.runs / KEY).iterdir()) == ["record.json", "reward_model"]
+    written()  # a writer that is killed here leaves it to the next runner
+    store.sweep({KEY})
+    assert list((store.folder / "partial").iterdir()) == [] and store.state(KEY) == "done"

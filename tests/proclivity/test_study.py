@@ -154,8 +154,9 @@ def test_an_unknown_study_is_refused(tmp_path: Path) -> None:
 def test_shipped_studies_expand(name: str) -> None:
     found, _ = load_study(name)
     assert found.name == name
-    probes = {"probe"} if found.probe.inputs else set()
-    assert {c["job"] for c in expand(found)} == {"run"} | probes
+    kinds = {"run"} | ({"probe"} if found.probe.inputs else set())
+    kinds |= {"reward_model" for arm in found.arms.values() if arm.reward_model}
+    assert {c["job"] for c in expand(found)} == kinds
 
 
 def test_definition_survives_json() -> None:
