@@ -34,6 +34,15 @@ class Rows:
         return Rows(self.prompts[start:stop], self.ids[start:stop], self.labels[start:stop])
 
 
+def rewards_to(task: Task, rows: Rows, texts: Sequence[Sequence[str]]) -> Tensor:
+    """Rewards [prompts, samples] of answers to rows, from the task's reward function."""
+    samples = len(texts[0])
+    prompts = [p for p in rows.prompts for _ in range(samples)]
+    labels = [y for y in rows.labels for _ in range(samples)]
+    flat = rewards_of(task, prompts, [text for row in texts for text in row], labels)
+    return torch.tensor(flat).view(-1, samples)
+
+
 @dataclass(frozen=True)
 class Drawn:
     """Answers to a batch, and all of them that stays while the policy takes its steps on them."""
@@ -137,10 +146,7 @@ class Source:
         if self.control == "random_reward":
             values = self.rng.integers(2, size=(len(texts), samples)).astype(np.float32)
             return torch.from_numpy(values)
-        prompts = [p for p in rows.prompts for _ in range(samples)]
-        labels = [y for y in rows.labels for _ in range(samples)]
-        flat = rewards_of(self.task, prompts, [text for row in texts for text in row], labels)
-        return torch.tensor(flat).view(-1, samples)
+        return rewards_to(self.task, rows, texts)
 
     def again(self, drawn: Drawn) -> Scored:
         """The policy's scores of answers that were drawn before it took a step."""
