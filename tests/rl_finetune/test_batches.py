@@ -17,7 +17,7 @@ from models import LanguageModel
 from models.answers import pad, prompt_ids
 from models.language_model import weights_hash
 from models.train import Diverged
-from rl_finetune import METHODS, Settings, check, finetune, get_method
+from rl_finetune import METHODS, Batch, Settings, check, finetune, get_method
 from rl_finetune.batches import NONE, Rows, Source
 from rl_finetune.policy import ConstrainedPolicy, FreePolicy
 from rl_finetune.rewards import rewards_of
@@ -286,6 +286,49 @@ def test_what_explodes_ends_the_run_at_its_step(
     settings = Settings(steps=20, batch_size=8, learning_rate=1e30, beta=1.0, answers=answers, log_points=0)
     with pytest.raises(Diverged, match=r"(loss|NaN).* at step \d+ of \d+"):
         finetune(lm, task, rows_of(task, settings.rows), get_method(name), settings, seed=0)
+
+
+@pytest.mark.parametrize("answers", ["constrained", "free"])
+@pytest.mark.parametrize("name", METHODS)
+def test_weights_that_become_nan_end_the_run_at_the_step_that_meets_them(
+    lm: LanguageModel, task: Task, name: str, answers: str
+) -> None:
+    settings = Settings(steps=3, batch_size=4, beta=0.1, answers=answers, log_points=0)
+
+    def spoil(step: int, tuned: LanguageModel) -> None:
+        if step == 2:
+            with torch.no_grad():
+                next(tuned.model.parameters()).fill_(torch.nan)
+
+    method, rows = get_method(name), rows_of(task, settings.rows)
+    with pytest.raises(Diverged, match=f" at step {2 * method.reuse + 1} of {3 * method.reuse}$"):
+        finetune(lm, task, rows, method, settings, seed=0, observe=spoil)
+
+
+@pytest.mark.parametrize("value", [torch.nan, torch.inf])
+@pytest.mark.parametrize("name", METHODS)
+def test_a_loss_that_is_no_number_ends_the_run_before_the_policy_takes_the_step(
+    lm: LanguageModel, task: Task, name: str, value: float
+) -> None:
+    settings = Settings(steps=2, batch_size=4, log_points=0)
+    kept = []
+
+    def spoilt(batch: Batch) -> Tensor:
+        loss = get_method(name).objective(batch)
+        return loss * value if kept else loss
+
+    method = replace(get_method(name), objective=spoilt)
+    with pytest.raises(Diverged, match=f"^loss .* at step {method.reuse + 1} of {2 * method.reuse}$"):
+        finetune(
+            lm,
+            task,
+            rows_of(task, settings.rows),
+            method,
+            settings,
+            seed=0,
+            observe=lambda _, tuned: kept.append(tuned),
+        )
+    assert all(p.isfinite().all() for p in kept[0].model.parameters())
 
 
 @pytest.mark.parametrize(
