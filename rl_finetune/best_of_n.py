@@ -58,7 +58,7 @@ class BestOf:
             rewards = rewards_to(task, rows, [list(words)] * len(rows.ids)).to(log_probs.device)
             found = best_of_n(log_probs, rewards, self.n)
             return Greedy([words[i] for i in found.argmax(dim=1).tolist()], found.exp(), found)
-        said = self.policy.sample(model, rows.ids, self.n, self.generator).texts
+        said, _ = self.policy.say(model, rows.ids, self.n, self.generator)
         chosen = rewards_to(task, rows, said).argmax(dim=1).tolist()
         nothing = torch.full((len(said), 1), math.nan)
         return Greedy([row[i] for row, i in zip(said, chosen, strict=True)], None, nothing)

@@ -177,6 +177,7 @@ def _best(name: str, samples: Any, paper: str, **row: Any) -> Method:
         reward="filter",
         negative_gradient=False,
         paper=paper,
+        revision=2,
         **row,
     )
 

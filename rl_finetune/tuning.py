@@ -123,7 +123,7 @@ def finetune(
             if settings.kl_target:  # from the next batch on
                 source = source.adapted(drawn, settings.kl_target)
             if method.samples == "policy":
-                rewards_seen.append(float(drawn.rewards.mean()))
+                rewards_seen.append(drawn.reward)
         else:
             drawn, scored = held[0], source.again(held[0])
         value = source.loss(drawn, scored)

@@ -17,8 +17,8 @@ from models import LanguageModel
 from models.answers import pad, prompt_ids
 from models.language_model import weights_hash
 from models.train import Diverged
-from rl_finetune import METHODS, Batch, Settings, check, finetune, get_method
-from rl_finetune.batches import NONE, Rows, Source
+from rl_finetune import METHODS, Batch, Settings, check, finetune, get_method, judged
+from rl_finetune.batches import NONE, Rows, Source, rewards_to
 from rl_finetune.policy import ConstrainedPolicy, FreePolicy
 from rl_finetune.rewards import rewards_of
 from tasks import Evidence, Task, UserError
@@ -152,6 +152,34 @@ def test_the_kl_of_superhf_touches_the_label_and_only_kept_answers(
     drawn = free.held(ids, again, rewards, scored)
     kept = free.held(ids, free.policy.write([["birch"]]), rewards[:, 1:], alone)
     torch.testing.assert_close(free.loss(drawn, scored), free.loss(kept, alone))
+
+
+@pytest.mark.parametrize("name", [n for n, m in METHODS.items() if m.reward == "filter"])
+def test_of_free_answers_that_are_filtered_only_the_best_are_gone_back_through(
+    double: tuple[LanguageModel, LanguageModel], task: Task, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lm, reference = double
+    source = source_of(lm, reference, task, name, "free")
+    if source.method.samples != "pairs":
+        said = [["a", "b", "c"], ["a", "b", "c"], ["c", "b", "a"], ["b", "b", "a"]]
+        monkeypatch.setattr(FreePolicy, "say", lambda self, *_: (said, self.write(said)))
+    fond = judged(task, lambda _, texts: [float("abc".find(t[0]) + 0.5 * (t > "b")) for t in texts], "fond")
+    source = replace(source, task=fond)
+    ids = prompt_ids(lm, PROMPTS)
+    drawn, scored = source.draw(Rows(PROMPTS, ids, LABELS))
+    assert scored.log_probs.shape == drawn.rewards.shape == (4, 1)
+    texts = [["amber", "birch"] if y == 0 else ["birch", "amber"] for y in LABELS]
+    texts = texts if source.method.samples == "pairs" else said
+    rewards = rewards_to(fond, Rows(PROMPTS, ids, LABELS), texts)
+    assert drawn.reward == pytest.approx(float(rewards.mean()))
+    again = source.policy.write(texts)
+    every = source.policy.score(lm.model, ids, again)
+    whole = source.loss(source.held(ids, again, rewards, every), every)
+    parts = [
+        torch.cat([g.flatten() for g in torch.autograd.grad(loss, list(lm.model.parameters()))])
+        for loss in (whole, source.loss(drawn, scored))
+    ]
+    assert same(parts[1], parts[0])
 
 
 @pytest.mark.parametrize("answers", ["constrained", "free"])
