@@ -193,8 +193,7 @@ class FreePolicy:
     def say(
         self, model: Any, prompts: Ids, samples: int, generator: torch.Generator
     ) -> tuple[list[list[str]], list[list[list[int]]]]:
-        repeated = [p for p in prompts for _ in range(samples)]
-        ids = sample(model, repeated, most=self.most, eos=self.eos, generator=generator)
+        ids = sample(model, prompts, most=self.most, eos=self.eos, generator=generator, samples=samples)
         again = [ids[i : i + samples] for i in range(0, len(ids), samples)]
         return [self.decode(row) for row in again], again
 
