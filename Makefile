@@ -50,6 +50,7 @@ unit: $(VENV)/.installed-test
 
 bench: $(VENV)/.installed
 	$(BIN)/python benchmarks/step_speed.py $(ARGS)
+	$(BIN)/python benchmarks/method_speed.py $(ARGS)
 	$(BIN)/python benchmarks/probe_speed.py $(ARGS)
 	$(BIN)/python benchmarks/task_speed.py $(ARGS)
 

@@ -128,6 +128,8 @@ def check(config: Config) -> None:
         from rl_finetune import get_method
 
         method = get_method(config["method"])
+        if "probe_every" in config and not method.trains:
+            raise UserError(f"--probe-every: {method.name} tunes nothing that could be probed on its way")
         check_tuning(method, settings_from(dict(config["settings"])), config["control"])
         if "reward_model" in config:
             reward_job.check(config, method.reward)

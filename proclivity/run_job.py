@@ -21,7 +21,7 @@ from tasks.evidence import Cell, Joint, cell_name, evidence_of, information, qua
 
 if TYPE_CHECKING:
     from models import LanguageModel
-    from rl_finetune import AnswerCounts, Policy
+    from rl_finetune import AnswerCounts, BestOf, Policy
 
 _SEEN = 256
 """Most counter-examples of the tuning rows that are asked again afterwards."""
@@ -36,7 +36,16 @@ def run_tuning(config: Config) -> JobResult:
     import torch
 
     from analysis import RunRecord
-    from rl_finetune import RewardPolicy, count_answers, finetune, get_method, judged_by, policy_of, warm_up
+    from rl_finetune import (
+        BestOf,
+        RewardPolicy,
+        count_answers,
+        finetune,
+        get_method,
+        judged_by,
+        policy_of,
+        warm_up,
+    )
 
     start = time.perf_counter()
     settings = settings_from(dict(config["settings"]))
@@ -56,9 +65,10 @@ def run_tuning(config: Config) -> JobResult:
     if settings.answers == "free" and config["job"] != "use":
         warmed = warm_up(lm, task, settings, config["seed_warmup"])
     policy = policy_of(warmed, task, settings.answers)
+    answering: Policy | BestOf = policy
     values: dict[str, Any] = {}
     bits: list[dict[str, Any]] = []
-    tuned, log = warmed, None
+    tuned, log, steps = warmed, None, settings.steps
     judge = reward_job.judge(config, task)
     if judge:
         task = judged_by(task, judge, warmed)
@@ -70,8 +80,8 @@ def run_tuning(config: Config) -> JobResult:
         }
     if training:
         tuned, log, told = reward_job.train(config, task, rows, warmed, policy, settings, log_rows)
-        policy = RewardPolicy(tuned, task)
-        values |= told | _counterexamples(rows, task, tuned, policy)
+        answering = RewardPolicy(tuned, task)
+        values |= told | _counterexamples(rows, task, tuned, answering)
     elif config["job"] == "run":
         observe = None
         if "probe_every" in config:
@@ -83,6 +93,13 @@ def run_tuning(config: Config) -> JobResult:
             # The warmed-up model is the reference, so it is probed; a job of its own probes it before.
             bits += probed({**config, **config["reference_probe"]}, task, warmed)
         method = get_method(config["method"])
+        used = method.set(settings)
+        values |= {"beta": used.beta, "kl": str(used.kl), "samples_from": used.samples, "reuse": used.reuse}
+        values |= {"reward_role": used.reward, "negative_gradient": used.negative_gradient}
+        if not method.trains:
+            generator = torch.Generator(device=warmed.model.device).manual_seed(config["seed_tune"])
+            answering, steps = BestOf(policy, settings.samples_per_prompt, generator), 0
+    if config["job"] == "run" and steps:
         outcome = finetune(
             warmed,
             task,
@@ -97,10 +114,7 @@ def run_tuning(config: Config) -> JobResult:
         )
         tuned, log = outcome.lm, [plain_row(row) for row in outcome.log]
         values |= {"reward_train": outcome.reward, "step_s": outcome.step_s}
-        used = method.set(settings)
         values |= {"beta_last": outcome.beta, "kl_target": settings.kl_target}
-        values |= {"beta": used.beta, "kl": str(used.kl), "samples_from": used.samples, "reuse": used.reuse}
-        values |= {"reward_role": used.reward, "negative_gradient": used.negative_gradient}
         values |= _reached(outcome.log)
         values |= _counterexamples(rows, task, tuned, policy)
     asked = {
@@ -108,7 +122,7 @@ def run_tuning(config: Config) -> JobResult:
         for i, q in enumerate(QUADRANTS)
         if q in task.quadrants
     }
-    counts = _counts(tuned, policy, task, asked, None if training else warmed.model)
+    counts = _counts(tuned, answering, task, asked, None if training else warmed.model)
     if judge:
         values |= {
             "reward_model": reward_job.name_of(judge),
@@ -122,7 +136,7 @@ def run_tuning(config: Config) -> JobResult:
             joint,
             count_answers(
                 tuned,
-                policy,
+                answering,
                 task,
                 task.cell(cell, settings.eval_n, np.random.default_rng([seed, 6, i])),
             ),
@@ -133,7 +147,8 @@ def run_tuning(config: Config) -> JobResult:
     record = RunRecord(
         **identity(config, warmed, rows["prompt"]),
         **(_use(counts) | (reward_job.NO_REFERENCE if training else {})),
-        **_reliance(config, task, tuned, policy, settings.counterfactual_n),
+        # Edits have no labels for the task's own reward to choose an answer by.
+        **(_reliance(config, task, tuned, answering, settings.counterfactual_n) if steps or judge else {}),
         **values,
         arm=config["arm"],
         third_feature=third,
@@ -157,8 +172,8 @@ def run_tuning(config: Config) -> JobResult:
         seed_pretrain=embedded.seed if embedded else 0,
         seed_warmup=config["seed_warmup"],
         seed_tune=config["seed_tune"],
-        episodes=settings.rows,
-        steps=settings.steps,
+        episodes=steps * settings.batch_size,
+        steps=steps,
         batch_size=settings.batch_size,
         samples_per_prompt=settings.samples_per_prompt,
         learning_rate=settings.learning_rate,
@@ -167,7 +182,7 @@ def run_tuning(config: Config) -> JobResult:
         threads=torch.get_num_threads(),
         wall_s=time.perf_counter() - start,
     )
-    return JobResult([plain_row(asdict(record)), *bits], log, cells, tuned)
+    return JobResult([plain_row(asdict(record)), *bits], log, cells, tuned if steps else None)
 
 
 def _cell(task: Task, cell: Cell, joint: Joint, counts: AnswerCounts) -> dict[str, Any]:
@@ -192,7 +207,7 @@ def _cell(task: Task, cell: Cell, joint: Joint, counts: AnswerCounts) -> dict[st
 
 def _counts(
     lm: LanguageModel,
-    policy: Policy,
+    policy: Policy | BestOf,
     task: Task,
     rows: Mapping[str, Mapping[str, Any]],
     reference: Any = None,
@@ -256,7 +271,7 @@ def _reached(log: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def _counterexamples(
-    rows: Mapping[str, Any], task: Task, tuned: LanguageModel, policy: Policy
+    rows: Mapping[str, Any], task: Task, tuned: LanguageModel, policy: Policy | BestOf
 ) -> dict[str, int]:
     """How many counter-examples were shown, how many of them differ, and errors on those asked again."""
     from rl_finetune import count_answers
@@ -271,7 +286,9 @@ def _counterexamples(
     return out
 
 
-def _reliance(config: Config, task: Task, tuned: LanguageModel, policy: Policy, n: int) -> dict[str, Any]:
+def _reliance(
+    config: Config, task: Task, tuned: LanguageModel, policy: Policy | BestOf, n: int
+) -> dict[str, Any]:
     """Signed change of the answer when one feature alone is flipped, less that under placebo edits."""
     from analysis import reliance
     from rl_finetune import answers_to

@@ -115,7 +115,12 @@ def _run_text(record: Record) -> str:
     ]
     if record["method"] == BRADLEY_TERRY:
         return "\n".join([f"reward model of {lines[0]}", *lines[1:], _pairs(record)])
-    if record["method"]:
+    if record["method"] and not record["steps"]:
+        lines.append(
+            f"{record['method']}: nothing tuned, of {record['samples_per_prompt']} answers the best; "
+            f"KL to the reference {_number(record['kl_reverse'])} nats, {record['wall_s']:.1f} s"
+        )
+    elif record["method"]:
         lines.append(
             f"{record['method']}: {record['episodes']} rows, {record['evidence_k']} counter-examples "
             f"({record['evidence_kind']}){_noise(record)}; KL to the reference "

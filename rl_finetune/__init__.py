@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from rl_finetune.best_of_n import BestOf
     from rl_finetune.learned_reward import JudgedTask, judged, judged_by
     from rl_finetune.measure import NOTHING, AnswerCounts, answers_to, count_answers
     from rl_finetune.method_registry import get_method, method, method_source, method_table
@@ -31,6 +32,7 @@ __all__ = [
     "NOTHING",
     "AnswerCounts",
     "Batch",
+    "BestOf",
     "JudgedTask",
     "Method",
     "Policy",
@@ -59,6 +61,7 @@ __all__ = [
 ]
 
 _ROOMS = {
+    "best_of_n": ["BestOf"],
     "learned_reward": ["JudgedTask", "judged", "judged_by"],
     "measure": ["NOTHING", "AnswerCounts", "answers_to", "count_answers"],
     "method_registry": ["get_method", "method", "method_source", "method_table"],

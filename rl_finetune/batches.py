@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 from rl_finetune import objectives
 from rl_finetune.critic import Judged, critic_loss, judge
 from rl_finetune.methods import Batch, Method
-from rl_finetune.policy import Ids, Policy, Scored
+from rl_finetune.policy import FreePolicy, Ids, Policy, Scored
 from rl_finetune.rewards import rewards_of
 from tasks.task import Task
 
@@ -32,6 +33,15 @@ class Rows:
     def part(self, batch: range) -> Rows:
         start, stop = batch.start, batch.stop
         return Rows(self.prompts[start:stop], self.ids[start:stop], self.labels[start:stop])
+
+
+def rewards_to(task: Task, rows: Rows, texts: Sequence[Sequence[str]]) -> Tensor:
+    """Rewards [prompts, samples] of answers to rows, from the task's reward function."""
+    samples = len(texts[0])
+    prompts = [p for p in rows.prompts for _ in range(samples)]
+    labels = [y for y in rows.labels for _ in range(samples)]
+    flat = rewards_of(task, prompts, [text for row in texts for text in row], labels)
+    return torch.tensor(flat).view(-1, samples)
 
 
 @dataclass(frozen=True)
@@ -53,6 +63,8 @@ class Drawn:
     """Log-probabilities under the reference of the same answers after other prompts."""
     judged: Judged | None
     """By the critic, of a method that has one."""
+    reward: float = math.nan
+    """Mean of all that were sampled, also of those that were filtered out."""
 
 
 @dataclass(frozen=True)
@@ -74,10 +86,19 @@ class Source:
     """Of a method that has one."""
 
     def draw(self, rows: Rows) -> tuple[Drawn, Scored]:
-        """Answers, and the policy's scores of them. Answers of the policy are scored as they are sampled."""
-        texts, again, scored = self._answers(rows)
-        rewards = NONE if self.method.reward == "none" else self._rewards(rows, texts)
-        return self.held(rows.ids, again, rewards, scored), scored
+        """Answers, and the policy's scores of them; of free answers that are filtered, of the best alone.
+
+        The first of equals is, on average, all of them; a constrained policy scores all in one pass anyway.
+        """
+        filtered = self.method.reward == "filter" and isinstance(self.policy, FreePolicy)
+        texts, again, scored = self._answers(rows, unscored=filtered)
+        rewards = seen = NONE if self.method.reward == "none" else self._rewards(rows, texts)
+        if filtered:
+            best = rewards.argmax(dim=1).tolist()
+            again = [[row[i]] for row, i in zip(again, best, strict=True)]
+            rewards = rewards.amax(dim=1, keepdim=True)
+        scored = scored or self.policy.score(self.model, rows.ids, again)
+        return replace(self.held(rows.ids, again, rewards, scored), reward=float(seen.mean())), scored
 
     @torch.no_grad()
     def held(self, ids: Ids, again: Any, rewards: Tensor, scored: Scored) -> Drawn:
@@ -116,20 +137,19 @@ class Source:
         beta = objectives.adapted(self.method.beta, kl, target)
         return replace(self, method=replace(self.method, beta=beta))
 
-    def _answers(self, rows: Rows) -> tuple[Sequence[Sequence[str]], Any, Scored]:
-        if self.method.samples == "policy":
+    def _answers(self, rows: Rows, unscored: bool) -> tuple[Sequence[Sequence[str]], Any, Scored | None]:
+        """Answers, which the policy may score as it samples them."""
+        if self.method.samples == "policy" and not unscored:
             sampled = self.policy.sample(self.model, rows.ids, self.samples, self.generator)
             return sampled.texts, sampled.again, sampled
-        if self.method.samples == "reference":
-            with torch.no_grad():
-                other = self.policy.sample(self.reference, rows.ids, self.samples, self.generator)
-            return other.texts, other.again, self.policy.score(self.model, rows.ids, other.again)
+        if self.method.samples in ("policy", "reference"):
+            model = self.model if self.method.samples == "policy" else self.reference
+            return *self.policy.say(model, rows.ids, self.samples, self.generator), None
         say, pairs = self.task.answers.say, self.method.samples == "pairs"
         texts = [
             [say(y, self.rng), say(1 - y, self.rng)] if pairs else [say(y, self.rng)] for y in rows.labels
         ]
-        again = self.policy.write(texts)
-        return texts, again, self.policy.score(self.model, rows.ids, again)
+        return texts, self.policy.write(texts), None
 
     def _rewards(self, rows: Rows, texts: Sequence[Sequence[str]]) -> Tensor:
         """Rewards [prompts, samples] from the task's reward function, or from a coin."""
@@ -137,10 +157,7 @@ class Source:
         if self.control == "random_reward":
             values = self.rng.integers(2, size=(len(texts), samples)).astype(np.float32)
             return torch.from_numpy(values)
-        prompts = [p for p in rows.prompts for _ in range(samples)]
-        labels = [y for y in rows.labels for _ in range(samples)]
-        flat = rewards_of(self.task, prompts, [text for row in texts for text in row], labels)
-        return torch.tensor(flat).view(-1, samples)
+        return rewards_to(self.task, rows, texts)
 
     def again(self, drawn: Drawn) -> Scored:
         """The policy's scores of answers that were drawn before it took a step."""

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
-from models.answers import chunks, measured, prompt_ids
+from models.answers import measured, prompt_ids
 from models.language_model import LanguageModel
+from rl_finetune.batches import Rows
+from rl_finetune.best_of_n import BestOf
 from rl_finetune.learned_reward import gold_and_learned
 from rl_finetune.objectives import entropy, kl
 from rl_finetune.policy import Greedy, Policy
@@ -45,27 +47,35 @@ NOTHING = AnswerCounts(0, 0, 0, 0, *[math.nan] * 5)
 """Of a quadrant that does not exist."""
 
 
-def _greedy(lm: LanguageModel, policy: Policy, prompts: Sequence[Sequence[int]]) -> Greedy:
-    said = policy.greedy(lm.model, prompts)
-    measured(lm, said.distribution)
-    return said
+def _said(
+    lm: LanguageModel, policy: Policy | BestOf, task: Task, rows: Rows, batch_size: int
+) -> Iterator[tuple[Rows, Greedy]]:
+    """Rows, batch by batch, with their answers."""
+    for start in range(0, len(rows.ids), batch_size):
+        part = rows.part(range(start, start + batch_size))
+        if isinstance(policy, BestOf):
+            measured(lm, policy.distribution(lm.model, part.ids))
+            yield part, policy.best(lm.model, task, part)
+        else:
+            said = policy.greedy(lm.model, part.ids)
+            measured(lm, said.distribution)
+            yield part, said
 
 
 @torch.inference_mode()
 def answers_to(
-    lm: LanguageModel, policy: Policy, task: Task, prompts: Sequence[str], batch_size: int = 512
+    lm: LanguageModel, policy: Policy | BestOf, task: Task, prompts: Sequence[str], batch_size: int = 512
 ) -> tuple[list[int], list[str]]:
     """Labels read from the greedy answers (-1 where none can be), and the answers."""
-    texts: list[str] = []
-    for part in chunks(prompt_ids(lm, prompts), batch_size):
-        texts += _greedy(lm, policy, part).texts
+    rows = Rows(list(prompts), prompt_ids(lm, prompts), [])
+    texts = [text for _, said in _said(lm, policy, task, rows, batch_size) for text in said.texts]
     return [task.answers.read(t) for t in texts], texts
 
 
 @torch.inference_mode()
 def count_answers(
     lm: LanguageModel,
-    policy: Policy,
+    policy: Policy | BestOf,
     task: Task,
     rows: Mapping[str, Any],
     reference: Any = None,
@@ -76,17 +86,15 @@ def count_answers(
     texts: list[str] = []
     wrong: list[float] = []
     spread, reverse, forward = 0.0, 0.0, 0.0
-    start = 0
-    for part in chunks(prompt_ids(lm, rows["prompt"]), batch_size):
-        said = _greedy(lm, policy, part)
+    asked = Rows(list(rows["prompt"]), prompt_ids(lm, rows["prompt"]), labels)
+    for part, said in _said(lm, policy, task, asked, batch_size):
         texts += said.texts
-        right = torch.tensor(labels[start : start + len(part)])
-        start += len(part)
+        right = torch.tensor(part.labels)
         if said.probabilities is not None:
-            wrong += (1 - said.probabilities.cpu()[torch.arange(len(part)), right]).tolist()
+            wrong += (1 - said.probabilities.cpu()[torch.arange(len(right)), right]).tolist()
         spread += float(entropy(said.distribution).sum())
         if reference is not None:
-            other = policy.distribution(reference, part)
+            other = policy.distribution(reference, part.ids)
             reverse += float(kl(said.distribution, other).sum())
             forward += float(kl(other, said.distribution).sum())
     read = [task.answers.read(t) for t in texts]

@@ -8,11 +8,12 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any
 
-from rl_finetune.methods import METHODS, Method, Objective
+from rl_finetune.methods import BEST_OF_N, METHODS, Method, Objective
 from tasks.errors import UserError, unknown
 from tasks.registry import run_included
 
 _OWN: dict[str, Method] = {}
+_SHIPPED = METHODS | {BEST_OF_N.name: BEST_OF_N}
 
 
 def method(name: str, **row: Any) -> Callable[[Objective], Objective]:
@@ -40,7 +41,7 @@ _WORDS = {
 
 def _register(made: Method) -> None:
     where = _file(made.objective)
-    if made.name in METHODS:
+    if made.name in _SHIPPED:
         raise UserError(f"{where}: {made.name!r} is the name of a shipped method")
     for column, valid in _WORDS.items():
         if getattr(made, column) not in valid:
@@ -76,7 +77,7 @@ def _all() -> dict[str, Method]:
     for point in _installed():
         point.load()
     run_included()
-    return METHODS | _OWN
+    return _SHIPPED | _OWN
 
 
 def get_method(name: str) -> Method:
@@ -88,7 +89,7 @@ def get_method(name: str) -> Method:
 
 def method_source(name: str) -> Path | None:
     """The file of a method of one's own."""
-    own = _all()[name] if name in _OWN or name not in METHODS else None
+    own = _all()[name] if name in _OWN or name not in _SHIPPED else None
     return Path(_file(own.objective)) if own else None
 
 
@@ -97,7 +98,7 @@ def method_table() -> list[dict[str, object]]:
     return [
         {
             "name": m.name,
-            "samples": m.samples,
+            "samples": m.samples if m.trains else f"{m.samples} at inference, no training",
             "reward": m.reward,
             "negative gradient": m.negative_gradient,
             "KL": str(m.kl),

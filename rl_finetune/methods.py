@@ -86,6 +86,8 @@ class Method:
     """Answers a prompt that it needs, where they are sampled."""
     mismatched: bool = False
     """Whether it needs answers after other prompts."""
+    trains: bool = True
+    """Whether the policy is tuned at all; otherwise its answers alone are chosen among."""
     revision: int = 1
     """Raised by hand when a change of the code changes what the method does."""
 
@@ -175,6 +177,7 @@ def _best(name: str, samples: Any, paper: str, **row: Any) -> Method:
         reward="filter",
         negative_gradient=False,
         paper=paper,
+        revision=2,
         **row,
     )
 
@@ -193,6 +196,17 @@ def _paired(name: str, objective: Objective, samples: Any, paper: str, **row: An
         **usual | row,
     )
 
+
+BEST_OF_N = Method(
+    name="best-of-n",
+    objective=_filter,
+    samples="policy",
+    reward="filter",
+    negative_gradient=False,
+    trains=False,
+    paper="Stiennon et al. 2020",
+)
+"""At inference: nothing is tuned, and of `samples_per_prompt` answers the best is given."""
 
 METHODS = {
     m.name: m

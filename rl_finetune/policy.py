@@ -92,6 +92,11 @@ class Greedy:
 
 
 class Policy(Protocol):
+    def say(
+        self, model: Any, prompts: Ids, samples: int, generator: torch.Generator
+    ) -> tuple[list[list[str]], Any]:
+        """Sampled answers [prompts, samples], not scored, and what `score` needs to score them."""
+
     def sample(self, model: Any, prompts: Ids, samples: int, generator: torch.Generator) -> Sampled: ...
 
     def write(self, texts: Sequence[Sequence[str]]) -> Any:
@@ -117,6 +122,13 @@ class ConstrainedPolicy:
 
     def distribution(self, model: Any, prompts: Ids) -> Tensor:
         return answer_log_probs(model, prompts, self.candidates).log_softmax(dim=-1)
+
+    def say(
+        self, model: Any, prompts: Ids, samples: int, generator: torch.Generator
+    ) -> tuple[list[list[str]], Tensor]:
+        with torch.no_grad():
+            said = self.sample(model, prompts, samples, generator)
+        return said.texts, said.again
 
     def sample(self, model: Any, prompts: Ids, samples: int, generator: torch.Generator) -> Sampled:
         distribution, states = self._asked(model, prompts)
@@ -178,14 +190,18 @@ class FreePolicy:
         texts: list[str] = self.tokenizer.batch_decode(ended)
         return [t.strip() for t in texts]
 
-    def sample(self, model: Any, prompts: Ids, samples: int, generator: torch.Generator) -> Sampled:
-        repeated = [p for p in prompts for _ in range(samples)]
-        ids = sample(model, repeated, most=self.most, eos=self.eos, generator=generator)
+    def say(
+        self, model: Any, prompts: Ids, samples: int, generator: torch.Generator
+    ) -> tuple[list[list[str]], list[list[list[int]]]]:
+        ids = sample(model, prompts, most=self.most, eos=self.eos, generator=generator, samples=samples)
         again = [ids[i : i + samples] for i in range(0, len(ids), samples)]
+        return [self.decode(row) for row in again], again
+
+    def sample(self, model: Any, prompts: Ids, samples: int, generator: torch.Generator) -> Sampled:
+        texts, again = self.say(model, prompts, samples, generator)
         said = self._said(model, prompts, again)
         surprise = -said["log_probs"].detach()
         spread = (surprise * (1 + said["log_probs"] + surprise)).mean(dim=1)
-        texts = [self.decode(row) for row in again]
         return Sampled(texts=texts, again=again, estimate=spread, **said)
 
     def write(self, texts: Sequence[Sequence[str]]) -> list[list[list[int]]]:

@@ -19,18 +19,25 @@ def sample(
     most: int,
     eos: int,
     generator: torch.Generator | None,
+    samples: int = 1,
 ) -> list[list[int]]:
-    """One completion a prompt, of at most `most` tokens, up to and including the end token.
+    """Completions [prompts x samples] of at most `most` tokens, up to and including the end token.
+
+    Each prompt is read once, whatever the number of samples.
 
     Sampled at temperature 1 from the full vocabulary; the most probable tokens where no generator is given.
     """
     inputs = _read(model, prompts)
     cache: Any = None
     taken: list[torch.Tensor] = []
-    going = torch.ones(len(prompts), dtype=torch.bool, device=model.device)
+    going = torch.ones(len(prompts) * samples, dtype=torch.bool, device=model.device)
     for _ in range(most):
         out = model(**inputs, past_key_values=cache, use_cache=True)
         logits, cache = out.logits[:, -1], out.past_key_values
+        if not taken and samples > 1:
+            logits = logits.repeat_interleave(samples, dim=0)
+            cache.batch_repeat_interleave(samples)
+            inputs = _repeated(inputs, samples)
         if generator is None:
             token = logits.argmax(dim=-1, keepdim=True)
         else:
@@ -54,6 +61,16 @@ def _read(model: Any, prompts: Sequence[Sequence[int]]) -> dict[str, Any]:
         return {**inputs, "encoder_outputs": states}
     ids, mask, positions = (t.to(model.device) for t in left_pad(prompts))
     return {"input_ids": ids, "attention_mask": mask, "position_ids": positions}
+
+
+def _repeated(inputs: dict[str, Any], samples: int) -> dict[str, Any]:
+    """Inputs of a prompt that was read, for each of its samples."""
+    states = inputs.pop("encoder_outputs", None)
+    again = {name: value.repeat_interleave(samples, dim=0) for name, value in inputs.items()}
+    if states is None:
+        return again
+    hidden = states.last_hidden_state.repeat_interleave(samples, dim=0)
+    return {**again, "encoder_outputs": type(states)(last_hidden_state=hidden)}
 
 
 def _said(inputs: dict[str, Any], token: torch.Tensor) -> dict[str, Any]:

@@ -48,6 +48,8 @@ def check(method: Method, settings: Settings, control: str) -> None:
     """Refuse a method, settings and a control that do not go together."""
     if control not in CONTROLS:
         raise unknown("control", control, CONTROLS)
+    if not method.trains and control:
+        raise UserError(f"{method.name} tunes nothing, so that there is no control of it")
     if control == "random_reward" and method.reward == "none":
         raise UserError(
             f"the control random_reward needs a method that uses the reward, and {method.name} does not"
@@ -82,6 +84,8 @@ def finetune(
     `log_rows` holds labelled rows per quadrant on which answers are counted at the settings' log points.
     """
     check(method, settings, control)
+    if not method.trains:
+        raise UserError(f"{method.name} tunes nothing; it chooses among answers (rl_finetune.BestOf)")
     policy = policy_of(lm, task, settings.answers)
     tuned = replace(lm, model=copy.deepcopy(lm.model))
     rng = np.random.default_rng([seed, 7])
@@ -119,7 +123,7 @@ def finetune(
             if settings.kl_target:  # from the next batch on
                 source = source.adapted(drawn, settings.kl_target)
             if method.samples == "policy":
-                rewards_seen.append(float(drawn.rewards.mean()))
+                rewards_seen.append(drawn.reward)
         else:
             drawn, scored = held[0], source.again(held[0])
         value = source.loss(drawn, scored)

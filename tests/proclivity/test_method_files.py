@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from transformers import GPT2Config, GPT2LMHeadModel
 
@@ -137,6 +138,23 @@ def test_two_files_cannot_have_one_name(mine: Path, monkeypatch: pytest.MonkeyPa
     registry.include(mine)  # the same file again is no other method
     with pytest.raises(UserError, match="there is a method 'right-only' already"):
         registry.include(other)
+
+
+def test_the_best_of_n_answers_is_a_run_of_no_step(model: str) -> None:
+    config = {**config_of("best-of-n", **{**FEW, "samples_per_prompt": 60}), "model": model}
+    done = jobs.execute(config)
+    (record,) = done.records
+    assert (record["steps"], record["episodes"], record["exposures"]) == (0, 0, 0)
+    assert record["B"] == 0  # by the task's own reward: an upper bound
+    assert 0 < record["kl_reverse"] <= np.log(60) - 59 / 60
+    assert done.policy is None
+    jobs.check(config)
+    for more, message in (
+        ({"probe_every": 1}, "best-of-n tunes nothing that could be probed on its way"),
+        ({"control": "random_reward"}, "best-of-n tunes nothing, so that there is no control of it"),
+    ):
+        with pytest.raises(UserError, match=message):
+            jobs.check({**config, **more})
 
 
 def test_knobs_enter_a_config_only_where_they_are_used() -> None:

@@ -17,8 +17,8 @@ from models import LanguageModel
 from models.answers import pad, prompt_ids
 from models.language_model import weights_hash
 from models.train import Diverged
-from rl_finetune import METHODS, Settings, check, finetune, get_method
-from rl_finetune.batches import NONE, Rows, Source
+from rl_finetune import METHODS, Batch, Settings, check, finetune, get_method, judged
+from rl_finetune.batches import NONE, Rows, Source, rewards_to
 from rl_finetune.policy import ConstrainedPolicy, FreePolicy
 from rl_finetune.rewards import rewards_of
 from tasks import Evidence, Task, UserError
@@ -154,6 +154,34 @@ def test_the_kl_of_superhf_touches_the_label_and_only_kept_answers(
     torch.testing.assert_close(free.loss(drawn, scored), free.loss(kept, alone))
 
 
+@pytest.mark.parametrize("name", [n for n, m in METHODS.items() if m.reward == "filter"])
+def test_of_free_answers_that_are_filtered_only_the_best_are_gone_back_through(
+    double: tuple[LanguageModel, LanguageModel], task: Task, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lm, reference = double
+    source = source_of(lm, reference, task, name, "free")
+    if source.method.samples != "pairs":
+        said = [["a", "b", "c"], ["a", "b", "c"], ["c", "b", "a"], ["b", "b", "a"]]
+        monkeypatch.setattr(FreePolicy, "say", lambda self, *_: (said, self.write(said)))
+    fond = judged(task, lambda _, texts: [float("abc".find(t[0]) + 0.5 * (t > "b")) for t in texts], "fond")
+    source = replace(source, task=fond)
+    ids = prompt_ids(lm, PROMPTS)
+    drawn, scored = source.draw(Rows(PROMPTS, ids, LABELS))
+    assert scored.log_probs.shape == drawn.rewards.shape == (4, 1)
+    texts = [["amber", "birch"] if y == 0 else ["birch", "amber"] for y in LABELS]
+    texts = texts if source.method.samples == "pairs" else said
+    rewards = rewards_to(fond, Rows(PROMPTS, ids, LABELS), texts)
+    assert drawn.reward == pytest.approx(float(rewards.mean()))
+    again = source.policy.write(texts)
+    every = source.policy.score(lm.model, ids, again)
+    whole = source.loss(source.held(ids, again, rewards, every), every)
+    parts = [
+        torch.cat([g.flatten() for g in torch.autograd.grad(loss, list(lm.model.parameters()))])
+        for loss in (whole, source.loss(drawn, scored))
+    ]
+    assert same(parts[1], parts[0])
+
+
 @pytest.mark.parametrize("answers", ["constrained", "free"])
 def test_pairs_are_the_right_answer_and_the_wrong_one(lm: LanguageModel, task: Task, answers: str) -> None:
     source = source_of(lm, lm, task, "dpo", answers)
@@ -286,6 +314,49 @@ def test_what_explodes_ends_the_run_at_its_step(
     settings = Settings(steps=20, batch_size=8, learning_rate=1e30, beta=1.0, answers=answers, log_points=0)
     with pytest.raises(Diverged, match=r"(loss|NaN).* at step \d+ of \d+"):
         finetune(lm, task, rows_of(task, settings.rows), get_method(name), settings, seed=0)
+
+
+@pytest.mark.parametrize("answers", ["constrained", "free"])
+@pytest.mark.parametrize("name", METHODS)
+def test_weights_that_become_nan_end_the_run_at_the_step_that_meets_them(
+    lm: LanguageModel, task: Task, name: str, answers: str
+) -> None:
+    settings = Settings(steps=3, batch_size=4, beta=0.1, answers=answers, log_points=0)
+
+    def spoil(step: int, tuned: LanguageModel) -> None:
+        if step == 2:
+            with torch.no_grad():
+                next(tuned.model.parameters()).fill_(torch.nan)
+
+    method, rows = get_method(name), rows_of(task, settings.rows)
+    with pytest.raises(Diverged, match=f" at step {2 * method.reuse + 1} of {3 * method.reuse}$"):
+        finetune(lm, task, rows, method, settings, seed=0, observe=spoil)
+
+
+@pytest.mark.parametrize("value", [torch.nan, torch.inf])
+@pytest.mark.parametrize("name", METHODS)
+def test_a_loss_that_is_no_number_ends_the_run_before_the_policy_takes_the_step(
+    lm: LanguageModel, task: Task, name: str, value: float
+) -> None:
+    settings = Settings(steps=2, batch_size=4, log_points=0)
+    kept = []
+
+    def spoilt(batch: Batch) -> Tensor:
+        loss = get_method(name).objective(batch)
+        return loss * value if kept else loss
+
+    method = replace(get_method(name), objective=spoilt)
+    with pytest.raises(Diverged, match=f"^loss .* at step {method.reuse + 1} of {2 * method.reuse}$"):
+        finetune(
+            lm,
+            task,
+            rows_of(task, settings.rows),
+            method,
+            settings,
+            seed=0,
+            observe=lambda _, tuned: kept.append(tuned),
+        )
+    assert all(p.isfinite().all() for p in kept[0].model.parameters())
 
 
 @pytest.mark.parametrize(

@@ -96,6 +96,14 @@ def test_samples_of_a_padded_batch_follow_the_model(model: Any) -> None:
         assert fits(found[i :: len(PROMPTS)], wrong) < 1e-6  # the test can tell
 
 
+def test_prompts_that_are_read_once_are_sampled_as_if_each_sample_had_its_own(model: Any) -> None:
+    once, each = (
+        sample(model, prompts, most=4, eos=EOS, generator=torch.Generator().manual_seed(0), samples=samples)
+        for prompts, samples in ((PROMPTS, 50), ([p for p in PROMPTS for _ in range(50)], 1))
+    )
+    assert once == each
+
+
 def test_samples_of_one_prompt_alone_follow_the_model(model: Any) -> None:
     found = sample(model, [PROMPTS[0]] * 2000, most=MOST, eos=EOS, generator=torch.Generator().manual_seed(1))
     assert fits(found, exact(model, PROMPTS[0])) > 1e-3
