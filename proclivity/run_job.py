@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import asdict
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,7 +22,7 @@ from tasks.evidence import Cell, Joint, cell_name, evidence_of, information, qua
 
 if TYPE_CHECKING:
     from models import LanguageModel
-    from rl_finetune import AnswerCounts, Policy
+    from rl_finetune import AnswerCounts, Policy, Tuned
 
 _SEEN = 256
 """Most counter-examples of the tuning rows that are asked again afterwards."""
@@ -36,7 +37,18 @@ def run_tuning(config: Config) -> JobResult:
     import torch
 
     from analysis import RunRecord
-    from rl_finetune import RewardPolicy, count_answers, finetune, get_method, judged_by, policy_of, warm_up
+    from rl_finetune import (
+        RewardPolicy,
+        as_in_trl,
+        count_answers,
+        finetune,
+        finetune_with_trl,
+        get_method,
+        judged_by,
+        kept_reference,
+        policy_of,
+        warm_up,
+    )
 
     start = time.perf_counter()
     settings = settings_from(dict(config["settings"]))
@@ -53,8 +65,11 @@ def run_tuning(config: Config) -> JobResult:
     third, third_accuracy = _third(config["task"])
     embedded = recipe(config["model"])
     warmed = lm
+    by_trl = settings.backend == "trl"
+    scratch = Path(config["scratch"]) if "scratch" in config else None
     if settings.answers == "free" and config["job"] != "use":
-        warmed = warm_up(lm, task, settings, config["seed_warmup"])
+        kept = kept_reference(lm, scratch) if by_trl and not training else None
+        warmed = kept or warm_up(lm, task, settings, config["seed_warmup"])
     policy = policy_of(warmed, task, settings.answers)
     values: dict[str, Any] = {}
     bits: list[dict[str, Any]] = []
@@ -83,21 +98,26 @@ def run_tuning(config: Config) -> JobResult:
             # The warmed-up model is the reference, so it is probed; a job of its own probes it before.
             bits += probed({**config, **config["reference_probe"]}, task, warmed)
         method = get_method(config["method"])
-        outcome = finetune(
-            warmed,
-            task,
-            rows,
-            method,
-            settings,
-            seed=config["seed_tune"],
-            control=config["control"],
-            log_rows=log_rows,
-            observe=observe,
-            prior=lm if settings.prior == "pretrained" else None,
-        )
+        asked_for = {
+            "seed": config["seed_tune"],
+            "control": config["control"],
+            "log_rows": log_rows,
+            "observe": observe,
+        }
+        outcome: Tuned
+        if by_trl:
+            reported = {"report_to": config["report_to"]} if "report_to" in config else {}
+            outcome = trained = finetune_with_trl(
+                warmed, task, rows, method, settings, **asked_for, scratch=scratch, **reported
+            )
+            used = as_in_trl(method, settings)
+            values |= {"resumed_from_step": trained.resumed_from_step}
+        else:
+            prior = lm if settings.prior == "pretrained" else None
+            outcome = finetune(warmed, task, rows, method, settings, **asked_for, prior=prior)
+            used = method.set(settings)
         tuned, log = outcome.lm, [plain_row(row) for row in outcome.log]
         values |= {"reward_train": outcome.reward, "step_s": outcome.step_s}
-        used = method.set(settings)
         values |= {"beta": used.beta, "kl": str(used.kl), "samples_from": used.samples, "reuse": used.reuse}
         values |= _counterexamples(rows, task, tuned, policy)
     asked = {
@@ -149,6 +169,8 @@ def run_tuning(config: Config) -> JobResult:
         evidence_mi_target=information(joint, [0]),
         bayes_accuracy=bayes_accuracy(joint, range(len(task.roles))),
         method=config["method"],
+        backend=settings.backend,
+        lora=settings.lora,
         answers=settings.answers,
         control=config["control"],
         seed_pretrain=embedded.seed if embedded else 0,

@@ -118,7 +118,7 @@ class _Run:
 
     def _submit(self, job: Job, queue: deque[Job]) -> bool:
         try:
-            self.in_flight[self.workers.submit(job.config)] = job
+            self.in_flight[self.workers.submit(in_scratch(self.store, job))] = job
         except BrokenProcessPool:
             # A worker was killed while idle: nobody's fault, and the job has not begun.
             queue.appendleft(job)
@@ -187,6 +187,13 @@ class _Run:
         self.store.publish_failed(job.key, failed_record(job, reason, attempt))
         self.tally.failed[job.key] = reason
         self.tally.ran += 1
+
+
+def in_scratch(store: Store, job: Job) -> Config:
+    """A job's config, and the folder of its checkpoints where it keeps any: no part of its key."""
+    if job.config.get("settings", {}).get("backend") != "trl":
+        return job.config
+    return {**job.config, "scratch": str(store.scratch(job.key).absolute())}
 
 
 def stamp(record: dict[str, Any], job: Job) -> dict[str, Any]:
