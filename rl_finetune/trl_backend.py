@@ -157,7 +157,7 @@ def finetune_with_trl(
                 seed=seed,
                 beta=method.beta,
                 most=policy.most,
-                reward=reward_function(task, seed, control, seen.rewards),
+                reward=reward_function(task, policy.decode, seed, control, seen.rewards),
                 dtype=lm.model.dtype,
                 device=lm.model.device.type,
                 callbacks=callbacks,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ import torch
 from models.save import save
 from models.train import Optimisation
 from rl_finetune.methods import KL, Method
+from rl_finetune.policy import Ids
 from rl_finetune.rewards import rewards_of
 from rl_finetune.settings import Settings
 from tasks.errors import UserError
@@ -96,17 +98,23 @@ def rows_for(
     return columns
 
 
-def reward_function(task: Task, seed: int, control: str, seen: list[float]) -> Reward:
-    """The task's reward as TRL asks it, or a coin; the mean of every batch is added to `seen`."""
+def reward_function(
+    task: Task, decode: Callable[[Ids], list[str]], seed: int, control: str, seen: list[float]
+) -> Reward:
+    """The task's reward as TRL asks it, or a coin; the mean of every batch is added to `seen`.
+
+    Answers are read as the native loop reads them: TRL's own texts leave out special tokens, so that what no
+    answer may hold would go unseen.
+    """
 
     def reward(
-        prompts: list[str], completions: list[str], label: list[int], trainer_state: Any, **_: Any
+        prompts: list[str], completion_ids: Ids, label: list[int], trainer_state: Any, **_: Any
     ) -> list[float]:
         if control == "random_reward":
             coin = np.random.default_rng([seed, 7, trainer_state.global_step])
             found = [float(value) for value in coin.integers(2, size=len(prompts))]
         else:
-            found = rewards_of(task, prompts, [text.strip() for text in completions], label)
+            found = rewards_of(task, prompts, decode(completion_ids), label)
         seen.append(float(np.mean(found)))
         return found
 
@@ -156,7 +164,7 @@ def trainer_of(
     from datasets import Dataset
 
     row = TRAINERS[name]
-    usual = Optimisation(settings.learning_rate)
+    usual, end = Optimisation(settings.learning_rate), settings.steps + 1
     on_policy = name in (RLOO, GRPO)
     a_prompt = settings.samples_per_prompt if on_policy else 2 if name == "kto" else 1
     own: dict[str, Any] = dict(row.options)
@@ -176,7 +184,7 @@ def trainer_of(
             "max_steps": settings.steps,
             "learning_rate": usual.learning_rate,
             "lr_scheduler_type": "polynomial",
-            "lr_scheduler_kwargs": {"lr_end": usual.rate(settings.steps, settings.steps), "power": 1.0},
+            "lr_scheduler_kwargs": {"lr_end": usual.rate(end, end), "power": 1.0},
             "warmup_steps": max(1, round(usual.warmup * settings.steps)) - 1,  # it begins at a rate of 0
             "optim": "adamw_torch_fused",
             "weight_decay": usual.weight_decay,
@@ -215,8 +223,30 @@ def trainer_of(
     )
     from transformers import PrinterCallback
 
+    if on_policy:
+        for model in filter(None, (made.model, made.ref_model)):
+            _count_positions(model)
     made.remove_callback(PrinterCallback)  # it prints every step to standard output
     return made
+
+
+def _count_positions(model: Any) -> None:
+    """Let a model count positions from the first token of a prompt on.
+
+    TRL pads prompts on the left and says nothing of positions, and GPT-2 then counts the padding too: a short
+    prompt would be scored at other positions than it was answered at.
+    """
+    body = model.get_base_model() if hasattr(model, "get_base_model") else model  # within adapters
+    if "position_ids" not in inspect.signature(body.forward).parameters:
+        return
+
+    def count(model: Any, inputs: Any, options: dict[str, Any]) -> Any:
+        mask = options.get("attention_mask")
+        if mask is not None and options.get("position_ids") is None:
+            options["position_ids"] = (mask.cumsum(dim=1) - 1).clamp(min=0)
+        return inputs, options
+
+    model.register_forward_pre_hook(count, with_kwargs=True)
 
 
 def processes() -> int:
