@@ -8,6 +8,7 @@ to what it does to the KL of later ones.
 from __future__ import annotations
 
 import copy
+import os
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -29,7 +30,6 @@ from rl_finetune.trl_run import REFERENCE, Watched, keeping, run
 from rl_finetune.trl_trainers import (
     REWARD,
     TRAINERS,
-    processes,
     reward_function,
     rows_for,
     save_without_dropout,
@@ -257,8 +257,9 @@ def _folder(scratch: Path | None) -> Iterator[Path]:
 
 
 def _one_process() -> None:
-    if processes() > 1:
-        raise UserError(f"--backend trl runs in one process, not in {processes()}: launch one")
+    launched = os.environ.get("WORLD_SIZE", "1")
+    if launched != "1":
+        raise UserError(f"--backend trl runs in one process, not in {launched}: launch one")
 
 
 def _mean(values: list[float]) -> float:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -247,8 +246,3 @@ def _count_positions(model: Any) -> None:
         return inputs, options
 
     model.register_forward_pre_hook(count, with_kwargs=True)
-
-
-def processes() -> int:
-    """How many processes a launcher started."""
-    return int(os.environ.get("WORLD_SIZE", "1"))
