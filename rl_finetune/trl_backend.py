@@ -143,10 +143,10 @@ def finetune_with_trl(
 
     with _folder(scratch) as folder:
         reference = folder / REFERENCE
-        if not reference.is_dir():
-            save_without_dropout(lm.model, lm.tokenizer, reference)
 
         def make(callbacks: list[Any]) -> Any:
+            if not reference.is_dir():
+                save_without_dropout(lm.model, lm.tokenizer, reference)
             return trainer_of(
                 method.name,
                 reference,
@@ -202,10 +202,10 @@ def train_reward_model_with_trl(
 
     with _folder(scratch) as folder:
         start = folder / REFERENCE
-        if not start.is_dir():
-            save_without_dropout(trained.model, trained.tokenizer, start)
 
         def make(callbacks: list[Any]) -> Any:
+            if not start.is_dir():
+                save_without_dropout(trained.model, trained.tokenizer, start)
             return trainer_of(
                 REWARD,
                 start,
