@@ -115,6 +115,13 @@ class RunRecord(Identity):
         "",
     )
     negative_gradient: bool = _later(_column("whether the method can push answers down", False), False)
+    backend: str = _later(
+        text("whose training loop: 'native', or 'trl' for TRL's trainers", "native"), "native"
+    )
+    lora: int = _later(count("rank of LoRA's adapters; 0 where all weights were tuned"), 0)
+    resumed_from_step: int = _later(
+        count("step at which a killed run was taken up again; 0 for one that was not"), 0
+    )
     n_both: int = count("test rows of the quadrant both")
     errors_both: int = count("wrong greedy answers among them")
     n_neither: int = count("test rows of the quadrant neither")

@@ -24,6 +24,7 @@ SCALES = ("smoke", "quick", "laptop", "paper")
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command. Exit status: 0, 1 (the study had failed runs), 2 (a user's mistake) or 130 (stopped)."""
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     signal.signal(signal.SIGTERM, _stop)
     try:
         try:
@@ -203,6 +204,7 @@ def _single(commands: Any) -> None:
     about = "probe both features after steps 0, K, 2K, ... and the last"
     finetune.add_argument("--probe-every", type=int, metavar="K", help=about)
     finetune.add_argument("--control", choices=("random_reward", "shuffled_labels"), default="")
+    _report_to(finetune)
     _seed_and_out(finetune)
     about = "train a reward model on preference pairs; which feature does it use?"
     reward = _command(commands, "reward-model", "commands_single:reward_model", about, late=_training)
@@ -212,6 +214,7 @@ def _single(commands: Any) -> None:
     reward.add_argument("--ties", type=float, default=0.0, metavar="RATE", help=about)
     about = "pairs of one half of the task's sources alone; the halves share none (default: all)"
     reward.add_argument("--half", type=int, choices=(1, 2), default=0, help=about)
+    _report_to(reward)
     _seed_and_out(reward)
     use = _command(
         commands,
@@ -243,6 +246,13 @@ def _evidence(command: Parser) -> None:
     command.add_argument("--evidence-others", type=rates, default=(), metavar="RATE[,RATE]", help=about)
 
 
+def _report_to(command: Parser) -> None:
+    about = (
+        "with --backend trl: tensorboard, wandb or another tracker that transformers knows (default: none)"
+    )
+    command.add_argument("--report-to", metavar="TRACKER", default="none", help=about)
+
+
 def _dtype(command: Parser) -> None:
     about = "type of the weights (default: float32)"
     command.add_argument("--dtype", choices=DTYPES, default=DTYPES[0], help=about)
@@ -270,7 +280,7 @@ def _measuring(command: Parser) -> None:
 def _training(command: Parser) -> None:
     from proclivity.composition import jobs
 
-    only = ("steps", "batch_size", "learning_rate", "answers", "warmup_steps")
+    only = ("steps", "batch_size", "learning_rate", "answers", "warmup_steps", "backend")
     measured = ("eval_n", "log_n", "log_points", "counterfactual_n")
     add_fields(command.add_argument_group("settings"), jobs().SETTINGS, (*only, *measured))
 

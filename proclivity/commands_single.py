@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from argparse import Namespace
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
@@ -16,7 +17,7 @@ from proclivity.job import DTYPES, REWARD_MODEL, TUNED
 from proclivity.manifest import SINGLE, describe, make_folder, write_manifest
 from proclivity.plan import keyed, note, open_store
 from proclivity.progress import step_bar
-from proclivity.runner import stamp
+from proclivity.runner import in_scratch, stamp
 from proclivity.store import CorruptRecord
 from proclivity.study import BRADLEY_TERRY, Probe
 from tasks import Evidence, get_task
@@ -161,6 +162,7 @@ def do(arguments: Namespace, config: dict[str, Any]) -> Done:
     """Do one job here and now. With --out record and policy are kept, and not made again if they exist."""
     get_task(arguments.task)
     (job,) = keyed([config])
+    reported = _reported(arguments, config)
     if not arguments.out:
         result = _execute(config)
         made = [stamp(record, job) for record in plain(result.records)]
@@ -179,7 +181,7 @@ def do(arguments: Namespace, config: dict[str, Any]) -> Done:
     lost = ""
     cells = store.cells(job.key)
     if records is None:
-        result = _execute(config)
+        result = _execute({**in_scratch(store, job.key, job.config), **reported})
         records = [stamp(record, job) for record in plain(result.records)]
         cells = plain(result.cells) or []
         try:
@@ -196,6 +198,20 @@ def do(arguments: Namespace, config: dict[str, Any]) -> Done:
             lost = f"not kept: {one_line(full if full and named else e)}"
     store.claims.close()
     return Done(records, None if lost else store.runs / job.key, lost, cells)
+
+
+def _reported(arguments: Namespace, config: Mapping[str, Any]) -> dict[str, str]:
+    """The tracker that TRL is to report to, as a job is told it: it is no part of what the job is."""
+    tracker = getattr(arguments, "report_to", "none")
+    if tracker == "none":
+        return {}
+    if config["settings"].get("backend") != "trl" or not arguments.out:
+        raise UserError("--report-to needs --backend trl, and --out for the folder that it is kept in")
+    from rl_finetune import check_tracker
+
+    check_tracker(tracker)
+    os.environ.setdefault("TENSORBOARD_LOGGING_DIR", os.path.join(arguments.out, "tensorboard"))
+    return {"report_to": tracker}
 
 
 def _execute(config: dict[str, Any]) -> composition.JobResult:

@@ -90,7 +90,10 @@ def identity(config: Config, lm: LanguageModel, prompts: Sequence[str]) -> dict[
     """What every record says of its model, its data and its pair."""
     from importlib.metadata import version
 
-    libraries = ("proclivity", "torch", "transformers", "numpy")
+    libraries = ["proclivity", "torch", "transformers", "numpy"]
+    settings = config.get("settings", {})
+    libraries += ["trl", "accelerate"] if settings.get("backend") == "trl" else []
+    libraries += ["peft"] if settings.get("lora") else []
     return {
         **names(config),
         "revision": lm.revision or "",

@@ -77,7 +77,8 @@ def estimate(config: Config) -> float:
     settings = config["settings"]
     row = 8e-4 if settings["answers"] == "free" else 2e-4
     reuse = settings.get("reuse", 1)
-    return float(longer * (1.5 + settings["steps"] * settings["batch_size"] * row * reuse))
+    slower, extra = (5, 8.0) if _by_trl(config) else (1, 0.0)
+    return float(extra + longer * (1.5 + settings["steps"] * settings["batch_size"] * row * reuse * slower))
 
 
 def learnability(configs: Sequence[Config]) -> list[dict[str, Any]]:
@@ -133,6 +134,14 @@ def check(config: Config) -> None:
         check_tuning(method, settings_from(dict(config["settings"])), config["control"])
         if "reward_model" in config:
             reward_job.check(config, method.reward)
+        if settings_from(dict(config["settings"])).lora and "probe_every" in config:
+            raise UserError(
+                "--probe-every reads the weights of a model, and --lora keeps them apart until the end"
+            )
+    if _by_trl(config):
+        from rl_finetune import check_trl
+
+        check_trl(config["method"], settings_from(dict(config["settings"])), config["control"])
     if config["job"] in ("run", "reward_model"):
         settings = settings_from(dict(config["settings"]))
         evidence, n = evidence_of(config), settings.rows
@@ -149,9 +158,19 @@ def fingerprint(config: Config) -> dict[str, str]:
         from rl_finetune.warmup import REVISION as WARM_UP
 
         found = {**found, "warm_up": str(WARM_UP), "probe": str(REVISION)}
+    if _by_trl(config):
+        from rl_finetune.trl_backend import REVISION as TRL
+
+        found = {**found, "backend": str(TRL)}
     if isinstance(config.get("reward_model"), str):  # a study's is told apart by its key, in the config
         found = {**found, "reward_model": _files_hash(config["reward_model"])}
     return found
+
+
+def _by_trl(config: Config) -> bool:
+    """Whether TRL's trainers do a job."""
+    trained = config["job"] in ("run", "reward_model")
+    return trained and config["settings"].get("backend") == "trl"
 
 
 def _revision(method: str, kind: str) -> int:

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from proclivity.job import TUNED, Config, device_of, plain_row
+from proclivity.policy_job import Made
 from rl_finetune.settings import Settings
 from tasks import Evidence, Task, UserError
 
 if TYPE_CHECKING:
     from models import LanguageModel
-    from rl_finetune import Policy
+    from rl_finetune import Policy, TrainedReward
 
 NO_REFERENCE = {"kl_forward": math.nan, "kl_reverse": math.nan}
 """A reward model gives no answers, so that it is at no distance from the model it was made of."""
@@ -52,17 +53,28 @@ def train(
     policy: Policy,
     settings: Settings,
     log_rows: Mapping[str, Mapping[str, Any]],
-) -> tuple[LanguageModel, list[dict[str, Any]], dict[str, Any]]:
-    """A reward model trained on pairs and normalised on the reference's answers; its log; columns."""
-    from rl_finetune import normalise, train_reward_model
+) -> Made:
+    """A reward model trained on pairs and normalised on the reference's answers; it says what it prefers."""
+    from rl_finetune import RewardPolicy, normalise, train_reward_model, train_reward_model_with_trl
     from rl_finetune.reward_training import NORMALISED_ON
 
-    trained = train_reward_model(reference, task, rows, settings, log_rows=log_rows)
+    told: dict[str, Any] = {}
+    trained: TrainedReward
+    if settings.backend == "trl":
+        scratch = Path(config["scratch"]) if "scratch" in config else None
+        reported = {"report_to": config["report_to"]} if "report_to" in config else {}
+        by_trl = train_reward_model_with_trl(
+            reference, task, rows, settings, log_rows=log_rows, scratch=scratch, **reported
+        )
+        trained, told = by_trl, {"resumed_from_step": by_trl.resumed_from_step}
+    else:
+        trained = train_reward_model(reference, task, rows, settings, log_rows=log_rows)
     seed = config["seed_data"]
     held_out = task.mixture(Evidence(), NORMALISED_ON, np.random.default_rng([seed, 9]), "validation")
     normalise(trained.lm, reference, policy, list(held_out["prompt"]), seed)
-    told = {"step_s": trained.step_s, "ties": sum(rows["tie"]), "half": config.get("half", 0)}
-    return trained.lm, [plain_row(row) for row in trained.log], told
+    told |= {"step_s": trained.step_s, "ties": sum(rows["tie"]), "half": config.get("half", 0)}
+    log = [plain_row(row) for row in trained.log]
+    return Made(trained.lm, RewardPolicy(trained.lm, task), log, settings.steps, told)
 
 
 def judge(config: Config, task: Task) -> LanguageModel | None:

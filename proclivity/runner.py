@@ -121,7 +121,8 @@ class _Run:
 
     def _submit(self, job: Job, queue: deque[Job]) -> bool:
         try:
-            self.in_flight[self.workers.submit(self._config(job), self._folder(job))] = job
+            config = in_scratch(self.store, job.key, self._config(job))
+            self.in_flight[self.workers.submit(config, self._folder(job))] = job
         except BrokenProcessPool:
             # A worker was killed while idle: nobody's fault, and the job has not begun.
             queue.appendleft(job)
@@ -213,6 +214,13 @@ class _Run:
         self.retrying.discard(job.key)
         self.tally.failed[job.key] = reason
         self.tally.ran += 1
+
+
+def in_scratch(store: Store, key: str, config: Config) -> Config:
+    """A job's config, and the folder of its checkpoints where it keeps any: no part of its key."""
+    if config.get("settings", {}).get("backend") != "trl":
+        return config
+    return {**config, "scratch": str(store.scratch(key).absolute())}
 
 
 def stamp(record: dict[str, Any], job: Job) -> dict[str, Any]:

@@ -51,8 +51,9 @@ class Store:
     """The records of one study folder.
 
     `runs/` holds published records and nothing else: `<key>/` of finished jobs, `<key>.failed/` of failed
-    ones. What is being written is in `partial/`, what was moved out of a reader's way in `corrupt/` and
-    `superseded/`. `check(record)` raises ValueError when a record is not whole.
+    ones. What is being written is in `partial/`, checkpoints of jobs that can be taken up again are in
+    `scratch/`, what was moved out of a reader's way in `corrupt/` and `superseded/`. `check(record)` raises
+    ValueError when a record is not whole.
     """
 
     def __init__(self, folder: Path, check: Callable[[object], object] | None = None) -> None:
@@ -163,6 +164,10 @@ class Store:
             _write_json(folder / "record.json", record)
             self._rename(folder, f"{key}.failed")
 
+    def scratch(self, key: str) -> Path:
+        """A job's own folder for its checkpoints; gone when it has a record."""
+        return self.folder / "scratch" / key
+
     @contextmanager
     def _partial(self, key: str, *, begun: bool = False) -> Iterator[Path]:
         # Only the holder of a key's claim writes, so the folder's name need not tell writers apart.
@@ -188,6 +193,7 @@ class Store:
                 return False
             raise
         fsync_folder(self.runs)
+        shutil.rmtree(self.scratch(name.removesuffix(".failed")), ignore_errors=True)
         return True
 
     # Moving out of the way
@@ -202,6 +208,9 @@ class Store:
             if self.claims.take(path):
                 shutil.rmtree(self.folder / "partial" / path, ignore_errors=True)
                 self.claims.release(path)
+        for path in self._names("scratch"):
+            if path not in keys:
+                shutil.rmtree(self.scratch(path), ignore_errors=True)
         corrupt, superseded = [], []
         for name in self._names("runs"):
             key = name.removesuffix(".failed")

@@ -22,6 +22,14 @@ if TYPE_CHECKING:
         train_reward_model,
     )
     from rl_finetune.settings import Settings, settings_from
+    from rl_finetune.trl_backend import (
+        as_in_trl,
+        check_trl,
+        finetune_with_trl,
+        kept_reference,
+        train_reward_model_with_trl,
+    )
+    from rl_finetune.trl_run import check_tracker
     from rl_finetune.tuning import CONTROLS, Tuned, check, finetune
     from rl_finetune.warmup import warm_up
 
@@ -41,14 +49,19 @@ __all__ = [
     "TrainedReward",
     "Tuned",
     "answers_to",
+    "as_in_trl",
     "bradley_terry",
     "check",
+    "check_tracker",
+    "check_trl",
     "count_answers",
     "finetune",
+    "finetune_with_trl",
     "get_method",
     "half_of",
     "judged",
     "judged_by",
+    "kept_reference",
     "method",
     "method_source",
     "method_table",
@@ -57,6 +70,7 @@ __all__ = [
     "preference_pairs",
     "settings_from",
     "train_reward_model",
+    "train_reward_model_with_trl",
     "warm_up",
 ]
 
@@ -76,6 +90,11 @@ _ROOMS = {
         "train_reward_model",
     ],
     "settings": ["Settings", "settings_from"],
+    "trl_backend": [
+        *("as_in_trl", "check_trl", "finetune_with_trl", "kept_reference"),
+        "train_reward_model_with_trl",
+    ],
+    "trl_run": ["check_tracker"],
     "tuning": ["CONTROLS", "Tuned", "check", "finetune"],
     "warmup": ["warm_up"],
 }

@@ -11,6 +11,8 @@ from tasks.errors import UserError, unknown
 
 OWN = "own"
 """Of a knob: as the method has it."""
+BACKEND = ("backend", "lora", "bf16", "gradient_checkpointing")
+"""The knobs that say what runs the training."""
 
 
 def _knob(default: Any, doc: str, *choices: str) -> Any:
@@ -94,6 +96,20 @@ class Settings:
             *("reference", "pretrained"),
         )
     )
+    backend: str = _later(
+        _knob(
+            "native",
+            "whose training loop: ours, or TRL's trainers (free answers, no entropy bonus)",
+            *("native", "trl"),
+        )
+    )
+    lora: int = _later(
+        _knob(0, "rank of LoRA's adapters, merged in the end (backend trl); 0: all weights are tuned")
+    )
+    bf16: bool = _later(_knob(False, "tune in mixed precision (backend trl)"))
+    gradient_checkpointing: bool = _later(
+        _knob(False, "save memory: compute activations a second time (backend trl)")
+    )
 
     def __post_init__(self) -> None:
         for knob in fields(self):
@@ -105,9 +121,12 @@ class Settings:
             if not 0 < getattr(self, name) < inf:
                 raise UserError(f"setting {name} must be above 0, not {getattr(self, name)}")
         knobs = ("entropy_bonus", "beta", "log_points", "counterfactual_n", "warmup_steps")
-        for name in (*knobs, "reuse", "kl_target"):
+        for name in (*knobs, "reuse", "kl_target", "lora"):
             if not 0 <= getattr(self, name) < inf:
                 raise UserError(f"setting {name} must be 0 or above, not {getattr(self, name)}")
+        for name in BACKEND[1:]:
+            if getattr(self, name) and self.backend == "native":
+                raise UserError(f"setting {name} needs backend=trl: our own loop has none")
         if self.counterfactual_n % 4:
             raise UserError(
                 f"setting counterfactual_n must be 0 or a multiple of 4, not {self.counterfactual_n}"
@@ -148,4 +167,6 @@ def settings_from(values: dict[str, Any], where: str = "settings") -> Settings:
         if type(value) is not wanted and not whole_as_float:
             raise UserError(f"{where}: {key} should be of type {wanted.__name__}, not {value!r}")
         checked[key] = float(value) if whole_as_float else value
+    if checked.get("backend") == "trl":
+        checked.setdefault("entropy_bonus", 0.0)  # TRL has none
     return Settings(**checked)
