@@ -6,6 +6,7 @@ from figures.dials import draw_dials
 from figures.error_by_evidence import error_by_evidence, error_table
 from figures.lovering2021 import draw_lovering2021
 from figures.pairs_heatmap import heatmap_table, pairs_heatmap
+from figures.tajwar2024 import draw_tajwar2024
 from figures.use_by_extractability import use_by_extractability
 from figures.use_table import use_table
 
@@ -14,6 +15,7 @@ __all__ = [
     "draw_cruz2023",
     "draw_dials",
     "draw_lovering2021",
+    "draw_tajwar2024",
     "error_by_evidence",
     "error_table",
     "heatmap_table",

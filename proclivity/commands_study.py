@@ -11,6 +11,7 @@ from pathlib import Path
 
 from proclivity import composition
 from proclivity.answer import Answer, duration, size, table
+from proclivity.bandit_study import BanditStudy
 from proclivity.manifest import COMPACT, SINGLE, read_manifest
 from proclivity.plan import Plan, cores, open_store, plan, run_plan
 from proclivity.store import CorruptRecord
@@ -70,7 +71,8 @@ def _dry_run(todo: Plan, workers: int) -> Answer:
         "primary": todo.study.definition()["primary"],
         "pairs": todo.pairs,
     }
-    arms = Counter(job.config["arm"] for job in todo.jobs if job.config["job"] == "run")
+    arms = Counter(job.config["arm"] for job in todo.jobs if job.config["job"] != "probe")
+    of = "problems" if isinstance(todo.study, BanditStudy) else "pairs"
     return Answer(
         data,
         f"{todo.study.name}: {todo.runs} runs and {todo.probes} probes, {about} on "
@@ -78,7 +80,7 @@ def _dry_run(todo: Plan, workers: int) -> Answer:
         + "\n".join(f"  {name}: {n} runs" for name, n in arms.items())
         + "\nprimary test: "
         + ", ".join(f"{name} {value}" for name, value in data["primary"].items())
-        + f"\n{len(todo.pairs)} pairs:\n"
+        + f"\n{len(todo.pairs)} {of}:\n"
         + "\n".join(f"  {pair}" for pair in todo.pairs),
     )
 
@@ -133,8 +135,9 @@ def compact(arguments: Namespace) -> Answer:
         )
     write_compact(study, out)
     files = {path.name: path.stat().st_size for path in sorted(out.iterdir())}
-    data = {"folder": out, "runs": len(study.runs), "probes": len(study.probes), "files": files}
-    text = f"{out}: {len(study.runs)} runs and {len(study.probes)} probes in {size(sum(files.values()))}"
+    runs = len(study.runs) + len(study.bandits)
+    data = {"folder": out, "runs": runs, "probes": len(study.probes), "files": files}
+    text = f"{out}: {runs} runs and {len(study.probes)} probes in {size(sum(files.values()))}"
     return Answer(data, text)
 
 
