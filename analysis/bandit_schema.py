@@ -21,10 +21,10 @@ class Measured:
     mass_high: float | None = number("probability of arms or tokens 60 to 80")
     mass_low: float | None = number("probability of arms or tokens 10 to 30")
     mass_chosen: float | None = number(
-        "probability of the best arm that was sampled for a prompt of the fixed set; arms only"
+        "probability of the arms that were the best sampled for a prompt of the fixed set; arms only"
     )
-    mass_rejected: float | None = number("probability of the other arms sampled for it; arms only")
-    mass_never: float | None = number("probability of the arms never sampled for it; arms only")
+    mass_rejected: float | None = number("probability of the other arms sampled there; arms only")
+    mass_never: float | None = number("probability of the arms never sampled there; arms only")
     chosen_fixed: float | None = number(
         "log-probability of the best answers of the fixed set (the first batch that a method is given), nats"
     )

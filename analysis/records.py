@@ -195,8 +195,9 @@ def _long(
     import pandas as pd
 
     rows: list[dict[str, Any]] = []
-    for path in stored if (root / "runs").is_dir() else root.glob(compact):
-        told = {"key": path.parent.name} if stored else {}
+    is_store = (root / "runs").is_dir()
+    for path in stored if is_store else root.glob(compact):
+        told = {"key": path.parent.name} if is_store else {}
         try:
             table = pd.read_parquet(path).astype(object)
             for value in table.where(table.notna(), None).to_dict("records"):

@@ -29,7 +29,7 @@ SHORT = {
     PPO: "PPO",
 }
 COLOURS = {"bon": INK, "dpo": TARGET, "ipo": SPURIOUS, "ppo": GREEN}
-RAMP = ("#00517F", "#0072B2", "#E69F00", "#D55E00")
+RAMP = (INK, "#56B4E9", "#E69F00", SPURIOUS)
 """From on-policy to off-policy."""
 COLUMNS = ["figure", "panel", "problem", "line", "x", "y", "low", "high", "n"]
 Line = tuple[str, dict[str, Any], DataFrame]
@@ -137,7 +137,7 @@ PANELS: tuple[tuple[str, str, str, Any], ...] = (
     ("passes T over a batch\n(best-of-N)", "queries", "reward queries", _reuse(BON)),
     ("passes T over a batch\n(PPO)", "queries", "reward queries", _reuse(PPO)),
     ("fixed pool of one\nbatch, offline", "step", "gradient steps", _offline),
-    ("on-policy (thick) or as many\nsamples of the reference", "step", "gradient steps", _complementary),
+    ("on-policy (thick), or as\nmuch from the reference", "step", "gradient steps", _complementary),
 )
 
 
@@ -155,6 +155,7 @@ def sweeps(study: Study) -> tuple[Figure, DataFrame]:
             axes.set_ylim(-0.03, 1.05)
             if x == "queries":
                 axes.set_xscale("symlog", linthresh=100)
+                axes.set_xlim(left=0)
             if i == 0:
                 axes.set_title(title, loc="left")
             if i == len(problems) - 1:
@@ -276,7 +277,7 @@ def masses(study: Study) -> tuple[Figure, DataFrame]:
     """Where the probability is at the end: by region, and by what the fixed set sampled (arms only)."""
     names = _problems(study)
     figure = Figure(figsize=(DOUBLE, 0.6 + 1.5 * len(names)), layout="constrained")
-    grid = figure.subplots(len(names), 2, squeeze=False, sharex=True, width_ratios=(2, 3))
+    grid = figure.subplots(len(names), 2, squeeze=False, width_ratios=(2, 3))
     rows: list[dict[str, Any]] = []
     palette = (SPURIOUS, TARGET, GREEN)
     for i, problem in enumerate(names):
@@ -288,9 +289,9 @@ def masses(study: Study) -> tuple[Figure, DataFrame]:
         for j, (title, parts) in enumerate(MASSES.items()):
             axes = grid[i, j]
             if groups[0][1][list(parts)].isna().all().all():
-                axes.text(0.5, 0.5, "not measured: no sequence occurs twice", ha="center", va="center",
+                axes.text(0.5, 0.3, "not measured: no sequence occurs twice", ha="center", va="center",
                           color=GREY, transform=axes.transAxes)  # fmt: skip
-                axes.set_yticks([])
+                axes.set_axis_off()
                 continue
             width = 0.8 / len(parts)
             for k, (column, name) in enumerate(parts.items()):
@@ -308,9 +309,15 @@ def masses(study: Study) -> tuple[Figure, DataFrame]:
             axes.set_ylim(0, 1.05)
             axes.axvspan(-0.5, 0.5, color=PALE, zorder=0)
             if i == 0:
-                axes.set_title(title, loc="left")
-                axes.legend(ncols=3, loc="lower left", bbox_to_anchor=(0, 1.12), borderaxespad=0)
-            axes.set_xticks(range(len(groups)), [g[0] for g in groups], rotation=60, ha="right", fontsize=5.5)
+                axes.set_title(title, loc="left", pad=14)
+                axes.legend(ncols=3, loc="lower left", bbox_to_anchor=(0, 1.0), borderaxespad=0)
+            last = i == len(names) - 1 or (j and not names[i + 1].startswith("arms"))
+            labels = [g[0] for g in groups] if last else []
+            axes.set_xticks(range(len(groups)), labels or [""] * len(groups))
+            axes.tick_params("x", rotation=50)
+            for label in axes.get_xticklabels():
+                label.set(ha="right", rotation_mode="anchor", fontsize=5.5)
+                label.set_in_layout(i == len(names) - 1)  # else they hang into an empty panel
         grid[i, 0].set_ylabel(f"{problem}\nprobability")
     _caption(figure, study, "After the last step; offline methods on the fixed pool.")
     return figure, DataFrame(rows, columns=COLUMNS)

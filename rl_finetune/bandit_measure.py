@@ -84,13 +84,16 @@ class Ruler:
         return {f"chosen_{name}": mean(best), f"rejected_{name}": mean(~best)}
 
     def _masses(self, weights: Weights) -> dict[str, Tensor]:
-        """Probability of the best arm sampled for a prompt, of the others sampled, of all others."""
+        """Probability of the arms that were a prompt's best, of the others sampled, of those never sampled.
+
+        Sampled is what any prompt of the fixed set sampled: reward and reference are the same after each.
+        """
         prompts, answers = self.sets["fixed"]
         rewards = self.problem.rewards(prompts, answers)
         shares = self.network.choices(weights, prompts, answers)[:, :, 0, 0].exp()
         best = (rewards == rewards.amax(-1, keepdim=True)).float()
         sampled = torch.nn.functional.one_hot(answers[..., 0], ARMS).float()
-        chosen = (sampled * best[..., None]).amax(2)
-        seen = sampled.amax(2)
+        chosen = (sampled * best[..., None]).amax((1, 2))[:, None]
+        seen = sampled.amax((1, 2))[:, None]
         masks = {"chosen": chosen, "rejected": seen - chosen, "never": 1 - seen}
         return {f"mass_{name}": (shares * mask).sum(-1).mean(-1) for name, mask in masks.items()}
