@@ -26,7 +26,7 @@ OLD_ENOUGH = -c 'import sys; sys.exit(sys.version_info < (3, 11))'
 help:
 	@echo 'make study   the study cruz2023: probes, fine-tuning runs, tables, figures  [SCALE=smoke|quick|laptop] [ARGS=...]'
 	@echo 'make test    lint, types and unit, in turn: each is a target of its own     [WORKERS=2] [ARGS=...]'
-	@echo 'make bench   seconds of the training loop, of the probe and of drawing rows [ARGS=--json]'
+	@echo 'make bench   seconds of the training loop, of the probe, of drawing rows and of bandits [ARGS=--json]'
 	@echo 'make docs    docs/tasks.md: every feature with its definition and examples, from the code'
 	@echo 'make clean   remove .venv and the caches of the tools; studies are kept'
 	@echo 'PYTHON=python3.12 picks the interpreter that .venv is made with (3.11 or newer).'
@@ -51,6 +51,7 @@ bench: $(VENV)/.installed
 	$(BIN)/python benchmarks/step_speed.py $(ARGS)
 	$(BIN)/python benchmarks/probe_speed.py $(ARGS)
 	$(BIN)/python benchmarks/task_speed.py $(ARGS)
+	$(BIN)/python benchmarks/bandit_speed.py $(ARGS)
 
 docs: $(VENV)/.installed
 	$(BIN)/python -m proclivity.task_docs docs/tasks.md

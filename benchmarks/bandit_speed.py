@@ -130,7 +130,8 @@ def main() -> None:
         print(json.dumps(rows, indent=1))
         return
     for line in rows:
-        print("  ".join(f"{k}: {f'{v:.3g}' if isinstance(v, float) else v}" for k, v in line.items()))
+        told = {k: f"{v:.3g}" if isinstance(v, float) else v for k, v in line.items() if v is not None}
+        print("  ".join(f"{k}: {v}" for k, v in told.items()))
 
 
 if __name__ == "__main__":
