@@ -74,7 +74,7 @@ def sweeps(study: Study) -> tuple[Figure, DataFrame]:
         handles, labels = axes.get_legend_handles_labels()
         if handles:
             axes.legend(handles, labels, loc="upper center", bbox_to_anchor=(0.5, -0.42), fontsize=5.5)
-    caption(figure, study, "")
+    caption(figure, study, "Each line at the learning rate that it chose on development seeds.")
     return figure, DataFrame(rows, columns=COLUMNS)
 
 

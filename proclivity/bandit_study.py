@@ -10,11 +10,10 @@ from typing import Any, Literal
 
 from proclivity.strict import Document, build
 from proclivity.study_head import Paper, Scale, check_name
-from rl_finetune.bandit_settings import BanditSettings
+from rl_finetune.bandit_settings import PROBLEMS, BanditSettings
 from tasks.errors import UserError, unknown
 
 Config = dict[str, Any]
-PROBLEMS = ("arms/R1", "arms/R2", "sequence/R1", "sequence/R2")
 FIRST_DEVELOPMENT_SEED = 1_000
 """Seeds of a study are below it."""
 

@@ -48,7 +48,8 @@ ABLATED = {
     )
     for name in ("dpo", "ipo", "online-dpo", "online-ipo")
 }
-"""The same pairs and weights, winners pushed up, losers not pushed down."""
+"""The same pairs and weights, and losers are not pushed down. IPO pushes a winner down once its lead is more
+than was asked for, and goes on doing so here."""
 
 
 def bandit_method(name: str) -> Method:

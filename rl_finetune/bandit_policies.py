@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import layer_norm
 
-from rl_finetune.bandit_problems import ARMS, COMPAT, CONTEXT, LENGTH, Problem
+from rl_finetune.bandit_problems import ARMS, CONTEXT, LENGTH, Problem
+from rl_finetune.bandit_settings import COMPAT
 
 Weights = list[Tensor]
 Draw = Callable[..., Tensor]

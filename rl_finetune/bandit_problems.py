@@ -8,6 +8,7 @@ from math import pi
 import torch
 from torch import Tensor
 
+from rl_finetune.bandit_settings import COMPAT, PROBLEMS
 from tasks.errors import UserError, unknown
 
 ARMS = 100
@@ -21,7 +22,6 @@ CONTEXT = 100
 """Numbers in a context of the one-step bandit; no reward reads them."""
 LENGTH = 9
 """Tokens sampled after the prompt's one."""
-COMPAT = "tajwar2024"
 
 
 @dataclass(frozen=True)
@@ -55,9 +55,6 @@ class Problem:
             given = self.bump(answers.device)[prompts][..., None].expand(each.shape[:-1])
             return (each.sum(-1) + given) / (self.length + 1)
         return each.mean(-1)
-
-
-PROBLEMS = tuple(f"{kind}/{reward}" for kind in ("arms", "sequence") for reward in CENTRES)
 
 
 def problem_of(name: str, compat: str = "") -> Problem:

@@ -8,9 +8,14 @@ from typing import Any
 
 from tasks.errors import UserError, unknown
 
+COMPAT = "tajwar2024"
+PROBLEMS = ("arms/R1", "arms/R2", "sequence/R1", "sequence/R2")
+
 
 @dataclass(frozen=True)
 class BanditSettings:
+    """What a run of a bandit is given, beside its problem, method, learning rate and seeds."""
+
     steps: int = 200
     """Gradient steps."""
     batch_size: int = 10
@@ -48,8 +53,8 @@ class BanditSettings:
             raise UserError(
                 f"samples_from: {unknown('source', self.samples_from, ('own', 'policy', 'reference'))}"
             )
-        if self.compat not in ("", "tajwar2024"):
-            raise UserError(f"compat: {unknown('paper', self.compat, ('tajwar2024',))}")
+        if self.compat not in ("", COMPAT):
+            raise UserError(f"compat: {unknown('paper', self.compat, (COMPAT,))}")
 
     @property
     def measured(self) -> set[int]:
