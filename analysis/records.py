@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from analysis.bandit_schema import BanditPoint, BanditRecord
 from analysis.schema import SCHEMA, CellRecord, ProbeRecord, RunRecord
 from tasks.errors import UserError
 
@@ -41,11 +42,12 @@ def _types(schema: type) -> dict[str, str]:
     return {f.name: str(f.type).split(" |")[0] for f in dataclasses.fields(schema)}
 
 
-COLUMNS = {"run": _types(RunRecord), "probe": _types(ProbeRecord)}
-CELLS = _types(CellRecord)
+KINDS = {"run": RunRecord, "probe": ProbeRecord, "bandit": BanditRecord}
+COLUMNS = {kind: _types(schema) for kind, schema in KINDS.items()}
+CELLS, POINTS = _types(CellRecord), _types(BanditPoint)
 EARLIER = {
     kind: {f.name: f.metadata["earlier"] for f in dataclasses.fields(schema) if "earlier" in f.metadata}
-    for kind, schema in (("run", RunRecord), ("probe", ProbeRecord))
+    for kind, schema in KINDS.items()
 }
 """What records hold in columns that came after they were written."""
 _EMPTY: dict[str, Any] = {"str": "", "int": 0, "float": math.nan, "bool": False}
@@ -69,6 +71,10 @@ class Study:
     """One line for every record that could not be read; these records are in no frame."""
     cells: DataFrame = field(default_factory=lambda: frame([], CELLS))
     """One row per run and cell, columns of `CellRecord`, of runs whose task has several spurious features."""
+    bandits: DataFrame = field(default_factory=lambda: frame([], COLUMNS["bandit"]))
+    """One row per bandit run and seed, columns of `BanditRecord`."""
+    points: DataFrame = field(default_factory=lambda: frame([], POINTS))
+    """One row per bandit run, seed and measurement, columns of `BanditPoint`."""
 
 
 def _value(kind: str, value: object) -> Any:
@@ -104,7 +110,7 @@ def check(record: object) -> dict[str, Any]:
     failed = record.get("status") == "failed"
     kind = record.get("kind", "run" if failed else None)
     if kind not in COLUMNS:
-        raise ValueError(f"kind {kind!r} is neither 'run' nor 'probe'")
+        raise ValueError(f"kind {kind!r} is none of {', '.join(COLUMNS)}")
     columns = COLUMNS[kind]
     # A failed run knows little more than its name and why it failed; a finished one must be whole.
     record = EARLIER[kind] | record
@@ -182,24 +188,26 @@ def _table(path: Path, columns: dict[str, str], problems: list[str], *, records:
     return frame(rows, columns)
 
 
-def _cells(root: Path, problems: list[str]) -> DataFrame:
-    """The cells beside the records of a store, or the one table of a compact study."""
+def _long(
+    root: Path, problems: list[str], columns: dict[str, str], stored: list[Path], compact: str
+) -> DataFrame:
+    """The tables beside the records of a store, or the one table of a compact study."""
     import pandas as pd
 
-    stored = sorted(root.glob("runs/[!.]*/cells.parquet"))
     rows: list[dict[str, Any]] = []
-    for path in stored if (root / "runs").is_dir() else root.glob("cells.parquet"):
-        told = {"key": path.parent.name} if stored else {}
+    is_store = (root / "runs").is_dir()
+    for path in stored if is_store else root.glob(compact):
+        told = {"key": path.parent.name} if is_store else {}
         try:
             table = pd.read_parquet(path).astype(object)
             for value in table.where(table.notna(), None).to_dict("records"):
                 row = {**value, **told}
-                rows.append({name: _value(type_, row[name]) for name, type_ in CELLS.items()})
+                rows.append({name: _value(type_, row[name]) for name, type_ in columns.items()})
         except KeyError as error:
             problems.append(f"{path.relative_to(root)}: missing column {error.args[0]}")
         except Exception as error:  # pyarrow and pandas raise many kinds for a damaged file
             problems.append(f"{path.relative_to(root)}: not readable ({str(error).splitlines()[0]})")
-    return frame(rows, CELLS)
+    return frame(rows, columns)
 
 
 def read_study(folder: Path | str) -> Study:
@@ -231,21 +239,34 @@ def read_study(folder: Path | str) -> Study:
         rows = list(_records(root, problems))
         runs = frame([row for row in rows if row["kind"] == "run"], COLUMNS["run"])
         probes = frame([row for row in rows if row["kind"] == "probe"], COLUMNS["probe"])
+        bandits = frame([row for row in rows if row["kind"] == "bandit"], COLUMNS["bandit"])
     else:
         runs = _table(root / "runs.parquet", COLUMNS["run"], problems, records=True)
         probes = _table(root / "probes.parquet", COLUMNS["probe"], problems, records=True)
+        bandits = frame([], COLUMNS["bandit"])
+        if (root / "bandits.parquet").exists():
+            bandits = _table(root / "bandits.parquet", COLUMNS["bandit"], problems, records=True)
     listed = (root / "learnability.csv").exists() or not stored  # a store of unlisted models has none
     learnability = frame([], LEARNABILITY)
     if listed:
         learnability = _table(root / "learnability.csv", LEARNABILITY, problems, records=False)
-    cells = _cells(root, problems)
-    return Study(str(manifest.get("name", root.name)), manifest, runs, probes, learnability, problems, cells)
+    cells = _long(root, problems, CELLS, sorted(root.glob("runs/[!.]*/cells.parquet")), "cells.parquet")
+    logs = [
+        root / "runs" / key / "log.parquet"
+        for key in sorted(set(bandits.loc[bandits["status"] == "ok", "key"]))
+    ]
+    points = _long(root, problems, POINTS, logs, "bandit_points.parquet")
+    return Study(
+        str(manifest.get("name", root.name)),
+        manifest,
+        *(runs, probes, learnability, problems, cells, bandits, points),
+    )
 
 
 def write_compact(study: Study, folder: Path | str) -> None:
     """Write a study as four files, small enough for a repository; each appears whole or not at all.
 
-    A fifth has the cells, where there are any.
+    Further ones have the cells, the bandits and their measurements, where there are any.
     """
     root = Path(folder)
     root.mkdir(parents=True, exist_ok=True)
@@ -261,8 +282,12 @@ def write_compact(study: Study, folder: Path | str) -> None:
     text = json.dumps(study.manifest, indent=1, sort_keys=True)
     put("study.json", lambda path: path.write_text(text + "\n", encoding="utf-8"))
     tables = [("runs", study.runs, ["key"]), ("probes", study.probes, ["key", "role"])]
-    if len(study.cells):
-        tables.append(("cells", study.cells, ["key"]))
+    more = [
+        ("cells", study.cells, ["key"]),
+        ("bandits", study.bandits, ["key", "seed"]),
+        ("bandit_points", study.points, ["key", "seed", "step"]),
+    ]
+    tables += [table for table in more if len(table[1])]
     for name, table, order in tables:
         rows = table.sort_values(order, kind="stable")
         put(f"{name}.parquet", lambda path, rows=rows: rows.to_parquet(path, index=False, compression="zstd"))

@@ -8,6 +8,7 @@ from figures.inheritance import draw_inheritance
 from figures.lovering2021 import draw_lovering2021
 from figures.methods import draw_methods
 from figures.pairs_heatmap import heatmap_table, pairs_heatmap
+from figures.tajwar2024 import draw_tajwar2024
 from figures.use_by_extractability import use_by_extractability
 from figures.use_table import use_table
 
@@ -18,6 +19,7 @@ __all__ = [
     "draw_inheritance",
     "draw_lovering2021",
     "draw_methods",
+    "draw_tajwar2024",
     "error_by_evidence",
     "error_table",
     "heatmap_table",

@@ -19,6 +19,8 @@ from tasks import INCLUDE
 from tasks.errors import UserError, one_line
 
 PAPERS = ("cruz2023", "lovering2021")
+"""Whose definition of a feature's bits there is."""
+REPRODUCED = (*PAPERS, "tajwar2024")
 SCALES = ("smoke", "quick", "laptop", "paper")
 
 
@@ -312,7 +314,7 @@ def _studies(commands: Any) -> None:
     reproduce = _command(
         commands, "reproduce", "commands_study:reproduce", "run a paper's studies, tables and figures"
     )
-    reproduce.add_argument("paper", metavar="PAPER", choices=PAPERS)
+    reproduce.add_argument("paper", metavar="PAPER", choices=REPRODUCED)
     reproduce.add_argument(
         "--scale", metavar="SCALE", choices=SCALES, default="quick", help=", ".join(SCALES)
     )

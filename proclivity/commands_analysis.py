@@ -33,8 +33,11 @@ def claims_of(folder: Path, *, everything: bool = False) -> Answer:
     from analysis.lovering2021 import evidence_required, is_of_paper
     from analysis.pairs import learnable
     from analysis.tables import claims_text, text_table
+    from analysis.tajwar2024 import has_bandits
 
     study = _read(folder)
+    if has_bandits(study):
+        return _bandits(study)
     if is_development(study):
         rates = plain(chosen_rates(study))
         return Answer({"study": study.name, "learning_rates": rates}, f"Learning rates\n{text_table(rates)}")
@@ -77,6 +80,30 @@ def claims_of(folder: Path, *, everything: bool = False) -> Answer:
     return Answer(data, "\n\n".join(parts))
 
 
+def _bandits(study: Study) -> Answer:
+    """The takeaways of a study of bandits, and the learning rates that its cells took."""
+    from analysis.tables import text_table
+    from analysis.tajwar2024 import chosen_rates, takeaways, takeaways_text
+
+    rows, rates = takeaways(study), chosen_rates(study)
+    failed = study.bandits.loc[study.bandits["status"] == "failed", ["problem", "method", "error"]]
+    data = {
+        "study": study.name,
+        "takeaways": [row.to_dict() for row in rows],
+        "rates": plain(rates),
+        "failed": plain(failed),
+        "problems": study.problems,
+    }
+    edge = f"{int(rates['edge'].sum())} of {len(rates)} at an edge of what was tried"
+    parts = [
+        takeaways_text(rows),
+        f"Learning rates chosen on development seeds ({edge})\n" + text_table(plain(rates)),
+        *([f"Failed\n{text_table(plain(failed))}"] if len(failed) else []),
+        *(f"not read: {problem}" for problem in study.problems),
+    ]
+    return Answer(data, "\n\n".join(parts))
+
+
 def _read(folder: Path) -> Study:
     """A study folder, with a note of each part that could not be read."""
     from analysis import read_study
@@ -100,8 +127,18 @@ def draw(folder: Path, out: Path) -> list[Path]:
     from analysis.dials import dialled_feature
     from analysis.inheritance import of_rewards
     from analysis.lovering2021 import is_of_paper
-    from figures import draw_cruz2023, draw_dials, draw_inheritance, draw_lovering2021, draw_methods
+    from analysis.tajwar2024 import has_bandits
+    from figures import (
+        draw_cruz2023,
+        draw_dials,
+        draw_inheritance,
+        draw_lovering2021,
+        draw_methods,
+        draw_tajwar2024,
+    )
 
+    if has_bandits(study):
+        return draw_tajwar2024(study, out)
     if compares_methods(study):
         return draw_methods(study, out)
     if dialled_feature(study):

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from proclivity import composition
 from proclivity.answer import Answer, duration, size, table
+from proclivity.bandit_study import BanditStudy
 from proclivity.manifest import COMPACT, SINGLE, read_manifest
 from proclivity.plan import Plan, cores, open_store, plan, run_plan
 from proclivity.store import CorruptRecord
@@ -72,7 +73,8 @@ def _dry_run(todo: Plan, workers: int) -> Answer:
         "primary": todo.study.definition()["primary"],
         "pairs": todo.pairs,
     }
-    arms = Counter(job.config["arm"] for job in todo.jobs if job.config["job"] == "run")
+    arms = Counter(job.config["arm"] for job in todo.jobs if job.config["job"] in ("run", "bandit"))
+    of = "problems" if isinstance(todo.study, BanditStudy) else "pairs"
     return Answer(
         data,
         f"{todo.study.name}: {_counted(todo.runs, todo.probes, todo.reward_models)}, {about} on "
@@ -80,7 +82,7 @@ def _dry_run(todo: Plan, workers: int) -> Answer:
         + "\n".join(f"  {name}: {n} runs" for name, n in arms.items())
         + "\nprimary test: "
         + ", ".join(f"{name} {value}" for name, value in data["primary"].items())
-        + f"\n{len(todo.pairs)} pairs:\n"
+        + f"\n{len(todo.pairs)} {of}:\n"
         + "\n".join(f"  {pair}" for pair in todo.pairs),
     )
 
@@ -147,7 +149,7 @@ def compact(arguments: Namespace) -> Answer:
     write_compact(study, out)
     files = {path.name: path.stat().st_size for path in sorted(out.iterdir())}
     judges = int((study.runs["method"] == BRADLEY_TERRY).sum())
-    runs, probes = len(study.runs) - judges, len(study.probes)
+    runs, probes = len(study.runs) + len(study.bandits) - judges, len(study.probes)
     data = {"folder": out, "runs": runs, "probes": probes, "reward_models": judges, "files": files}
     text = f"{out}: {_counted(runs, probes, judges)} in {size(sum(files.values()))}"
     return Answer(data, text)

@@ -71,6 +71,8 @@ def device_of(model: str) -> str:
 
 def names(config: Config) -> dict[str, Any]:
     """What a config is about, in columns of a record, without doing the job."""
+    if config["job"] == "bandit":
+        return {"problem": config["task"], "method": config["method"]}
     task, embedded = get_task(config["task"]), recipe(config["model"])
     return {
         "model": config["model"],

@@ -12,7 +12,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from proclivity import reward_job
+from proclivity import bandit_job, reward_job
 from proclivity.job import Config, JobResult, hash_of, recipe, save
 from rl_finetune.settings import Settings, settings_from
 from tasks import get_task, task_sources
@@ -37,7 +37,9 @@ Progress = Callable[[str, int, int], None]
 
 def execute(config: Config) -> JobResult:
     """Do a job: `run` tunes a policy and measures its use, `reward_model` trains one and measures its use,
-    `use` measures a model as it is, `probe` probes it."""
+    `use` measures a model as it is, `probe` probes it; `bandit` tunes all seeds of a bandit."""
+    if config["job"] == "bandit":
+        return bandit_job.run_bandit(config)
     from proclivity.probe_job import run_probe
     from proclivity.run_job import run_tuning
 
@@ -48,7 +50,7 @@ def prepare(configs: Sequence[Config], progress: Progress | None) -> None:
     """Pre-train the embedded models that the jobs need, side by side where there are several."""
     from models.embedded import PREFIX, is_cached, pretrained_folder, recipe_of
 
-    names = sorted({c["model"] for c in configs if c["model"].startswith(PREFIX)})
+    names = sorted({c["model"] for c in configs if c.get("model", "").startswith(PREFIX)})
     missing = [recipe for recipe in map(recipe_of, names) if not is_cached(recipe)]
     if len(missing) <= 1:
         for recipe in missing:
@@ -69,6 +71,8 @@ def validate_settings(settings: Mapping[str, Any], where: str) -> dict[str, Any]
 
 def estimate(config: Config) -> float:
     """Seconds that a job takes on one thread, roughly; NaN where the model is not embedded."""
+    if config["job"] == "bandit":
+        return bandit_job.estimate(config)
     if not config["model"].startswith("embedded/"):
         return math.nan
     longer = 4 if config["model"].startswith("embedded/english") else 1  # in words and in weights
@@ -83,7 +87,9 @@ def estimate(config: Config) -> float:
 
 def learnability(configs: Sequence[Config]) -> list[dict[str, Any]]:
     """The rows of the shipped learnability list for the recipes that the jobs use."""
-    bases = {c["model"].partition(":")[0] for c in configs}
+    bases = {c["model"].partition(":")[0] for c in configs if "model" in c}
+    if not bases:
+        return []
     with (Path(__file__).parent / "studies" / "learnability.csv").open() as file:
         return [row for row in csv.DictReader(file) if row["recipe"] in bases]
 
@@ -122,6 +128,9 @@ def _own_method(name: str) -> dict[str, str]:
 
 def check(config: Config) -> None:
     """Refuse a run whose method, settings, control and evidence do not go together."""
+    if config["job"] == "bandit":
+        bandit_job.check(config)
+        return
     if config.get("probe_every", 1) < 1:
         raise UserError(f"--probe-every must be 1 or more, not {config['probe_every']}")
     if config["job"] == "run":
@@ -152,6 +161,8 @@ def check(config: Config) -> None:
 
 def fingerprint(config: Config) -> dict[str, str]:
     """Hashes of what a config only names."""
+    if config["job"] == "bandit":
+        return bandit_job.fingerprint(config["method"], _own_method)
     found = _fingerprint(config["model"], config["task"], config.get("method", ""), config["job"])
     if "reference_probe" in config:
         from probes import REVISION

@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from proclivity import composition
+from proclivity.bandit_study import BanditStudy, expand_bandits
 from proclivity.expand import Config, draw_pairs, expand
 from proclivity.manifest import describe, make_folder, write_manifest
 from proclivity.progress import step_bar
 from proclivity.runner import Job, Tally, run_jobs
 from proclivity.store import Store, full_disk, job_key
 from proclivity.strict import Document
-from proclivity.study import Study
+from proclivity.study import AnyStudy
 from tasks.errors import UserError, unknown
 
 
@@ -26,14 +27,14 @@ from tasks.errors import UserError, unknown
 class Plan:
     """A study's jobs, in the order in which they are done."""
 
-    study: Study
+    study: AnyStudy
     pairs: list[str]
-    """The tasks drawn."""
+    """The tasks drawn; the problems of a study of bandits."""
     jobs: list[Job]
 
     @property
     def runs(self) -> int:
-        return sum(job.config["job"] == "run" for job in self.jobs)
+        return sum(job.config["job"] != "probe" for job in self.jobs)
 
     @property
     def reward_models(self) -> int:
@@ -44,8 +45,14 @@ class Plan:
         return len(self.jobs) - self.runs - self.reward_models
 
 
-def plan(study: Study, document: Document) -> Plan:
+def plan(study: AnyStudy, document: Document) -> Plan:
     """Work out a study's jobs; what does not exist is refused before anything runs."""
+    if isinstance(study, BanditStudy):
+        configs = expand_bandits(study, document)
+        try:
+            return Plan(study, list(study.bandits.problems), keyed(configs))
+        except UserError as e:
+            raise UserError(f"{document.name}: {e}") from e
     jobs = composition.jobs()
     known = [field.name for field in fields(jobs.SETTINGS)]
     places: dict[tuple[str, ...], dict[str, Any]] = {("settings",): study.settings}

@@ -8,7 +8,9 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
 
+from proclivity.bandit_study import BanditStudy
 from proclivity.strict import Document, Plain, build
+from proclivity.study_head import Paper, Scale, check_name
 from tasks import QUADRANTS, Evidence
 from tasks.errors import UserError, seed_or_error, unknown
 
@@ -199,11 +201,11 @@ class Study:
 
     name: str
     """Its name, that of its file."""
-    paper: Literal["", "lovering2021", "cruz2023", "kirk2024", "tajwar2024", "superhf2023"]
+    paper: Paper
     """The paper whose claim it tests, if any."""
     question: str
     """The question in a sentence."""
-    scale: Literal["smoke", "quick", "laptop", "gpu", "paper"]
+    scale: Scale
     """How large."""
     primary: Primary
     """The primary test."""
@@ -223,8 +225,7 @@ class Study:
     """What every run shares (steps, batch_size, ...). A mapping gives a value for each method."""
 
     def __post_init__(self) -> None:
-        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", self.name):
-            raise UserError(f"name: letters, digits, '-', '_' and '.' make a name, not {self.name!r}")
+        check_name(self.name)
         if not self.arms:
             raise UserError("arms: must hold at least one arm")
         if self.primary.arm not in self.arms:
@@ -264,6 +265,9 @@ class Study:
         return plain
 
 
+AnyStudy = Study | BanditStudy
+
+
 def _plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {k: _plain(v) for k, v in value.items()}
@@ -277,7 +281,7 @@ def list_studies() -> list[str]:
     return sorted(name.removesuffix(".yaml") for name in names if name.endswith(".yaml"))
 
 
-def load_study(name: str | Path) -> tuple[Study, Document]:
+def load_study(name: str | Path) -> tuple[AnyStudy, Document]:
     """A study by file or by the name of a shipped one, with the document that locates its lines."""
     path = Path(name)
     if path.suffix in (".yaml", ".yml") or path.is_file():
@@ -292,11 +296,13 @@ def load_study(name: str | Path) -> tuple[Study, Document]:
     return study_of(document), document
 
 
-def study_of(document: Document) -> Study:
-    """Read a document as a study."""
+def study_of(document: Document) -> AnyStudy:
+    """Read a document as a study; one with a section `bandits` is a study of bandits."""
+    if isinstance(document.value, dict) and "bandits" in document.value:
+        return build(BanditStudy, document.value, document)
     return build(Study, document.value, document)
 
 
-def study_from(definition: object, name: str) -> Study:
+def study_from(definition: object, name: str) -> AnyStudy:
     """Read a definition back from study.json."""
     return study_of(Plain(name, definition))

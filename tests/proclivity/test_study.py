@@ -14,6 +14,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from proclivity.bandit_study import BanditStudy, expand_bandits
 from proclivity.expand import draw_pairs, expand, swap, written_out
 from proclivity.learnability import learnability_study
 from proclivity.study import Study, list_studies, load_study, study_from
@@ -152,8 +153,11 @@ def test_an_unknown_study_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", list_studies())
 def test_shipped_studies_expand(name: str) -> None:
-    found, _ = load_study(name)
+    found, document = load_study(name)
     assert found.name == name
+    if isinstance(found, BanditStudy):
+        assert {c["job"] for c in expand_bandits(found, document)} == {"bandit"}
+        return
     kinds = {"run"} | ({"probe"} if found.probe.inputs else set())
     kinds |= {"reward_model" for arm in found.arms.values() if arm.reward_model}
     assert {c["job"] for c in expand(found)} == kinds

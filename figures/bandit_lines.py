@@ -1,0 +1,119 @@
+"""Lines of a bandit study: which cells make one, how it looks, and its mean over seeds with an interval."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from pandas import DataFrame
+
+from analysis import Study
+from analysis.tajwar2024 import paired
+from figures.style import INK, SMALL, SPURIOUS, TARGET
+
+GREEN = "#009E73"
+BON, PPO = "online-bon-distillation", "ppo-clip"
+SHORT = {
+    "bon-distillation": "best-of-N",
+    "dpo": "DPO",
+    "ipo": "IPO",
+    "dpo-without-negative": "DPO without negative",
+    "ipo-without-negative": "IPO without negative",
+    BON: "online best-of-N",
+    "online-dpo": "online DPO",
+    "online-ipo": "online IPO",
+    PPO: "PPO (no critic)",
+}
+COLOURS = {"bon": INK, "dpo": TARGET, "ipo": SPURIOUS, "ppo": GREEN}
+RAMP = (INK, "#56B4E9", "#E69F00", SPURIOUS)
+"""From on-policy to off-policy."""
+COLUMNS = ["figure", "panel", "problem", "line", "x", "y", "low", "high", "n"]
+Line = tuple[str, dict[str, Any], DataFrame]
+"""Label, look, measurements."""
+
+
+def cells(study: Study, problem: str, method: str, **cell: int) -> DataFrame:
+    r = study.bandits[study.bandits["status"] == "ok"]
+    keep = (r["problem"] == problem) & (r["method"] == method)
+    for name, value in cell.items():
+        keep &= r[name] == value
+    return study.points[study.points["key"].isin(r[keep]["key"])]
+
+
+def problems_of(study: Study) -> list[str]:
+    return sorted(set(study.bandits.loc[study.bandits["status"] == "ok", "problem"]))
+
+
+def values_of(study: Study, problem: str, method: str, setting: str) -> list[int]:
+    other = "reuse" if setting == "batches" else "batches"
+    r = study.bandits
+    keep = (r["problem"] == problem) & (r["method"] == method) & (r[other] == 1) & (r["status"] == "ok")
+    return sorted(set(r[keep][setting]))
+
+
+def _pool(study: Study, problem: str) -> int:
+    return max(values_of(study, problem, "bon-distillation", "reuse"), default=1)
+
+
+def _look(method: str) -> dict[str, Any]:
+    colour = next(c for stem, c in COLOURS.items() if stem in method)
+    dashes = (0, (3, 1.5)) if method.endswith("without-negative") else "-"
+    return {"color": colour, "ls": dashes, "lw": 0.9 if not method.startswith("online") else 1.5}
+
+
+def batch_size(study: Study, problem: str) -> Iterator[Line]:
+    for colour, value in zip(RAMP, values_of(study, problem, BON, "batches"), strict=False):
+        yield (
+            f"{value}" + (" batch" if value == 1 else " batches"),
+            {"color": colour},
+            cells(study, problem, BON, batches=value, reuse=1),
+        )
+
+
+def reuse(method: str) -> Callable[[Study, str], Iterator[Line]]:
+    def lines(study: Study, problem: str) -> Iterator[Line]:
+        for colour, value in zip(RAMP, values_of(study, problem, method, "reuse"), strict=False):
+            rows = cells(study, problem, method, batches=1, reuse=value)
+            yield f"T = {value}", {"color": colour}, rows
+
+    return lines
+
+
+def offline(study: Study, problem: str, ablated: bool = True) -> Iterator[Line]:
+    names = ["bon-distillation", "dpo", "dpo-without-negative", "ipo", "ipo-without-negative"]
+    for name in names if ablated else ["bon-distillation", "dpo", "ipo"]:
+        rows = cells(study, problem, name, reuse=_pool(study, problem), batches=1)
+        yield SHORT[name], _look(name), rows
+
+
+def complementary(study: Study, problem: str) -> Iterator[Line]:
+    for name in (BON, "online-dpo", "online-ipo", "bon-distillation", "dpo", "ipo"):
+        yield SHORT[name], _look(name), cells(study, problem, name, reuse=1, batches=1)
+
+
+def draw_lines(
+    axes: Axes, lines: Sequence[Line], x: str, y: str, told: dict[str, Any], **look: Any
+) -> list[dict[str, Any]]:
+    """Means over seeds with 95 % intervals as bands; what was drawn, as rows."""
+    rows: list[dict[str, Any]] = []
+    for label, own, points in lines:
+        found = []
+        for at, part in points.groupby(x):
+            mean, low, high, _, n = paired(part[y])
+            found.append({**told, "line": label, "x": at, "y": mean, "low": low, "high": high, "n": n})
+        if found:
+            table = DataFrame(found)
+            style = {"lw": 1.0, **own, **look}
+            axes.plot(table["x"], table["y"], label=label, **style)
+            axes.fill_between(table["x"], table["low"], table["high"], color=style["color"], alpha=0.15, lw=0)
+            rows += found
+    return rows
+
+
+def caption(figure: Figure, study: Study, text: str) -> None:
+    seeds = study.bandits.loc[study.bandits["status"] == "ok", "seed"].nunique()
+    figure.supxlabel(
+        f"{text} Means and 95 % t intervals over {seeds} seeds.", fontsize=SMALL, x=0.01, ha="left"
+    )
