@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from analysis.schema import SCHEMA, CellRecord, ProbeRecord, RunRecord
+from analysis.text_schema import TextRecord
 from tasks.errors import UserError
 
 if TYPE_CHECKING:
@@ -41,11 +42,12 @@ def _types(schema: type) -> dict[str, str]:
     return {f.name: str(f.type).split(" |")[0] for f in dataclasses.fields(schema)}
 
 
-COLUMNS = {"run": _types(RunRecord), "probe": _types(ProbeRecord)}
+KINDS = {"run": RunRecord, "probe": ProbeRecord, "text": TextRecord}
+COLUMNS = {kind: _types(schema) for kind, schema in KINDS.items()}
 CELLS = _types(CellRecord)
 EARLIER = {
     kind: {f.name: f.metadata["earlier"] for f in dataclasses.fields(schema) if "earlier" in f.metadata}
-    for kind, schema in (("run", RunRecord), ("probe", ProbeRecord))
+    for kind, schema in KINDS.items()
 }
 """What records hold in columns that came after they were written."""
 _EMPTY: dict[str, Any] = {"str": "", "int": 0, "float": math.nan, "bool": False}
@@ -69,6 +71,8 @@ class Study:
     """One line for every record that could not be read; these records are in no frame."""
     cells: DataFrame = field(default_factory=lambda: frame([], CELLS))
     """One row per run and cell, columns of `CellRecord`, of runs whose task has several spurious features."""
+    texts: DataFrame = field(default_factory=lambda: frame([], COLUMNS["text"]))
+    """One row per run on a text problem and point along it, columns of `TextRecord`."""
 
 
 def _value(kind: str, value: object) -> Any:
@@ -104,7 +108,7 @@ def check(record: object) -> dict[str, Any]:
     failed = record.get("status") == "failed"
     kind = record.get("kind", "run" if failed else None)
     if kind not in COLUMNS:
-        raise ValueError(f"kind {kind!r} is neither 'run' nor 'probe'")
+        raise ValueError(f"kind {kind!r} is none of {', '.join(COLUMNS)}")
     columns = COLUMNS[kind]
     # A failed run knows little more than its name and why it failed; a finished one must be whole.
     record = EARLIER[kind] | record
@@ -231,21 +235,26 @@ def read_study(folder: Path | str) -> Study:
         rows = list(_records(root, problems))
         runs = frame([row for row in rows if row["kind"] == "run"], COLUMNS["run"])
         probes = frame([row for row in rows if row["kind"] == "probe"], COLUMNS["probe"])
+        texts = frame([row for row in rows if row["kind"] == "text"], COLUMNS["text"])
     else:
         runs = _table(root / "runs.parquet", COLUMNS["run"], problems, records=True)
         probes = _table(root / "probes.parquet", COLUMNS["probe"], problems, records=True)
+        texts = frame([], COLUMNS["text"])
+        if (root / "texts.parquet").exists():
+            texts = _table(root / "texts.parquet", COLUMNS["text"], problems, records=True)
     listed = (root / "learnability.csv").exists() or not stored  # a store of unlisted models has none
     learnability = frame([], LEARNABILITY)
     if listed:
         learnability = _table(root / "learnability.csv", LEARNABILITY, problems, records=False)
     cells = _cells(root, problems)
-    return Study(str(manifest.get("name", root.name)), manifest, runs, probes, learnability, problems, cells)
+    name = str(manifest.get("name", root.name))
+    return Study(name, manifest, runs, probes, learnability, problems, cells, texts)
 
 
 def write_compact(study: Study, folder: Path | str) -> None:
     """Write a study as four files, small enough for a repository; each appears whole or not at all.
 
-    A fifth has the cells, where there are any.
+    Further ones have the cells and the runs on text problems, where there are any.
     """
     root = Path(folder)
     root.mkdir(parents=True, exist_ok=True)
@@ -263,6 +272,8 @@ def write_compact(study: Study, folder: Path | str) -> None:
     tables = [("runs", study.runs, ["key"]), ("probes", study.probes, ["key", "role"])]
     if len(study.cells):
         tables.append(("cells", study.cells, ["key"]))
+    if len(study.texts):
+        tables.append(("texts", study.texts, ["key", "step"]))
     for name, table, order in tables:
         rows = table.sort_values(order, kind="stable")
         put(f"{name}.parquet", lambda path, rows=rows: rows.to_parquet(path, index=False, compression="zstd"))

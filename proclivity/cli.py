@@ -19,6 +19,7 @@ from tasks import INCLUDE
 from tasks.errors import UserError, one_line
 
 PAPERS = ("cruz2023", "lovering2021")
+REPRODUCED = (*PAPERS, "tajwar2024")
 SCALES = ("smoke", "quick", "laptop", "paper")
 
 
@@ -302,7 +303,7 @@ def _studies(commands: Any) -> None:
     reproduce = _command(
         commands, "reproduce", "commands_study:reproduce", "run a paper's studies, tables and figures"
     )
-    reproduce.add_argument("paper", metavar="PAPER", choices=PAPERS)
+    reproduce.add_argument("paper", metavar="PAPER", choices=REPRODUCED)
     reproduce.add_argument(
         "--scale", metavar="SCALE", choices=SCALES, default="quick", help=", ".join(SCALES)
     )

@@ -70,7 +70,7 @@ def _dry_run(todo: Plan, workers: int) -> Answer:
         "primary": todo.study.definition()["primary"],
         "pairs": todo.pairs,
     }
-    arms = Counter(job.config["arm"] for job in todo.jobs if job.config["job"] == "run")
+    arms = Counter(job.config["arm"] for job in todo.jobs if job.config["job"] != "probe")
     return Answer(
         data,
         f"{todo.study.name}: {todo.runs} runs and {todo.probes} probes, {about} on "

@@ -70,7 +70,11 @@ def device_of(model: str) -> str:
 
 def names(config: Config) -> dict[str, Any]:
     """What a config is about, in columns of a record, without doing the job."""
-    task, embedded = get_task(config["task"]), recipe(config["model"])
+    embedded = recipe(config["model"])
+    if config["job"] == "text":
+        told = {name: config[name] for name in ("model", "init", "task", "method", "seed_data")}
+        return told | {"dial": embedded.dial if embedded else ""}
+    task = get_task(config["task"])
     return {
         "model": config["model"],
         "init": config["init"],

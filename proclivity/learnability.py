@@ -38,6 +38,7 @@ def learnability_study(tasks: Iterable[str]) -> tuple[Study, Any]:
     if len(names) > 1:
         raise UserError("learnability is tried one kind of task at a time: " + ", ".join(sorted(names)))
     study, document = load_study(names.pop())
+    assert isinstance(study, Study)
     shipped = {get_task(name).target.name: name for name in study.pairs.list}
     pairs: dict[str, str] = {}
     for name in tasks:

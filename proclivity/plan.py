@@ -18,7 +18,8 @@ from proclivity.progress import step_bar
 from proclivity.runner import Job, Tally, run_jobs
 from proclivity.store import Store, full_disk, job_key
 from proclivity.strict import Document
-from proclivity.study import Study
+from proclivity.study import AnyStudy
+from proclivity.text_study import TextStudy, expand_texts
 from tasks.errors import UserError, unknown
 
 
@@ -26,32 +27,33 @@ from tasks.errors import UserError, unknown
 class Plan:
     """A study's jobs, in the order in which they are done."""
 
-    study: Study
+    study: AnyStudy
     pairs: list[str]
-    """The tasks drawn."""
+    """The tasks drawn; the problems of a study of texts."""
     jobs: list[Job]
 
     @property
     def runs(self) -> int:
-        return sum(job.config["job"] == "run" for job in self.jobs)
+        return sum(job.config["job"] != "probe" for job in self.jobs)
 
     @property
     def probes(self) -> int:
         return len(self.jobs) - self.runs
 
 
-def plan(study: Study, document: Document) -> Plan:
+def plan(study: AnyStudy, document: Document) -> Plan:
     """Work out a study's jobs; what does not exist is refused before anything runs."""
     jobs = composition.jobs()
     known = [field.name for field in fields(jobs.SETTINGS)]
-    places = [("settings",), *(("arms", name, "settings") for name in study.arms)]
-    for place, settings in zip(
-        places, [study.settings, *(a.settings for a in study.arms.values())], strict=True
-    ):
+    arms = {} if isinstance(study, TextStudy) else study.arms
+    places = [("settings",), *(("arms", name, "settings") for name in arms)]
+    for place, settings in zip(places, [study.settings, *(a.settings for a in arms.values())], strict=True):
         for name in settings:
             if name not in known:
                 raise document.error((*place, name), unknown("setting", name, known))
     try:
+        if isinstance(study, TextStudy):
+            return Plan(study, list(study.texts.problems), keyed(expand_texts(study, jobs.validate_settings)))
         configs = expand(study, validate=jobs.validate_settings)
         return Plan(study, draw_pairs(study), keyed(configs))
     except UserError as e:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from proclivity.strict import Document, Plain, build
+from proclivity.text_study import TextStudy
 from tasks import QUADRANTS, Evidence
 from tasks.errors import UserError, seed_or_error, unknown
 
@@ -232,6 +233,9 @@ class Study:
         return plain
 
 
+AnyStudy = Study | TextStudy
+
+
 def _plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {k: _plain(v) for k, v in value.items()}
@@ -245,7 +249,7 @@ def list_studies() -> list[str]:
     return sorted(name.removesuffix(".yaml") for name in names if name.endswith(".yaml"))
 
 
-def load_study(name: str | Path) -> tuple[Study, Document]:
+def load_study(name: str | Path) -> tuple[AnyStudy, Document]:
     """A study by file or by the name of a shipped one, with the document that locates its lines."""
     path = Path(name)
     if path.suffix in (".yaml", ".yml") or path.is_file():
@@ -260,11 +264,13 @@ def load_study(name: str | Path) -> tuple[Study, Document]:
     return study_of(document), document
 
 
-def study_of(document: Document) -> Study:
-    """Read a document as a study."""
+def study_of(document: Document) -> AnyStudy:
+    """Read a document as a study; one with a section `texts` is a study of text problems."""
+    if isinstance(document.value, dict) and "texts" in document.value:
+        return build(TextStudy, document.value, document)
     return build(Study, document.value, document)
 
 
-def study_from(definition: object, name: str) -> Study:
+def study_from(definition: object, name: str) -> AnyStudy:
     """Read a definition back from study.json."""
     return study_of(Plain(name, definition))

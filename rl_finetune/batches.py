@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from rl_finetune import objectives
 from rl_finetune.methods import Batch, Method
 from rl_finetune.policy import Ids, Policy, Scored
 from rl_finetune.rewards import rewards_of
-from tasks.task import Task
+from tasks.task import Problem, Task
 
 NONE = torch.empty(0)
 _ESTIMATORS = {"k1": objectives.k1, "k2": objectives.k2, "k3": objectives.k3}
@@ -22,15 +22,18 @@ _ESTIMATORS = {"k1": objectives.k1, "k2": objectives.k2, "k3": objectives.k3}
 
 @dataclass(frozen=True)
 class Rows:
-    """Prompts, their tokens, and the labels that are rewarded."""
+    """Prompts and their tokens; the labels that are rewarded, or answers that were given beforehand."""
 
     prompts: list[str]
     ids: list[list[int]]
-    labels: list[int]
+    labels: list[int] = field(default_factory=list)
+    """Of a task's rows."""
+    given: list[list[str]] = field(default_factory=list)
+    """A demonstration, or a pair whose first answer is the better one, for each prompt; or nothing."""
 
     def part(self, batch: range) -> Rows:
-        start, stop = batch.start, batch.stop
-        return Rows(self.prompts[start:stop], self.ids[start:stop], self.labels[start:stop])
+        part = slice(batch.start, batch.stop)
+        return Rows(self.prompts[part], self.ids[part], self.labels[part], self.given[part])
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,7 @@ class Source:
 
     method: Method
     policy: Policy
-    task: Task
+    task: Problem
     model: Any
     """The policy's, which is tuned."""
     reference: Any
@@ -103,19 +106,24 @@ class Source:
             with torch.no_grad():
                 other = self.policy.sample(self.reference, rows.ids, self.samples, self.generator)
             return other.texts, other.again, self.policy.score(self.model, rows.ids, other.again)
-        say, pairs = self.task.answers.say, self.method.samples == "pairs"
-        texts = [
-            [say(y, self.rng), say(1 - y, self.rng)] if pairs else [say(y, self.rng)] for y in rows.labels
-        ]
+        texts = rows.given or self._said(rows.labels)
         again = self.policy.write(texts)
         return texts, again, self.policy.score(self.model, rows.ids, again)
 
+    def _said(self, labels: Sequence[int]) -> list[list[str]]:
+        """A demonstration or a pair for each label, as the task's answers say it."""
+        assert isinstance(self.task, Task)
+        say, pairs = self.task.answers.say, self.method.samples == "pairs"
+        return [[say(y, self.rng), say(1 - y, self.rng)] if pairs else [say(y, self.rng)] for y in labels]
+
     def _rewards(self, rows: Rows, texts: Sequence[Sequence[str]]) -> Tensor:
-        """Rewards [prompts, samples] from the task's reward function, or from a coin."""
+        """Rewards [prompts, samples]: from the reward function, by a coin, or as the answers were given."""
         samples = len(texts[0])
         if self.control == "random_reward":
             values = self.rng.integers(2, size=(len(texts), samples)).astype(np.float32)
             return torch.from_numpy(values)
+        if rows.given:
+            return torch.tensor([1.0, 0.0]).repeat(len(texts), 1)
         prompts = [p for p in rows.prompts for _ in range(samples)]
         labels = [y for y in rows.labels for _ in range(samples)]
         flat = rewards_of(self.task, prompts, [text for row in texts for text in row], labels)
