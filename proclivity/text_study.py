@@ -11,6 +11,7 @@ from tasks.errors import UserError, seed_or_error, unknown
 from tasks.problems import is_problem, list_problems
 
 Config = dict[str, Any]
+OTHERS = "others"
 ValidateSettings = Callable[[Mapping[str, Any], str], dict[str, Any]]
 
 
@@ -96,7 +97,8 @@ class TextStudy:
     """The model that learns from the demonstrations, and then is the reference."""
     texts: Texts
     settings: dict[str, Any] = field(default_factory=dict)
-    """What every run shares (steps, batch_size, ...). A mapping gives a value for each method."""
+    """What every run shares (steps, batch_size, ...). A mapping gives values for methods, `others` for those
+    that it does not name."""
 
     def __post_init__(self) -> None:
         if self.primary.problem not in self.texts.problems:
@@ -106,6 +108,10 @@ class TextStudy:
                 raise UserError(f"primary: {unknown('method', method, self.texts.methods)}")
         if "learning_rate" in self.settings and self.texts.rates:
             raise UserError("settings: learning_rate: the grid has rates of its own")
+        for name, value in self.settings.items():
+            for method in value if isinstance(value, Mapping) else ():
+                if method not in (*self.texts.methods, OTHERS):
+                    raise UserError(f"settings: {name}: {unknown('method', method, self.texts.methods)}")
 
     def definition(self) -> dict[str, Any]:
         """The study as plain JSON values, as study.json keeps it."""
@@ -141,9 +147,9 @@ def _settings(study: TextStudy, method: str, rate: float | None) -> dict[str, An
     found: dict[str, Any] = {"answers": "free"} | ({"learning_rate": rate} if rate else {})
     for name, value in study.settings.items():
         if isinstance(value, Mapping):
-            if method not in value:
-                raise UserError(f"settings.{name}: gives no value for {method}")
-            value = value[method]
+            if method not in value and OTHERS not in value:
+                raise UserError(f"settings.{name}: gives no value for {method}, and none for {OTHERS}")
+            value = value.get(method, value.get(OTHERS))
         found[name] = value
     return found
 
