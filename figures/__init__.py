@@ -4,6 +4,7 @@ from figures.bits_along import draw_bits_along
 from figures.cruz2023 import draw_cruz2023
 from figures.dials import draw_dials
 from figures.error_by_evidence import error_by_evidence, error_table
+from figures.lengths import draw_lengths
 from figures.lovering2021 import draw_lovering2021
 from figures.pairs_heatmap import heatmap_table, pairs_heatmap
 from figures.use_by_extractability import use_by_extractability
@@ -13,6 +14,7 @@ __all__ = [
     "draw_bits_along",
     "draw_cruz2023",
     "draw_dials",
+    "draw_lengths",
     "draw_lovering2021",
     "error_by_evidence",
     "error_table",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from argparse import Namespace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from proclivity.answer import Answer, plain
 from proclivity.plan import note
@@ -27,11 +27,14 @@ def claims_of(folder: Path, *, everything: bool = False) -> Answer:
     """The claim tables of a study folder, what was left out of them, and what could not be read."""
     from analysis.claims import claims, exclusions, learnt_share
     from analysis.dials import dialled_feature, trends_of_bits, trends_of_use
+    from analysis.lengths import is_of_lengths
     from analysis.lovering2021 import evidence_required, is_of_paper
     from analysis.pairs import learnable
     from analysis.tables import claims_text, text_table
 
     study = _read(folder)
+    if is_of_lengths(study):
+        return _of_lengths(study)
     rows = claims(study)
     left_out = plain(exclusions(study))
     learnt = plain(learnt_share(study))
@@ -65,6 +68,35 @@ def claims_of(folder: Path, *, everything: bool = False) -> Answer:
     return Answer(data, "\n\n".join(parts))
 
 
+def _of_lengths(study: Study) -> Answer:
+    """The paper's claims on problems of length, beside what all methods came to."""
+    from analysis.lengths import BY_EYE, SMALLEST, chosen_rates, data_table, length_claims, results_table
+    from analysis.tables import text_table
+
+    failed = study.texts[study.texts["status"] != "ok"]
+    claims, results, data = length_claims(study), plain(results_table(study)), plain(data_table(study))
+    shown = [
+        {name: "yes" if value is True else value for name, value in row.items() if name != "source"}
+        for row in claims
+    ]
+    titles = {
+        f"Differences of gold reward over seeds, in words; smallest effect of interest {SMALLEST:g}\n"
+        f"paper: {BY_EYE}; 'more': stated in words": shown,
+        "At the end, means over seeds; low and high: 95 % interval of gold over seeds": results,
+        "Preference pairs, and how often a reward model orders held-out ones as the gold reward does": data,
+    }
+    told: dict[str, Any] = {"study": study.name, "claims": plain(claims), "results": results, "data": data}
+    if study.manifest["primary"].get("test") == "none":  # a study that chooses learning rates
+        told["rates"] = chosen_rates(study)
+        titles["Learning rates by the rule"] = [
+            {"method": name, "rate": f"{rate:g}"} for name, rate in told["rates"].items()
+        ]
+    parts = [f"{title}\n{text_table(rows)}" for title, rows in titles.items()]
+    parts += [f"not read: {problem}" for problem in study.problems]
+    parts += [f"failed: {row['task']}, {row['method']}: {row['error']}" for row in failed.to_dict("records")]
+    return Answer({**told, "problems": study.problems}, "\n\n".join(parts))
+
+
 def _read(folder: Path) -> Study:
     """A study folder, with a note of each part that could not be read."""
     from analysis import read_study
@@ -85,9 +117,12 @@ def draw(folder: Path, out: Path) -> list[Path]:
     """Draw a study's figures; their paths."""
     study = _read(folder)
     from analysis.dials import dialled_feature
+    from analysis.lengths import is_of_lengths
     from analysis.lovering2021 import is_of_paper
-    from figures import draw_cruz2023, draw_dials, draw_lovering2021
+    from figures import draw_cruz2023, draw_dials, draw_lengths, draw_lovering2021
 
+    if is_of_lengths(study):
+        return draw_lengths(study, out)
     if dialled_feature(study):
         return draw_dials(study, out)
     paths = draw_cruz2023(study, out)
