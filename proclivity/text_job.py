@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from models import LanguageModel
     from rl_finetune.text_measure import Written
 
-RATE = 3e-3
+RATE = 2.3e-3
 """Seconds a completion, roughly: sampled, scored and learnt from."""
 
 
@@ -52,7 +52,7 @@ def estimate(config: Config) -> float:
     """Seconds on one thread, roughly, with a share in the data that several runs use."""
     settings = settings_from(dict(config["settings"]))
     measured = settings.log_points * settings.log_n + settings.eval_n
-    return 5.0 + RATE * (settings.rows * settings.samples_per_prompt + measured)
+    return 3.0 + RATE * (settings.rows * settings.samples_per_prompt + measured)
 
 
 def run_text(config: Config) -> JobResult:

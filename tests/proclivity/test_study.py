@@ -16,7 +16,9 @@ from hypothesis import strategies as st
 
 from proclivity.expand import draw_pairs, expand, swap, written_out
 from proclivity.learnability import learnability_study
+from proclivity.plan import plan
 from proclivity.study import Study, list_studies, load_study, study_from
+from proclivity.text_study import TextStudy
 from tasks import get_task
 from tasks.errors import UserError
 
@@ -152,8 +154,11 @@ def test_an_unknown_study_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", list_studies())
 def test_shipped_studies_expand(name: str) -> None:
-    found, _ = load_study(name)
+    found, document = load_study(name)
     assert found.name == name
+    if isinstance(found, TextStudy):
+        assert {job.config["job"] for job in plan(found, document).jobs} == {"text"}
+        return
     probes = {"probe"} if found.probe.inputs else set()
     assert {c["job"] for c in expand(found)} == {"run"} | probes
 
