@@ -1,4 +1,4 @@
-"""Methods on problems of length: how long their texts are along the run, and the gold reward at its end."""
+"""Methods on problems of length: how far from the best length they are along the run, and at its end."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pandas import DataFrame
 
 from analysis import Study
 from analysis.lengths import MIN, MODE, SKEW, interval, run_table
-from figures.style import DOUBLE, GREY, SMALL, message, save, styled
+from figures.style import DOUBLE, GREY, message, save, styled
 
 GROUPS = {
     "off-policy": ("pref-ft", "dpo", "ipo"),
@@ -37,17 +37,19 @@ def draw_lengths(study: Study, out: Path) -> list[Path]:
 
 
 def along_table(study: Study) -> DataFrame:
-    """One row a problem, method and step: mean length over seeds, with its 95 % interval."""
+    """One row a problem, method and step: words from the best length, over seeds, with the 95 % interval."""
     points = study.texts[study.texts["status"] == "ok"]
     rows = []
     for (task, method, step), part in points.groupby(["task", "method", "step"]):
-        mean, low, high, _ = interval(part["length"])
+        mean, low, high, _ = interval(-part["reward"])
         rows.append(
-            {"problem": task, "method": method, "step": step, "length": mean, "low": low, "high": high}
+            {"problem": task, "method": method, "step": step, "distance": mean, "low": low, "high": high}
             | {"seeds": part["seed_data"].nunique(), "completions": int(part["completions"].iloc[0])}
-            | {"mode": part["reference_mode"].median()}
+            | {"length": part["length"].mean(), "mode": part["reference_mode"].median()}
         )
-    columns = ["problem", "method", "step", "length", "low", "high", "seeds", "completions", "mode"]
+    columns = [
+        *("problem", "method", "step", "distance", "low", "high", "seeds", "completions", "length", "mode")
+    ]
     return DataFrame(rows, columns=columns)
 
 
@@ -81,30 +83,26 @@ def _looks(methods: set[str]) -> dict[str, tuple[str, str]]:
 
 @styled
 def lengths_along(study: Study, table: DataFrame | None = None) -> Figure:
-    """Mean number of words of a completion against optimiser steps, a panel a problem."""
+    """Words between a completion and the best length against optimiser steps, a panel a problem.
+
+    Of min-length and skew-length these are its words, of mode-length its distance from the mode.
+    """
     table = along_table(study) if table is None else table
     if not len(table):
         return message("Length along the run", "Nothing to draw: no run on a text problem finished.")
     problems, looks = _problems(table), _looks(set(table["method"]))
     figure = Figure(figsize=(DOUBLE, 2.9), layout="constrained")
-    panels = figure.subplots(1, len(problems), sharey=True, squeeze=False)[0]
+    panels = figure.subplots(1, len(problems), squeeze=False)[0]
     for panel, problem in zip(panels, problems, strict=True):
         mine = table[table["problem"] == problem]
         for method, (colour, line) in looks.items():
             part = mine[mine["method"] == method].sort_values("step")
             if len(part):
-                panel.plot(part["step"], part["length"], line, color=colour, lw=1.0, label=method)
-        best = float(mine["mode"].median()) if problem == MODE else 0.0
-        panel.axhline(best, color=GREY, lw=0.6, zorder=0)
-        panel.annotate(
-            "best" if problem != MODE else "mode, the best",
-            (1, best), xycoords=("axes fraction", "data"), xytext=(0, 1.5), textcoords="offset points",
-            ha="right", va="bottom", fontsize=SMALL, color=GREY,
-        )  # fmt: skip
+                panel.plot(part["step"], part["distance"], line, color=colour, lw=1.0, label=method)
         panel.set_title(problem.rpartition("/")[2], loc="left")
         panel.set_xlabel("optimiser steps")
-    panels[0].set_ylabel("words of a completion")
-    panels[0].set_ylim(bottom=-1)
+        panel.set_ylabel("words from the mode" if problem == MODE else "words of a completion")
+        panel.set_ylim(bottom=0)
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=5)
     return figure
@@ -133,7 +131,7 @@ def gold_at_end(study: Study, table: DataFrame | None = None) -> Figure:
             ends = runs[(runs["task"] == problem) & (runs["method"] == row["method"])]["end"]
             panel.plot(ends, [place] * len(ends), ".", color="black", ms=2.5)
         panel.axvline(before, color=GREY, lw=0.7, ls="--")
-        panel.set_xlim(right=0.6)
+        panel.set_xlim(left=panel.get_xlim()[0] - 0.2, right=0.6)
         panel.set_title(problem.rpartition("/")[2], loc="left")
         panel.set_xlabel("gold reward, words: 0 is best,\nbars begin at the reference")
     panels[0].set_yticks(list(places.values()), list(places))
