@@ -11,6 +11,8 @@ import torch
 import yaml
 from transformers import GPT2Config, GPT2LMHeadModel
 
+from analysis.lengths import chosen_rates, run_table
+from analysis.records import read_study
 from models.embedded import tokenizer_of
 from models.english import EnglishCorpus
 from proclivity import composition
@@ -97,6 +99,17 @@ def test_methods_of_a_shipped_study_get_as_many_completions_and_steps(name: str)
         each = 2 if method.samples == "pairs" else settings.samples_per_prompt
         found.add((settings.steps * method.reuse, settings.rows * each))
     assert len(found) == 1
+
+
+def test_the_learning_rates_are_those_of_the_development_study() -> None:
+    """Chosen on seeds outside the study, by the rule, with as many trials for every method."""
+    chosen_on = read_study(SHIPPED.parents[1] / "results" / "development-lengths")
+    rates, (found, document) = chosen_rates(chosen_on), load_study("tajwar2024-lengths-quick")
+    jobs = [job.config for job in plan(found, document).jobs]
+    assert {(c["method"], c["settings"]["learning_rate"]) for c in jobs} == set(rates.items())
+    assert not {c["seed_data"] for c in jobs} & set(chosen_on.texts["seed_data"])
+    tried = run_table(chosen_on).groupby("method")["learning_rate"].apply(lambda tried: sorted(set(tried)))
+    assert len(set(map(tuple, tried))) == 1
 
 
 @pytest.mark.parametrize(
