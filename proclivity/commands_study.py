@@ -133,8 +133,9 @@ def compact(arguments: Namespace) -> Answer:
         )
     write_compact(study, out)
     files = {path.name: path.stat().st_size for path in sorted(out.iterdir())}
-    data = {"folder": out, "runs": len(study.runs), "probes": len(study.probes), "files": files}
-    text = f"{out}: {len(study.runs)} runs and {len(study.probes)} probes in {size(sum(files.values()))}"
+    runs = len(study.runs) + study.texts["key"].nunique()
+    data = {"folder": out, "runs": runs, "probes": len(study.probes), "files": files}
+    text = f"{out}: {runs} runs and {len(study.probes)} probes in {size(sum(files.values()))}"
     return Answer(data, text)
 
 
