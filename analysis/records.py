@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from analysis.bandit_schema import BanditPoint, BanditRecord
 from analysis.schema import SCHEMA, CellRecord, ProbeRecord, RunRecord
+from analysis.text_schema import TextRecord
 from tasks.errors import UserError
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def _types(schema: type) -> dict[str, str]:
     return {f.name: str(f.type).split(" |")[0] for f in dataclasses.fields(schema)}
 
 
-KINDS = {"run": RunRecord, "probe": ProbeRecord, "bandit": BanditRecord}
+KINDS = {"run": RunRecord, "probe": ProbeRecord, "bandit": BanditRecord, "text": TextRecord}
 COLUMNS = {kind: _types(schema) for kind, schema in KINDS.items()}
 CELLS, POINTS = _types(CellRecord), _types(BanditPoint)
 EARLIER = {
@@ -75,6 +76,8 @@ class Study:
     """One row per bandit run and seed, columns of `BanditRecord`."""
     points: DataFrame = field(default_factory=lambda: frame([], POINTS))
     """One row per bandit run, seed and measurement, columns of `BanditPoint`."""
+    texts: DataFrame = field(default_factory=lambda: frame([], COLUMNS["text"]))
+    """One row per run on a text problem and point along it, columns of `TextRecord`."""
 
 
 def _value(kind: str, value: object) -> Any:
@@ -210,6 +213,12 @@ def _long(
     return frame(rows, columns)
 
 
+def _if_there(root: Path, kind: str, problems: list[str]) -> DataFrame:
+    """The compact records of a kind that not every study has."""
+    path = root / f"{kind}s.parquet"
+    return _table(path, COLUMNS[kind], problems, records=True) if path.exists() else frame([], COLUMNS[kind])
+
+
 def read_study(folder: Path | str) -> Study:
     """Read a study folder: the store's layout (`runs/<key>/record.json`) or a compact one (parquet)."""
     root = Path(folder)
@@ -240,12 +249,11 @@ def read_study(folder: Path | str) -> Study:
         runs = frame([row for row in rows if row["kind"] == "run"], COLUMNS["run"])
         probes = frame([row for row in rows if row["kind"] == "probe"], COLUMNS["probe"])
         bandits = frame([row for row in rows if row["kind"] == "bandit"], COLUMNS["bandit"])
+        texts = frame([row for row in rows if row["kind"] == "text"], COLUMNS["text"])
     else:
         runs = _table(root / "runs.parquet", COLUMNS["run"], problems, records=True)
         probes = _table(root / "probes.parquet", COLUMNS["probe"], problems, records=True)
-        bandits = frame([], COLUMNS["bandit"])
-        if (root / "bandits.parquet").exists():
-            bandits = _table(root / "bandits.parquet", COLUMNS["bandit"], problems, records=True)
+        bandits, texts = (_if_there(root, kind, problems) for kind in ("bandit", "text"))
     listed = (root / "learnability.csv").exists() or not stored  # a store of unlisted models has none
     learnability = frame([], LEARNABILITY)
     if listed:
@@ -259,14 +267,15 @@ def read_study(folder: Path | str) -> Study:
     return Study(
         str(manifest.get("name", root.name)),
         manifest,
-        *(runs, probes, learnability, problems, cells, bandits, points),
+        *(runs, probes, learnability, problems, cells, bandits, points, texts),
     )
 
 
 def write_compact(study: Study, folder: Path | str) -> None:
     """Write a study as four files, small enough for a repository; each appears whole or not at all.
 
-    Further ones have the cells, the bandits and their measurements, where there are any.
+    Further ones have the cells, the bandits and their measurements, and the runs on text problems, where
+    there are any.
     """
     root = Path(folder)
     root.mkdir(parents=True, exist_ok=True)
@@ -285,6 +294,7 @@ def write_compact(study: Study, folder: Path | str) -> None:
     more = [
         ("cells", study.cells, ["key"]),
         ("bandits", study.bandits, ["key", "seed"]),
+        ("texts", study.texts, ["key", "step"]),
         ("bandit_points", study.points, ["key", "seed", "step"]),
     ]
     tables += [table for table in more if len(table[1])]

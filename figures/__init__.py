@@ -5,6 +5,7 @@ from figures.cruz2023 import draw_cruz2023
 from figures.dials import draw_dials
 from figures.error_by_evidence import error_by_evidence, error_table
 from figures.inheritance import draw_inheritance
+from figures.lengths import draw_lengths
 from figures.lovering2021 import draw_lovering2021
 from figures.methods import draw_methods
 from figures.pairs_heatmap import heatmap_table, pairs_heatmap
@@ -17,6 +18,7 @@ __all__ = [
     "draw_cruz2023",
     "draw_dials",
     "draw_inheritance",
+    "draw_lengths",
     "draw_lovering2021",
     "draw_methods",
     "draw_tajwar2024",

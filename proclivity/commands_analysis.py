@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from argparse import Namespace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from proclivity.answer import Answer, plain
 from proclivity.plan import note
@@ -30,12 +30,15 @@ def claims_of(folder: Path, *, everything: bool = False) -> Answer:
     from analysis.development import chosen_rates, is_development
     from analysis.dials import dialled_feature, trends_of_bits, trends_of_use
     from analysis.learning import accuracy_table, is_of_learning
+    from analysis.lengths import is_of_lengths
     from analysis.lovering2021 import evidence_required, is_of_paper
     from analysis.pairs import learnable
     from analysis.tables import claims_text, text_table
     from analysis.tajwar2024 import has_bandits
 
     study = _read(folder)
+    if is_of_lengths(study):
+        return _of_lengths(study)
     if has_bandits(study):
         return _bandits(study)
     if is_development(study):
@@ -104,6 +107,35 @@ def _bandits(study: Study) -> Answer:
     return Answer(data, "\n\n".join(parts))
 
 
+def _of_lengths(study: Study) -> Answer:
+    """The paper's claims on problems of length, beside what all methods came to."""
+    from analysis.lengths import BY_EYE, SMALLEST, chosen_rates, data_table, length_claims, results_table
+    from analysis.tables import text_table
+
+    failed = study.texts[study.texts["status"] != "ok"]
+    claims, results, data = length_claims(study), plain(results_table(study)), plain(data_table(study))
+    shown = [
+        {name: "yes" if value is True else value for name, value in row.items() if name != "source"}
+        for row in claims
+    ]
+    titles = {
+        f"Differences of gold reward over seeds, in words; smallest effect of interest {SMALLEST:g}\n"
+        f"paper: {BY_EYE}; 'more': stated in words": shown,
+        "At the end, means over seeds; low and high: 95 % interval of gold over seeds": results,
+        "Preference pairs, and how often a reward model orders held-out ones as the gold reward does": data,
+    }
+    told: dict[str, Any] = {"study": study.name, "claims": plain(claims), "results": results, "data": data}
+    if study.manifest["primary"].get("test") == "none":  # a study that chooses learning rates
+        told["rates"] = chosen_rates(study)
+        titles["Learning rates by the rule"] = [
+            {"method": name, "rate": f"{rate:g}"} for name, rate in told["rates"].items()
+        ]
+    parts = [f"{title}\n{text_table(rows)}" for title, rows in titles.items()]
+    parts += [f"not read: {problem}" for problem in study.problems]
+    parts += [f"failed: {row['task']}, {row['method']}: {row['error']}" for row in failed.to_dict("records")]
+    return Answer({**told, "problems": study.problems}, "\n\n".join(parts))
+
+
 def _read(folder: Path) -> Study:
     """A study folder, with a note of each part that could not be read."""
     from analysis import read_study
@@ -126,12 +158,14 @@ def draw(folder: Path, out: Path) -> list[Path]:
     from analysis.comparison import compares_methods
     from analysis.dials import dialled_feature
     from analysis.inheritance import of_rewards
+    from analysis.lengths import is_of_lengths
     from analysis.lovering2021 import is_of_paper
     from analysis.tajwar2024 import has_bandits
     from figures import (
         draw_cruz2023,
         draw_dials,
         draw_inheritance,
+        draw_lengths,
         draw_lovering2021,
         draw_methods,
         draw_tajwar2024,
@@ -139,6 +173,8 @@ def draw(folder: Path, out: Path) -> list[Path]:
 
     if has_bandits(study):
         return draw_tajwar2024(study, out)
+    if is_of_lengths(study):
+        return draw_lengths(study, out)
     if compares_methods(study):
         return draw_methods(study, out)
     if dialled_feature(study):

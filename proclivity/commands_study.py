@@ -11,12 +11,11 @@ from pathlib import Path
 
 from proclivity import composition
 from proclivity.answer import Answer, duration, size, table
-from proclivity.bandit_study import BanditStudy
 from proclivity.manifest import COMPACT, SINGLE, read_manifest
 from proclivity.plan import Plan, cores, open_store, plan, run_plan
 from proclivity.store import CorruptRecord
 from proclivity.strict import Plain
-from proclivity.study import BRADLEY_TERRY, list_studies, load_study, study_from
+from proclivity.study import BRADLEY_TERRY, Study, list_studies, load_study, study_from
 from tasks.errors import UserError
 
 BYTES_A_JOB = 16_000
@@ -73,8 +72,10 @@ def _dry_run(todo: Plan, workers: int) -> Answer:
         "primary": todo.study.definition()["primary"],
         "pairs": todo.pairs,
     }
-    arms = Counter(job.config["arm"] for job in todo.jobs if job.config["job"] in ("run", "bandit"))
-    of = "problems" if isinstance(todo.study, BanditStudy) else "pairs"
+    arms = Counter(
+        job.config["arm"] for job in todo.jobs if job.config["job"] not in ("probe", "reward_model")
+    )
+    of = "pairs" if isinstance(todo.study, Study) else "problems"
     return Answer(
         data,
         f"{todo.study.name}: {_counted(todo.runs, todo.probes, todo.reward_models)}, {about} on "
@@ -149,7 +150,8 @@ def compact(arguments: Namespace) -> Answer:
     write_compact(study, out)
     files = {path.name: path.stat().st_size for path in sorted(out.iterdir())}
     judges = int((study.runs["method"] == BRADLEY_TERRY).sum())
-    runs, probes = len(study.runs) + len(study.bandits) - judges, len(study.probes)
+    runs = len(study.runs) + len(study.bandits) + study.texts["key"].nunique() - judges
+    probes = len(study.probes)
     data = {"folder": out, "runs": runs, "probes": probes, "reward_models": judges, "files": files}
     text = f"{out}: {_counted(runs, probes, judges)} in {size(sum(files.values()))}"
     return Answer(data, text)

@@ -73,7 +73,11 @@ def names(config: Config) -> dict[str, Any]:
     """What a config is about, in columns of a record, without doing the job."""
     if config["job"] == "bandit":
         return {"problem": config["task"], "method": config["method"]}
-    task, embedded = get_task(config["task"]), recipe(config["model"])
+    embedded = recipe(config["model"])
+    if config["job"] == "text":
+        told = {name: config[name] for name in ("model", "init", "task", "method", "seed_data")}
+        return told | {"dial": embedded.dial if embedded else ""}
+    task = get_task(config["task"])
     return {
         "model": config["model"],
         "init": config["init"],

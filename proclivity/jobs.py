@@ -12,7 +12,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from proclivity import bandit_job, reward_job
+from proclivity import bandit_job, reward_job, text_job
 from proclivity.job import Config, JobResult, hash_of, recipe, save
 from rl_finetune.settings import Settings, settings_from
 from tasks import get_task, task_sources
@@ -37,9 +37,12 @@ Progress = Callable[[str, int, int], None]
 
 def execute(config: Config) -> JobResult:
     """Do a job: `run` tunes a policy and measures its use, `reward_model` trains one and measures its use,
-    `use` measures a model as it is, `probe` probes it; `bandit` tunes all seeds of a bandit."""
+    `use` measures a model as it is, `probe` probes it; `bandit` tunes all seeds of a bandit, `text` a policy
+    on a text problem."""
     if config["job"] == "bandit":
         return bandit_job.run_bandit(config)
+    if config["job"] == "text":
+        return text_job.run_text(config)
     from proclivity.probe_job import run_probe
     from proclivity.run_job import run_tuning
 
@@ -78,6 +81,8 @@ def estimate(config: Config) -> float:
     longer = 4 if config["model"].startswith("embedded/english") else 1  # in words and in weights
     if config["job"] == "probe":
         return longer * (1.4 if config["input"] == "raw" else 1.0)
+    if config["job"] == "text":
+        return text_job.estimate(config)
     settings = config["settings"]
     row = 8e-4 if settings["answers"] == "free" else 2e-4
     reuse = settings.get("reuse", 1)
@@ -87,7 +92,7 @@ def estimate(config: Config) -> float:
 
 def learnability(configs: Sequence[Config]) -> list[dict[str, Any]]:
     """The rows of the shipped learnability list for the recipes that the jobs use."""
-    bases = {c["model"].partition(":")[0] for c in configs if "model" in c}
+    bases = {c["model"].partition(":")[0] for c in configs if c["job"] not in ("bandit", "text")}
     if not bases:
         return []
     with (Path(__file__).parent / "studies" / "learnability.csv").open() as file:
@@ -105,14 +110,16 @@ def _files_hash(model: str) -> str:
 
 
 @cache
-def _fingerprint(model: str, task: str, method: str, kind: str) -> dict[str, str]:
+def _weights(model: str) -> str:
     from models.embedded import recipe_hash
 
     embedded = recipe(model)
-    if embedded:
-        weights = recipe_hash(embedded)
-    else:
-        weights = _files_hash(model)
+    return recipe_hash(embedded) if embedded else _files_hash(model)
+
+
+@cache
+def _fingerprint(model: str, task: str, method: str, kind: str) -> dict[str, str]:
+    weights = _weights(model)
     source = hash_of(*(p.read_bytes() for p in task_sources(task)))
     own = _own_method(method) if kind == "run" else {}
     return {"weights": weights, "task": source, "revision": str(_revision(method, kind)), **own}
@@ -128,8 +135,8 @@ def _own_method(name: str) -> dict[str, str]:
 
 def check(config: Config) -> None:
     """Refuse a run whose method, settings, control and evidence do not go together."""
-    if config["job"] == "bandit":
-        bandit_job.check(config)
+    if config["job"] in ("bandit", "text"):
+        (bandit_job if config["job"] == "bandit" else text_job).check(config)
         return
     if config.get("probe_every", 1) < 1:
         raise UserError(f"--probe-every must be 1 or more, not {config['probe_every']}")
@@ -163,6 +170,10 @@ def fingerprint(config: Config) -> dict[str, str]:
     """Hashes of what a config only names."""
     if config["job"] == "bandit":
         return bandit_job.fingerprint(config["method"], _own_method)
+    if config["job"] == "text":
+        method = config["method"]
+        own = {"revision": str(_revision(method, "text")), **_own_method(method)}
+        return {"weights": _weights(config["model"]), **own, **text_job.fingerprint(config)}
     found = _fingerprint(config["model"], config["task"], config.get("method", ""), config["job"])
     if "reference_probe" in config:
         from probes import REVISION

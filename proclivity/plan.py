@@ -20,6 +20,7 @@ from proclivity.runner import Job, Tally, run_jobs
 from proclivity.store import Store, full_disk, job_key
 from proclivity.strict import Document
 from proclivity.study import AnyStudy
+from proclivity.text_study import TextStudy, expand_texts
 from tasks.errors import UserError, unknown
 
 
@@ -29,12 +30,12 @@ class Plan:
 
     study: AnyStudy
     pairs: list[str]
-    """The tasks drawn; the problems of a study of bandits."""
+    """The tasks drawn; the problems of a study of bandits or of texts."""
     jobs: list[Job]
 
     @property
     def runs(self) -> int:
-        return sum(job.config["job"] != "probe" for job in self.jobs)
+        return len(self.jobs) - self.probes - self.reward_models
 
     @property
     def reward_models(self) -> int:
@@ -42,7 +43,7 @@ class Plan:
 
     @property
     def probes(self) -> int:
-        return len(self.jobs) - self.runs - self.reward_models
+        return sum(job.config["job"] == "probe" for job in self.jobs)
 
 
 def plan(study: AnyStudy, document: Document) -> Plan:
@@ -56,7 +57,7 @@ def plan(study: AnyStudy, document: Document) -> Plan:
     jobs = composition.jobs()
     known = [field.name for field in fields(jobs.SETTINGS)]
     places: dict[tuple[str, ...], dict[str, Any]] = {("settings",): study.settings}
-    for arm, told in study.arms.items():
+    for arm, told in ({} if isinstance(study, TextStudy) else study.arms).items():
         places["arms", arm, "settings"] = told.settings
         if told.reward_model:
             places["arms", arm, "reward_model", "settings"] = told.reward_model.settings
@@ -65,6 +66,8 @@ def plan(study: AnyStudy, document: Document) -> Plan:
             if name not in known:
                 raise document.error((*place, name), unknown("setting", name, known))
     try:
+        if isinstance(study, TextStudy):
+            return Plan(study, list(study.texts.problems), keyed(expand_texts(study, jobs.validate_settings)))
         configs = expand(study, validate=jobs.validate_settings)
         return Plan(study, draw_pairs(study), keyed(configs))
     except UserError as e:

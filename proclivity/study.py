@@ -11,6 +11,7 @@ from typing import Any, Literal
 from proclivity.bandit_study import BanditStudy
 from proclivity.strict import Document, Plain, build
 from proclivity.study_head import Paper, Scale, check_name
+from proclivity.text_study import TextStudy
 from tasks import QUADRANTS, Evidence
 from tasks.errors import UserError, seed_or_error, unknown
 
@@ -265,7 +266,7 @@ class Study:
         return plain
 
 
-AnyStudy = Study | BanditStudy
+AnyStudy = Study | BanditStudy | TextStudy
 
 
 def _plain(value: Any) -> Any:
@@ -297,9 +298,11 @@ def load_study(name: str | Path) -> tuple[AnyStudy, Document]:
 
 
 def study_of(document: Document) -> AnyStudy:
-    """Read a document as a study; one with a section `bandits` is a study of bandits."""
+    """Read a document as a study; one with a section `bandits` or `texts` is a study of those."""
     if isinstance(document.value, dict) and "bandits" in document.value:
         return build(BanditStudy, document.value, document)
+    if isinstance(document.value, dict) and "texts" in document.value:
+        return build(TextStudy, document.value, document)
     return build(Study, document.value, document)
 
 

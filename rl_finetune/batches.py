@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from rl_finetune.critic import Judged, critic_loss, judge
 from rl_finetune.methods import Batch, Method
 from rl_finetune.policy import FreePolicy, Ids, Policy, Scored
 from rl_finetune.rewards import rewards_of
-from tasks.task import Task
+from tasks.task import Problem, Task
 
 NONE = torch.empty(0)
 _ESTIMATORS = {"k1": objectives.k1, "k2": objectives.k2, "k3": objectives.k3}
@@ -24,18 +24,21 @@ _ESTIMATORS = {"k1": objectives.k1, "k2": objectives.k2, "k3": objectives.k3}
 
 @dataclass(frozen=True)
 class Rows:
-    """Prompts, their tokens, and the labels that are rewarded."""
+    """Prompts and their tokens; the labels that are rewarded, or answers that were given beforehand."""
 
     prompts: list[str]
     ids: list[list[int]]
-    labels: list[int]
+    labels: list[int] = field(default_factory=list)
+    """Of a task's rows."""
+    given: list[list[str]] = field(default_factory=list)
+    """A demonstration, or a pair whose first answer is the better one, for each prompt; or nothing."""
 
     def part(self, batch: range) -> Rows:
-        start, stop = batch.start, batch.stop
-        return Rows(self.prompts[start:stop], self.ids[start:stop], self.labels[start:stop])
+        part = slice(batch.start, batch.stop)
+        return Rows(self.prompts[part], self.ids[part], self.labels[part], self.given[part])
 
 
-def rewards_to(task: Task, rows: Rows, texts: Sequence[Sequence[str]]) -> Tensor:
+def rewards_to(task: Problem, rows: Rows, texts: Sequence[Sequence[str]]) -> Tensor:
     """Rewards [prompts, samples] of answers to rows, from the task's reward function."""
     samples = len(texts[0])
     prompts = [p for p in rows.prompts for _ in range(samples)]
@@ -73,7 +76,7 @@ class Source:
 
     method: Method
     policy: Policy
-    task: Task
+    task: Problem
     model: Any
     """The policy's, which is tuned."""
     reference: Any
@@ -145,18 +148,23 @@ class Source:
         if self.method.samples in ("policy", "reference"):
             model = self.model if self.method.samples == "policy" else self.reference
             return *self.policy.say(model, rows.ids, self.samples, self.generator), None
-        say, pairs = self.task.answers.say, self.method.samples == "pairs"
-        texts = [
-            [say(y, self.rng), say(1 - y, self.rng)] if pairs else [say(y, self.rng)] for y in rows.labels
-        ]
+        texts = rows.given or self._said(rows.labels)
         return texts, self.policy.write(texts), None
 
+    def _said(self, labels: Sequence[int]) -> list[list[str]]:
+        """A demonstration or a pair for each label, as the task's answers say it."""
+        assert isinstance(self.task, Task)
+        say, pairs = self.task.answers.say, self.method.samples == "pairs"
+        return [[say(y, self.rng), say(1 - y, self.rng)] if pairs else [say(y, self.rng)] for y in labels]
+
     def _rewards(self, rows: Rows, texts: Sequence[Sequence[str]]) -> Tensor:
-        """Rewards [prompts, samples] from the task's reward function, or from a coin."""
+        """Rewards [prompts, samples]: from the reward function, by a coin, or as the answers were given."""
         samples = len(texts[0])
         if self.control == "random_reward":
             values = self.rng.integers(2, size=(len(texts), samples)).astype(np.float32)
             return torch.from_numpy(values)
+        if rows.given:
+            return torch.tensor([1.0, 0.0]).repeat(len(texts), 1)
         return rewards_to(self.task, rows, texts)
 
     def again(self, drawn: Drawn) -> Scored:

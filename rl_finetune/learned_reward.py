@@ -61,8 +61,8 @@ def judged(task: Task, judge: LearnedReward, name: str) -> JudgedTask:
     return JudgedTask(**{f.name: getattr(task, f.name) for f in fields(Task)}, judge=judge, judge_name=name)
 
 
-def judged_by(task: Task, reward_model: LanguageModel, policy: LanguageModel) -> JudgedTask:
-    """The task under a reward model that reads the same tokens as the policy."""
+def judge_of(reward_model: LanguageModel, policy: LanguageModel) -> LearnedReward:
+    """The rewards of a reward model that reads the same tokens as the policy."""
     if reward_model.tokenizer.get_vocab() != policy.tokenizer.get_vocab():
         raise UserError(
             f"{reward_model.name}: its tokenizer is not that of {policy.name}; a reward model and the policy "
@@ -72,4 +72,9 @@ def judged_by(task: Task, reward_model: LanguageModel, policy: LanguageModel) ->
     def judge(prompts: Sequence[str], completions: Sequence[str]) -> list[float]:
         return learned_rewards(reward_model, prompts, completions)
 
-    return judged(task, judge, reward_model.name)
+    return judge
+
+
+def judged_by(task: Task, reward_model: LanguageModel, policy: LanguageModel) -> JudgedTask:
+    """The task under a reward model that reads the same tokens as the policy."""
+    return judged(task, judge_of(reward_model, policy), reward_model.name)

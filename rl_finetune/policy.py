@@ -24,6 +24,7 @@ from rl_finetune.objectives import entropy
 from rl_finetune.rollouts import sample
 from tasks.errors import UserError
 from tasks.task import Task
+from tasks.text_problem import TextProblem
 
 Ids = Sequence[Sequence[int]]
 _EXAMPLES = 64
@@ -167,7 +168,7 @@ class ConstrainedPolicy:
 class FreePolicy:
     """Whole completions over the full vocabulary, up to and including the end token."""
 
-    def __init__(self, lm: LanguageModel, task: Task) -> None:
+    def __init__(self, lm: LanguageModel, task: Task | TextProblem) -> None:
         self.tokenizer = lm.tokenizer
         if not writes(lm.model):
             raise UserError(f"{lm.name} is an encoder and writes no words; use answers=constrained")
@@ -176,6 +177,10 @@ class FreePolicy:
                 f"{lm.name}: free answers end in an end-of-text token, and its tokenizer has none"
             )
         self.eos = int(lm.tokenizer.eos_token_id)
+        self.words: tuple[str, ...] | None = None
+        if isinstance(task, TextProblem):
+            self.most = task.most
+            return
         self.words = task.answers.words
         rng = np.random.default_rng(0)
         examples = self.words or {task.answers.say(k % 2, rng) for k in range(_EXAMPLES)}
@@ -239,6 +244,10 @@ class FreePolicy:
         return Greedy(answers, torch.stack(scores, dim=1).softmax(dim=1), distribution)
 
 
-def policy_of(lm: LanguageModel, task: Task, answers: str) -> Policy:
+def policy_of(lm: LanguageModel, task: Task | TextProblem, answers: str) -> Policy:
     """`answers`: constrained or free."""
-    return FreePolicy(lm, task) if answers == "free" else ConstrainedPolicy(lm, task)
+    if answers == "free":
+        return FreePolicy(lm, task)
+    if isinstance(task, TextProblem):
+        raise UserError(f"{task.name}: its answers are texts; use answers=free")
+    return ConstrainedPolicy(lm, task)

@@ -61,7 +61,7 @@ class TrainedReward:
 
 def train_reward_model(
     lm: LanguageModel,
-    task: Task,
+    task: Task | None,
     pairs: Mapping[str, Any],
     settings: Settings,
     *,
@@ -69,12 +69,14 @@ def train_reward_model(
 ) -> TrainedReward:
     """Train the body of `lm` and a head of zeros on `pairs`, each seen once, dropout off.
 
-    Columns of pairs: prompt, chosen, rejected, tie. Equal pairs give equal weights: nothing is drawn.
+    Columns of pairs: prompt, chosen, rejected; tie, where some pairs are of equal reward. Equal pairs give
+    equal weights: nothing is drawn. Only `log_rows`, the rows of its quadrants, need a task.
     """
     trained = reward_model_of(lm)
     chosen = answered_ids(trained, pairs["prompt"], pairs["chosen"])
     rejected = answered_ids(trained, pairs["prompt"], pairs["rejected"])
-    targets = 1 - torch.tensor(pairs["tie"], dtype=torch.float32, device=trained.model.device) / 2
+    tie = pairs.get("tie") or [0] * len(chosen)
+    targets = 1 - torch.tensor(tie, dtype=torch.float32, device=trained.model.device) / 2
 
     def loss(batch: range, step: int) -> Tensor:
         rows = slice(batch.start, batch.stop)
@@ -84,10 +86,10 @@ def train_reward_model(
 
     log: list[dict[str, Any]] = []
     points = settings.log_steps
-    asked = RewardPolicy(trained, task)
+    asked = RewardPolicy(trained, task) if task else None
 
     def after(step: int, value: float) -> None:
-        if step in points and log_rows:
+        if step in points and log_rows and asked and task:
             for quadrant, rows in log_rows.items():
                 counts = count_answers(trained, asked, task, rows)
                 log.append({"step": step, "loss": value, "quadrant": quadrant, **asdict(counts)})

@@ -22,6 +22,7 @@ from rl_finetune.policy import policy_of
 from rl_finetune.settings import OWN, Settings
 from tasks.errors import UserError, unknown
 from tasks.task import Task
+from tasks.text_problem import TextProblem
 
 CONTROLS = ("", "random_reward", "shuffled_labels")
 Observer = Callable[[int, LanguageModel], None]
@@ -64,9 +65,18 @@ def check(method: Method, settings: Settings, control: str) -> None:
     check_kl(method, settings)
 
 
+def _given(method: Method, problem: TextProblem, rows: Mapping[str, Any]) -> list[list[str]]:
+    """The answers that a method learns from, where it samples none."""
+    columns = {"demonstrations": ("completion",), "pairs": ("chosen", "rejected")}.get(method.samples, ())
+    for name in columns:
+        if name not in rows:
+            raise UserError(f"{problem.name}: {method.name} learns from {method.samples}: no column {name}")
+    return [list(answers) for answers in zip(*(rows[name] for name in columns), strict=True)]
+
+
 def finetune(
     lm: LanguageModel,
-    task: Task,
+    task: Task | TextProblem,
     rows: Mapping[str, Any],
     method: Method,
     settings: Settings,
@@ -77,8 +87,10 @@ def finetune(
     observe: Observer | None = None,
     prior: LanguageModel | None = None,
 ) -> Tuned:
-    """Tune a copy of `lm` (the reference) on `rows` (columns prompt and label), each seen once, dropout off.
+    """Tune a copy of `lm` (the reference) on `rows`, each seen once, dropout off.
 
+    Columns of rows are prompt and a task's label. Of a text problem they are prompt and, for methods that
+    learn from them, completion (demonstrations) or chosen and rejected (pairs).
     `prior` is the far end of a KL of whole distributions in the loss; by default the reference.
     `control`: `random_reward` gives a fair coin for any answer, `shuffled_labels` permutes the labels.
     `log_rows` holds labelled rows per quadrant on which answers are counted at the settings' log points.
@@ -90,10 +102,16 @@ def finetune(
     tuned = replace(lm, model=copy.deepcopy(lm.model))
     rng = np.random.default_rng([seed, 7])
     generator = torch.Generator(device=lm.model.device).manual_seed(seed)
-    labels = np.asarray(rows["label"])
-    if control == "shuffled_labels":
-        labels = rng.permutation(labels)
-    data = Rows(list(rows["prompt"]), prompt_ids(lm, rows["prompt"]), labels.tolist())
+    prompts, ids = list(rows["prompt"]), prompt_ids(lm, rows["prompt"])
+    if isinstance(task, TextProblem):
+        data = Rows(prompts, ids, given=_given(method, task, rows))
+        if control == "shuffled_labels":
+            raise UserError(f"{task.name} has no labels to shuffle")
+    else:
+        labels = np.asarray(rows["label"])
+        if control == "shuffled_labels":
+            labels = rng.permutation(labels)
+        data = Rows(prompts, ids, labels.tolist())
     method = method.set(settings)
     source = Source(
         method=method,
@@ -137,7 +155,7 @@ def finetune(
         step, within = divmod(step, method.reuse)
         if within:
             return
-        if step in points and log_rows:
+        if step in points and log_rows and isinstance(task, Task):
             recent = rewards_seen[-20:]
             head = {
                 "step": step,

@@ -113,7 +113,7 @@ def test_compact_round_trip(tmp_path):
         ({k: v for k, v in RUN.items() if k not in ("U", "task")}, "missing columns task, U"),
         (RUN | {"schema": SCHEMA + 1}, "newer than"),
         (RUN | {"U": "high"}, "column U is 'high', not float"),
-        (RUN | {"kind": "walk"}, "is none of run, probe, bandit"),
+        (RUN | {"kind": "walk"}, "is none of run, probe, bandit, text"),
         (7, "not a record"),
     ],
 )

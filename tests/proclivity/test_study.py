@@ -14,10 +14,12 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proclivity.bandit_study import BanditStudy, expand_bandits
+from proclivity.bandit_study import BanditStudy
 from proclivity.expand import draw_pairs, expand, swap, written_out
 from proclivity.learnability import learnability_study
+from proclivity.plan import plan
 from proclivity.study import Study, list_studies, load_study, study_from
+from proclivity.text_study import TextStudy
 from tasks import get_task
 from tasks.errors import UserError
 
@@ -155,8 +157,9 @@ def test_an_unknown_study_is_refused(tmp_path: Path) -> None:
 def test_shipped_studies_expand(name: str) -> None:
     found, document = load_study(name)
     assert found.name == name
-    if isinstance(found, BanditStudy):
-        assert {c["job"] for c in expand_bandits(found, document)} == {"bandit"}
+    if isinstance(found, BanditStudy | TextStudy):
+        (job,) = {job.config["job"] for job in plan(found, document).jobs}
+        assert job == ("bandit" if isinstance(found, BanditStudy) else "text")
         return
     kinds = {"run"} | ({"probe"} if found.probe.inputs else set())
     kinds |= {"reward_model" for arm in found.arms.values() if arm.reward_model}

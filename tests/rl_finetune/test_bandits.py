@@ -171,8 +171,6 @@ def test_without_negative_is_the_same_value_and_only_the_winner_moves(name: str)
     rewards = torch.tensor([[1.0, 0.0], [0.2, 0.9], [0.5, 0.5]])
     ones = torch.ones(3, 2)
     batch = Batch(log_probs, log_probs.detach(), reference, rewards, NONE, ones, NONE, 0.1, NONE, NONE)
-        log_probs, log_probs.detach(), reference, rewards, NONE, torch.ones(3, 2), NONE, 0.1, NONE, NONE
-    )
     full, held = METHODS[name].objective, ABLATED[f"{name}-without-negative"].objective
     torch.testing.assert_close(full(batch), held(batch))
     (both,) = torch.autograd.grad(full(batch), log_probs)
