@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from argparse import Namespace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from proclivity.answer import Answer, plain
+from proclivity.answer import Answer
 from proclivity.plan import note
+from proclivity.study_answers import figures_of, tables_of
 
 if TYPE_CHECKING:
     from analysis import Study
-
-
-MANY = 50
-"""Rows from which on a table is printed with --all alone."""
 
 
 def analyze(arguments: Namespace) -> Answer:
@@ -24,116 +21,8 @@ def analyze(arguments: Namespace) -> Answer:
 
 
 def claims_of(folder: Path, *, everything: bool = False) -> Answer:
-    """The claim tables of a study folder, what was left out of them, and what could not be read."""
-    from analysis.claims import claims, exclusions, learnt_share
-    from analysis.comparison import compares_methods, explained, method_columns, methods_table
-    from analysis.development import chosen_rates, is_development
-    from analysis.dials import dialled_feature, trends_of_bits, trends_of_use
-    from analysis.learning import accuracy_table, is_of_learning
-    from analysis.lengths import is_of_lengths
-    from analysis.lovering2021 import evidence_required, is_of_paper
-    from analysis.pairs import learnable
-    from analysis.tables import claims_text, text_table
-    from analysis.tajwar2024 import has_bandits
-
-    study = _read(folder)
-    if is_of_lengths(study):
-        return _of_lengths(study)
-    if has_bandits(study):
-        return _bandits(study)
-    if is_development(study):
-        rates = plain(chosen_rates(study))
-        return Answer({"study": study.name, "learning_rates": rates}, f"Learning rates\n{text_table(rates)}")
-    if is_of_learning(study):
-        learnt = plain(accuracy_table(study))
-        return Answer({"study": study.name, "learnt": learnt}, f"Learnt\n{text_table(learnt)}")
-    rows = claims(study)
-    left_out = plain(exclusions(study))
-    learnt = plain(learnt_share(study))
-    data = {
-        "study": study.name,
-        "claims": [row.to_dict() for row in rows],
-        "left_out": left_out,
-        "learnt": learnt,
-        "problems": study.problems,
-    }
-    more = {}
-    if is_of_paper(study):
-        more["Evidence required"] = evidence_required(study)
-    if dialled_feature(study):
-        more["Use of the dialled feature"] = trends_of_use(study)
-        more["Bits a label"] = trends_of_bits(study)
-    if compares_methods(study):
-        more["Methods"] = methods_table(study)
-        more["What the columns explain"] = explained(rows, method_columns(study))
-    tables = {title: plain(found) for title, found in more.items() if len(found)}
-    data |= {title.lower().replace(" ", "_"): found for title, found in tables.items()}
-    parts = [
-        claims_text(rows, everything=everything),
-        "Left out at the lowest evidence, by rule\n" + text_table([row for row in left_out if row["runs"]]),
-        "Learnt at the lowest evidence, of pairs with both features learnable\n" + text_table(learnt),
-        *(
-            f"{title}\n{text_table(found)}"
-            for title, found in tables.items()
-            if everything or len(found) < MANY
-        ),
-        *([] if learnable(study) else ["No learnability list for these models: no pair is left out by it."]),
-        *(f"not read: {problem}" for problem in study.problems),
-    ]
-    return Answer(data, "\n\n".join(parts))
-
-
-def _bandits(study: Study) -> Answer:
-    """The takeaways of a study of bandits, and the learning rates that its cells took."""
-    from analysis.tables import text_table
-    from analysis.tajwar2024 import chosen_rates, takeaways, takeaways_text
-
-    rows, rates = takeaways(study), chosen_rates(study)
-    failed = study.bandits.loc[study.bandits["status"] == "failed", ["problem", "method", "error"]]
-    data = {
-        "study": study.name,
-        "takeaways": [row.to_dict() for row in rows],
-        "rates": plain(rates),
-        "failed": plain(failed),
-        "problems": study.problems,
-    }
-    edge = f"{int(rates['edge'].sum())} of {len(rates)} at an edge of what was tried"
-    parts = [
-        takeaways_text(rows),
-        f"Learning rates chosen on development seeds ({edge})\n" + text_table(plain(rates)),
-        *([f"Failed\n{text_table(plain(failed))}"] if len(failed) else []),
-        *(f"not read: {problem}" for problem in study.problems),
-    ]
-    return Answer(data, "\n\n".join(parts))
-
-
-def _of_lengths(study: Study) -> Answer:
-    """The paper's claims on problems of length, beside what all methods came to."""
-    from analysis.lengths import BY_EYE, SMALLEST, chosen_rates, data_table, length_claims, results_table
-    from analysis.tables import text_table
-
-    failed = study.texts[study.texts["status"] != "ok"]
-    claims, results, data = length_claims(study), plain(results_table(study)), plain(data_table(study))
-    shown = [
-        {name: "yes" if value is True else value for name, value in row.items() if name != "source"}
-        for row in claims
-    ]
-    titles = {
-        f"Differences of gold reward over seeds, in words; smallest effect of interest {SMALLEST:g}\n"
-        f"paper: {BY_EYE}; 'more': stated in words": shown,
-        "At the end, means over seeds; low and high: 95 % interval of gold over seeds": results,
-        "Preference pairs, and how often a reward model orders held-out ones as the gold reward does": data,
-    }
-    told: dict[str, Any] = {"study": study.name, "claims": plain(claims), "results": results, "data": data}
-    if study.manifest["primary"].get("test") == "none":  # a study that chooses learning rates
-        told["rates"] = chosen_rates(study)
-        titles["Learning rates by the rule"] = [
-            {"method": name, "rate": f"{rate:g}"} for name, rate in told["rates"].items()
-        ]
-    parts = [f"{title}\n{text_table(rows)}" for title, rows in titles.items()]
-    parts += [f"not read: {problem}" for problem in study.problems]
-    parts += [f"failed: {row['task']}, {row['method']}: {row['error']}" for row in failed.to_dict("records")]
-    return Answer({**told, "problems": study.problems}, "\n\n".join(parts))
+    """What a study folder says."""
+    return tables_of(_read(folder), everything=everything)
 
 
 def _read(folder: Path) -> Study:
@@ -153,33 +42,5 @@ def figures(arguments: Namespace) -> Answer:
 
 
 def draw(folder: Path, out: Path) -> list[Path]:
-    """Draw a study's figures; their paths."""
-    study = _read(folder)
-    from analysis.comparison import compares_methods
-    from analysis.dials import dialled_feature
-    from analysis.inheritance import of_rewards
-    from analysis.lengths import is_of_lengths
-    from analysis.lovering2021 import is_of_paper
-    from analysis.tajwar2024 import has_bandits
-    from figures import (
-        draw_cruz2023,
-        draw_dials,
-        draw_inheritance,
-        draw_lengths,
-        draw_lovering2021,
-        draw_methods,
-        draw_tajwar2024,
-    )
-
-    if has_bandits(study):
-        return draw_tajwar2024(study, out)
-    if is_of_lengths(study):
-        return draw_lengths(study, out)
-    if compares_methods(study):
-        return draw_methods(study, out)
-    if dialled_feature(study):
-        return draw_dials(study, out)
-    if of_rewards(study):
-        return draw_inheritance(study, out)
-    paths = draw_cruz2023(study, out)
-    return paths + (draw_lovering2021(study, out) if is_of_paper(study) else [])
+    """Draw the figures of a study folder; their paths."""
+    return figures_of(_read(folder), out)
