@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -222,15 +221,15 @@ def test_memory_may_be_saved_and_the_steps_stay(lm: LanguageModel, task: Task) -
     assert (saving - exact).norm() < 1e-3 * exact.norm() < (coarse - exact).norm() < exact.norm()
 
 
-def test_lora_is_merged_or_its_library_is_named(warmed: LanguageModel, task: Task) -> None:
+def test_without_peft_lora_is_refused_with_the_extra_that_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rl_finetune.trl_backend.find_spec", lambda name: None)
+    with pytest.raises(UserError, match=r"needs the library peft: pip install 'proclivity\[lora\]'"):
+        check_trl("rloo", replace(BY_TRL, lora=2), "")
+
+
+def test_lora_s_adapters_are_merged_into_changes_of_their_rank(warmed: LanguageModel, task: Task) -> None:
     settings = replace(BY_TRL, lora=2)
     rows, method = rows_of(task, settings.rows), get_method("rloo")
-    if find_spec("peft") is None:
-        with pytest.raises(
-            UserError, match=r"--lora needs the library peft: pip install 'proclivity\[lora\]'"
-        ):
-            finetune_with_trl(warmed, task, rows, method, settings, seed=0)
-        return
     tuned = finetune_with_trl(warmed, task, rows, method, settings, seed=0).lm
     moved = {
         name: torch.linalg.matrix_rank(p - q, atol=1e-6)
