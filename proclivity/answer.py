@@ -64,8 +64,10 @@ def table(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _cell(value: Any) -> str:
-    if value is None:
+    if value is None or value is False:
         return "-"
+    if value is True:
+        return "yes"
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
