@@ -22,8 +22,16 @@ FIRST_DEVELOPMENT_SEED = 1_000
 class BanditPrimary:
     """The one comparison that the study stands on, written down before it runs."""
 
-    claim: str
-    """A comparison of `analysis.tajwar2024`, by name."""
+    claim: Literal[
+        "fewer batches a round",
+        "on-policy likelihood",
+        "clipping tolerates reuse",
+        "negative gradient, dpo",
+        "negative gradient, ipo",
+        "on-policy adds, dpo",
+        "on-policy adds, ipo",
+    ]
+    """A comparison of `analysis.bandit_differences`, by name."""
     problem: str
     """The problem (or kind of problem) that it is made on."""
     statistic: Literal["paired difference"] = "paired difference"

@@ -1,7 +1,7 @@
 """What the methods compared on a text problem share: the reference, preference pairs and the reward model.
 
-All of it is kept in the process, since jobs on the same data follow one another. Equal configs give equal
-weights, whichever process makes them.
+It is kept in the process, since jobs on the same data follow one another. Equal configs give equal weights in
+every process of as many threads.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def _settings(steps: int, batch: int, rate: float) -> Settings:
     )
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=4)
 def _drawn(
     model: str, like: str, data: Data, n: int, seed: int, split: str
 ) -> tuple[list[str], list[list[str]]]:
@@ -80,7 +80,7 @@ def _drawn(
     return asked, completions_of(reference(model, like, data), problem, asked, data.samples, seeded)
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=2)
 def shared(model: str, name: str, data: Data, n: int, seed: int) -> Shared:
     """The data of a problem and seed, with n pairs."""
     from rl_finetune import normalise, policy_of, train_reward_model

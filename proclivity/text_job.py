@@ -31,6 +31,10 @@ def check(config: Config) -> None:
 
     method, settings = get_method(config["method"]), settings_from(dict(config["settings"]))
     check_tuning(method, settings, config["control"])
+    if not method.trains or method.samples == "demonstrations":
+        raise UserError(f"{config['task']}: {method.name} does not learn from pairs or rewards")
+    if settings.backend != "native" or settings.prior != "reference":
+        raise UserError(f"{config['task']}: text problems take backend=native and prior=reference alone")
     if settings.answers != "free":
         raise UserError(f"{config['task']}: its answers are texts; use answers=free")
     if settings.rows % config["data"]["pairs_batch"]:
@@ -42,10 +46,12 @@ def check(config: Config) -> None:
 
 def fingerprint(config: Config) -> dict[str, str]:
     """Hashes of what the config only names, but for the weights and the method."""
+    from rl_finetune import get_method
     from rl_finetune.reward_training import REVISION as TRAINING
 
     source = hash_of(*(path.read_bytes() for path in problem_sources(config["task"])))
-    return {"task": source, "data": str(REVISION), "training": str(TRAINING)}
+    sft = str(get_method("sft").revision)  # what makes the reference
+    return {"task": source, "data": str(REVISION), "sft": sft, "training": str(TRAINING)}
 
 
 def estimate(config: Config) -> float:

@@ -146,7 +146,7 @@ def expand_texts(study: TextStudy, validate: ValidateSettings) -> list[Config]:
 
 
 def _settings(study: TextStudy, method: str, rate: float | None) -> dict[str, Any]:
-    found: dict[str, Any] = {"answers": "free"} | ({"learning_rate": rate} if rate else {})
+    found: dict[str, Any] = {"answers": "free"} | ({} if rate is None else {"learning_rate": rate})
     for name, value in study.settings.items():
         if isinstance(value, Mapping):
             if method not in value and OTHERS not in value:

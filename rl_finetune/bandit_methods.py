@@ -9,9 +9,9 @@ from torch import Tensor
 
 from rl_finetune.bandit_settings import BanditSettings
 from rl_finetune.method_registry import get_method
-from rl_finetune.methods import METHODS, Batch, Method, Objective
+from rl_finetune.methods import METHODS, Batch, Method, Objective, check_kl
 from rl_finetune.settings import Settings
-from tasks.errors import UserError, unknown
+from tasks.errors import UserError
 
 SUFFIX = "-without-negative"
 
@@ -55,10 +55,7 @@ than was asked for, and goes on doing so here."""
 
 def bandit_method(name: str) -> Method:
     """A method by name, as a bandit can be tuned by it."""
-    try:
-        found = ABLATED.get(name) or get_method(name)
-    except UserError:
-        raise unknown("method", name, [*METHODS, *ABLATED]) from None
+    found = ABLATED.get(name) or get_method(name)
     if found.samples == "demonstrations" or found.mismatched:
         raise UserError(f"{name} needs demonstrations or answers after other prompts, and a bandit has none")
     if found.critic or not found.trains:
@@ -72,5 +69,6 @@ def set_method(name: str, settings: BanditSettings) -> Method:
     if settings.samples_per_prompt < method.least_samples:
         raise UserError(f"{name} needs at least {method.least_samples} samples_per_prompt")
     own = Settings(samples_from=settings.samples_from, beta=settings.beta, reuse=settings.reuse)
+    check_kl(method, own)
     found = method.set(own)
     return replace(found, samples="reference") if found.samples == "pairs" else found

@@ -25,7 +25,8 @@ class BanditSettings:
     batches: int = 1
     """Batches that are answered at once, by one policy: all steps of a round but the first are off-policy."""
     reuse: int = 1
-    """Times that a round's batches are gone through before the next round is sampled."""
+    """Times that a round's batches are gone through before the next round is sampled; of every method, also
+    of those whose own reuse is another."""
     samples_from: str = "own"
     """Who answers: policy, reference, or own: as the method has it (pairs are of the reference's answers)."""
     beta: float = 0.0

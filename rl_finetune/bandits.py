@@ -186,7 +186,7 @@ def tune(
     points: list[dict[str, Any]] = []
     held: list[Drawn] = []
     while True:
-        if step in settings.measured and (not points or points[-1]["step"] != step):
+        if step in settings.measured:
             clock = time.perf_counter()
             points += ruler.measure(weights, step, draws * each)
             measuring += time.perf_counter() - clock

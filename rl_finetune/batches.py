@@ -91,13 +91,14 @@ class Source:
     def draw(self, rows: Rows) -> tuple[Drawn, Scored]:
         """Answers, and the policy's scores of them; of free answers that are filtered, of the best alone.
 
-        The first of equals is, on average, all of them; a constrained policy scores all in one pass anyway.
+        Of equals one is taken by chance; a constrained policy scores all in one pass anyway.
         """
         filtered = self.method.reward == "filter" and isinstance(self.policy, FreePolicy)
         texts, again, scored = self._answers(rows, unscored=filtered)
         rewards = seen = NONE if self.method.reward == "none" else self._rewards(rows, texts)
         if filtered:
-            best = rewards.argmax(dim=1).tolist()
+            chance = torch.from_numpy(self.rng.random(rewards.shape))
+            best = (objectives.best_of(rewards) * (1 + chance)).argmax(dim=1).tolist()
             again = [[row[i]] for row, i in zip(again, best, strict=True)]
             rewards = rewards.amax(dim=1, keepdim=True)
         scored = scored or self.policy.score(self.model, rows.ids, again)

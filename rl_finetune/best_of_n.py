@@ -31,6 +31,8 @@ def best_of_n(log_probs: Tensor, rewards: Tensor, n: int) -> Tensor:
     # The best is one of these equals where all n are up to them and not all are below.
     one_is = torch.log(-torch.expm1(n * torch.log1p(-(equal / up_to).clamp(max=1))))
     found: Tensor = n * up_to.log() + one_is + log_probs.double() - equal.log()
+    # An answer whose probability underflows is never given.
+    found = torch.where(p > 0, found, -torch.inf)
     return found.log_softmax(dim=-1).to(log_probs.dtype)
 
 

@@ -20,7 +20,7 @@ class Batch:
     log_probs: Tensor
     """Under the policy; differentiable."""
     drawn: Tensor
-    """Under the policy when the answers were sampled; under the model that gave them, if that is another."""
+    """Under the policy when the answers were drawn; of bandits, under whoever gave them."""
     reference: Tensor
     """Under the reference; empty for a method that says of no log-ratio that it needs it."""
     rewards: Tensor
@@ -80,6 +80,8 @@ class Method:
     advantage: objectives.Advantage | None = None
     centre: objectives.Advantage | None = None
     """What is taken off the KL penalty as a baseline: linear, so that beta keeps its weight."""
+    ratios: bool = False
+    """Whether it weighs answers by how much more probable they have become since they were sampled."""
     critic: bool = False
     """Whether advantages are of each token, by a critic that is trained beside the policy."""
     least_samples: int = 1
@@ -129,6 +131,10 @@ def check_kl(method: Method, settings: Settings) -> None:
         raise UserError("kl_direction=forward needs kl_in=loss and kl_estimator=exact")
     if kl.place == "loss" and kl.estimator != "exact" and method.set(settings).samples != "policy":
         raise UserError(f"kl_estimator={kl.estimator} is of answers of the policy; say exact")
+    if kl.place == "reward" and method.set(settings).beta and method.set(settings).samples != "policy":
+        raise UserError(
+            "a KL in the reward is of the policy's own answers; of the reference's say kl_in=loss, or beta=0"
+        )
     if settings.kl_target and (kl.place != "reward" or method.set(settings).samples != "policy"):
         raise UserError(f"kl_target is of a KL in the reward of the policy's answers, unlike {method.name}'s")
     if settings.kl_target and not method.set(settings).beta:
@@ -249,6 +255,7 @@ METHODS = {
             "Schulman et al. 2017",
             objective=lambda b: objectives.clipped(b.actions, b.actions_drawn, b.advantages),
             centre=None,
+            ratios=True,
             critic=True,
             least_samples=1,
             reuse=4,
@@ -258,6 +265,7 @@ METHODS = {
             "ppo-clip",
             objectives.leave_one_out,
             "Schulman et al. 2017, without its critic",
+            ratios=True,
             objective=lambda b: objectives.clipped(
                 b.log_probs[..., None], b.drawn[..., None], b.advantages[..., None]
             ),

@@ -73,7 +73,8 @@ class Settings:
     kl_estimator: str = _later(
         _knob(
             OWN,
-            "the KL's estimator, exact being of whole distributions; own: the unbiased one",
+            "the KL's estimator, exact being of whole distributions at each token of the answers; "
+            "own: the unbiased one",
             *(OWN, "k1", "k2", "k3", "exact"),
         )
     )

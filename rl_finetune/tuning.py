@@ -62,6 +62,8 @@ def check(method: Method, settings: Settings, control: str) -> None:
         raise UserError(f"{method.name} needs at least {method.least_samples} samples_per_prompt")
     if method.mismatched and settings.batch_size < 2:
         raise UserError(f"{method.name} needs answers after other prompts: a batch_size of at least 2")
+    if method.ratios and settings.samples_from == "reference":
+        raise UserError(f"{method.name} takes ratios to the policy that answered: no samples_from=reference")
     check_kl(method, settings)
 
 
@@ -103,6 +105,7 @@ def finetune(
     rng = np.random.default_rng([seed, 7])
     generator = torch.Generator(device=lm.model.device).manual_seed(seed)
     prompts, ids = list(rows["prompt"]), prompt_ids(lm, rows["prompt"])
+    method = method.set(settings)
     if isinstance(task, TextProblem):
         data = Rows(prompts, ids, given=_given(method, task, rows))
         if control == "shuffled_labels":
@@ -112,7 +115,6 @@ def finetune(
         if control == "shuffled_labels":
             labels = rng.permutation(labels)
         data = Rows(prompts, ids, labels.tolist())
-    method = method.set(settings)
     source = Source(
         method=method,
         policy=policy,

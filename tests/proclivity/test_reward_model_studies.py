@@ -124,7 +124,9 @@ def test_runs_wait_for_their_reward_model_in_a_pool_and_between_two_runners(
     judges = {key for key, record in found.items() if record["method"] == "bradley-terry"}
     assert len(judges) == 6 and all((out / "runs" / key / "reward_model").is_dir() for key in judges)
     runs = [record for key, record in found.items() if key not in judges]
-    assert Counter(r["reward_model"] for r in runs) != {} and list((out / "partial").iterdir()) == []
+    used = Counter(Path(run["reward_model"]).parent.name for run in runs)
+    assert used == dict.fromkeys(judges, len(runs) // len(judges))
+    assert list((out / "partial").iterdir()) == []
 
 
 def test_a_failed_reward_model_fails_its_runs_and_both_are_tried_again(

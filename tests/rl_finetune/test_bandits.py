@@ -200,6 +200,11 @@ def test_methods_that_a_bandit_has_no_answers_for_are_refused(name: str) -> None
         set_method(name, SMALL)
 
 
+def test_a_kl_in_the_reward_of_the_references_answers_is_refused() -> None:
+    with pytest.raises(UserError, match="a KL in the reward is of the policy's own answers"):
+        set_method("rloo", replace(SMALL, samples_from="reference", beta=0.1))
+
+
 def test_masses_are_of_all_arms_and_the_far_reward_moves_them() -> None:
     points = run("arms/R2", "online-dpo", replace(SMALL, steps=60, log_steps=())).points
     for point in points:

@@ -182,6 +182,16 @@ def test_of_free_answers_that_are_filtered_only_the_best_are_gone_back_through(
     assert same(parts[1], parts[0])
 
 
+def test_of_equal_free_answers_one_is_kept_by_chance(lm: LanguageModel, task: Task) -> None:
+    """A pair's first answer is the right one, which a coin in the reward's place must not tell."""
+    source = replace(source_of(lm, lm, task, "pref-ft", "free"), control="random_reward")
+    prompts, labels = PROMPTS * 100, LABELS * 100
+    drawn, _ = source.draw(Rows(prompts, prompt_ids(lm, prompts), labels))
+    right = [source.policy.write([[task.answers.words[y]]])[0][0] for y in labels]
+    share = np.mean([row[0] == wanted for row, wanted in zip(drawn.again, right, strict=True)])
+    assert abs(share - 0.5) < 0.1
+
+
 @pytest.mark.parametrize("answers", ["constrained", "free"])
 def test_pairs_are_the_right_answer_and_the_wrong_one(lm: LanguageModel, task: Task, answers: str) -> None:
     source = source_of(lm, lm, task, "dpo", answers)
@@ -372,7 +382,13 @@ def test_a_loss_that_is_no_number_ends_the_run_before_the_policy_takes_the_step(
         ("sft", {"kl_in": "loss", "kl_estimator": "k2"}, "kl_estimator=k2 is of answers of the policy"),
         ("rloo", {"prior": "pretrained"}, "prior=pretrained needs kl_in=loss and kl_estimator=exact"),
         ("superhf", {"kl_target": 0.1}, "kl_target is of a KL in the reward of the policy's answers"),
-        ("rloo", {"kl_target": 0.1, "beta": 0.1, "samples_from": "reference"}, "of the policy's answers"),
+        ("superhf", {"kl_target": 0.1, "samples_from": "reference"}, "of the policy's answers"),
+        (
+            "rloo",
+            {"beta": 0.1, "samples_from": "reference"},
+            "a KL in the reward is of the policy's own answers",
+        ),
+        ("ppo", {"samples_from": "reference"}, "ppo takes ratios to the policy that answered"),
         ("ppo", {"kl_target": 0.1}, "kl_target needs a beta above 0 to begin with"),
         ("kto", {"batch_size": 1}, "kto needs answers after other prompts: a batch_size of at least 2"),
         (

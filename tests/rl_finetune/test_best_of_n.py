@@ -45,6 +45,11 @@ def test_its_distribution_is_that_of_all_that_could_be_sampled(n: int) -> None:
     torch.testing.assert_close(of_two[:, 1], 1 - (1 - p) ** n)
 
 
+def test_an_answer_that_is_never_given_is_never_the_best() -> None:
+    found = best_of_n(torch.tensor([[-800.0, 0.0], [0.0, -800.0]]), torch.tensor([[1.0, 0.0]] * 2), 4).exp()
+    torch.testing.assert_close(found, torch.tensor([[0.0, 1.0], [1.0, 0.0]]))
+
+
 @pytest.mark.parametrize("n", [1, 2, 16, 1000])
 def test_it_goes_no_further_than_its_bound_and_is_never_worse(n: int) -> None:
     log_probs, rewards = (

@@ -167,6 +167,21 @@ def test_an_offline_method_asks_no_reward(reference: LanguageModel) -> None:
     tuned(reference, replace(PROBLEM, rewards=refuses), "dpo", replace(SHORT, steps=2))
 
 
+@pytest.mark.parametrize("source", ["policy", "reference"])
+def test_a_method_of_pairs_that_samples_asks_the_reward_of_every_answer(
+    reference: LanguageModel, source: str
+) -> None:
+    asked: list[str] = []
+
+    def counted(prompts: Any, completions: Any) -> list[float]:
+        asked.extend(completions)
+        return _gold(prompts, completions)
+
+    settings = replace(SHORT, steps=2, samples_per_prompt=3, samples_from=source)
+    tuned(reference, replace(PROBLEM, rewards=counted), "dpo", settings)
+    assert len(asked) == 3 * settings.rows
+
+
 def test_pairs_the_other_way_round_turn_dpo_round(reference: LanguageModel) -> None:
     pairs, _ = data_of(reference, PROBLEM, SHORT.rows, 3)
     margins = []
