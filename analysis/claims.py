@@ -236,7 +236,7 @@ def claims(study: Study, *, permutations: int = PERMUTATIONS, seed: int = 0) -> 
     table = pairs_table(study)
     rows: list[ClaimRow] = []
     if compares_methods(study):
-        rows += comparison_claims(study, table, permutations=permutations, seed=seed)
+        rows += comparison_claims(study, permutations=permutations, seed=seed)
         table = table[table["arm"].isin(CONTROLS)]
     if len(table):
         by_dial = pairs_table(study, "dial")

@@ -17,12 +17,16 @@ def is_development(study: Study) -> bool:
 def chosen_rates(study: Study) -> DataFrame:
     """One row per method and rate: mean reward on both and neither at the end, and whether it is the one.
 
-    Over finished runs: a failed one does not know its rate, and is missed in the number of runs.
+    A failed run has earned nothing. `edge`: the rate that was chosen is the lowest or the highest tried.
     """
-    runs = study.runs[(study.runs["control"] == "") & (study.runs["status"] == "ok")]
+    runs = study.runs[study.runs["control"] == ""]
+    earned = runs["reward_both_neither"].where(runs["status"] == "ok", 0.0)
+    runs = runs.assign(reward_both_neither=earned)
     rewards = runs.groupby(["method", "learning_rate"])["reward_both_neither"]
     found = rewards.agg(reward="mean", lowest="min", runs="count").reset_index()
     best = found.groupby("method")["reward"].transform("max")
     chosen = found[found["reward"] >= best - AS_GOOD].groupby("method")["learning_rate"].min()
     found["chosen"] = found["learning_rate"] == found["method"].map(chosen)
+    tried = found["learning_rate"]
+    found["edge"] = found["chosen"] & tried.isin([tried.min(), tried.max()])
     return found.assign(learning_rate=found["learning_rate"].map("{:g}".format))

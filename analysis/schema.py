@@ -149,11 +149,13 @@ class RunRecord(Identity):
     reward_both_neither: float | None = number("mean reward on test rows of both and neither")
     reached_step: int = _later(
         count(
-            "batches done at the first log point with a reward of 0.95 on both and neither; 0: never reached"
+            "batches done at the first of two log points in a row with a mean reward of 0.95 on both and "
+            "neither; 0: never reached"
         ),
         0,
     )
-    reached_U: float | None = _later(number("use on validation rows at that log point"), None)
+    reached_reward: float | None = _later(number("mean reward on both and neither at these two"), None)
+    reached_U: float | None = _later(number("mean use on validation rows at these two"), None)
     kl_forward: float | None = number("KL(reference || policy), nats per answer")
     kl_reverse: float | None = number("KL(policy || reference), nats per answer")
     entropy: float | None = number("entropy of the policy's answers, nats per answer")

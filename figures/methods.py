@@ -10,8 +10,8 @@ from matplotlib.lines import Line2D
 from pandas import DataFrame
 
 from analysis import Study, claims
-from analysis.comparison import AT, BASELINE, method_columns
-from figures.style import DOUBLE, GREY, INK, SPURIOUS, TARGET, message, nothing_ran, save, styled
+from analysis.comparison import BASELINE, EPISODES, RATE, REWARD, method_columns
+from figures.style import DOUBLE, GREY, INK, PALE, SPURIOUS, TARGET, message, nothing_ran, save, styled
 
 PANELS = (
     ("use", "mean", "use U, mean over pairs"),
@@ -19,7 +19,8 @@ PANELS = (
     ("methods", "mean", f"U less that of {BASELINE}"),
     ("methods", "slope", f"slope less that of {BASELINE}"),
 )
-EPISODES, REWARD = AT.values()
+WAYS = {EPISODES: (-0.25, "full"), RATE: (0.0, "pale"), REWARD: (0.25, "open")}
+"""Ways to compare: where on a method's line they stand, and how their marks are filled."""
 
 
 def draw_methods(study: Study, out: Path) -> list[Path]:
@@ -32,19 +33,20 @@ def compared_table(study: Study) -> DataFrame:
     """One row per method, statistic, level of evidence and way to compare."""
     rows = [row.to_dict() for row in claims(study) if row.claim in ("use", "methods")]
     names = ["claim", "method", "statistic", "pairs", "given", "value", "low", "high", "p", "n_pairs"]
-    return DataFrame(rows, columns=[*names, "n_families", "status"])
+    table = DataFrame(rows, columns=[*names, "n_families", "status"])
+    return table.astype(dict.fromkeys(["value", "low", "high", "p"], float))
 
 
 @styled
 def methods(study: Study, table: DataFrame | None = None) -> Figure:
     """A line a method, in the order of the table of methods: means and slopes, and their differences from
-    supervised tuning; filled after equal episodes, open at equal reward; 95 % intervals over families."""
+    supervised tuning; 95 % intervals over families."""
     if why := nothing_ran(study):
         return message("Methods on the same pairs", why)
     table = compared_table(study) if table is None else table
     columns = method_columns(study).sort_values(["on-policy", "negative gradient", "reward's role"])
     levels = list(dict.fromkeys(table["pairs"]))
-    figure = Figure(figsize=(DOUBLE, 0.7 + 0.27 * len(columns) * len(levels)), layout="constrained")
+    figure = Figure(figsize=(DOUBLE, 0.7 + 0.3 * len(columns) * len(levels)), layout="constrained")
     grid = figure.subplots(len(levels), len(PANELS), sharey=True, sharex="col", squeeze=False)
     for level, axes_row in zip(levels, grid, strict=True):
         for axes, (claim, statistic, label) in zip(axes_row, PANELS, strict=True):
@@ -56,7 +58,7 @@ def methods(study: Study, table: DataFrame | None = None) -> Figure:
         n = table[table["pairs"] == level]["n_pairs"]
         pairs = f"{n.max()}" if n.min() == n.max() else f"{n.min()} to {n.max()}"
         axes_row[0].set_title(f"{_level(level)}: {pairs} pairs a line", loc="left")
-    figure.legend(handles=_legend(), loc="outside lower center", ncols=5)
+    figure.legend(handles=_legend(), loc="outside lower center", ncols=4)
     return figure
 
 
@@ -68,7 +70,7 @@ def _panel(axes: Any, part: DataFrame, columns: DataFrame) -> None:
     for place, (method, of) in enumerate(columns.iterrows()):
         colour = SPURIOUS if of["on-policy"] else TARGET
         mark = "v" if of["negative gradient"] else "o"
-        for at, shift, filled in ((EPISODES, -0.14, True), (REWARD, 0.18, False)):
+        for at, (shift, filled) in WAYS.items():
             rows = part[part["given"] == at]
             if method not in rows.index:
                 continue
@@ -76,7 +78,7 @@ def _panel(axes: Any, part: DataFrame, columns: DataFrame) -> None:
             spread = [[row["value"] - row["low"]], [row["high"] - row["value"]]]
             axes.errorbar(
                 row["value"], place + shift, xerr=spread, fmt=mark, ms=3, lw=0.7, color=colour,
-                mfc=colour if filled else "white", mew=0.7,
+                mfc={"full": colour, "pale": PALE, "open": "white"}[filled], mew=0.7,
             )  # fmt: skip
     axes.set_yticks(range(len(columns)), columns.index)
     axes.set_ylim(len(columns) - 0.5, -0.5)
@@ -91,5 +93,7 @@ def _legend() -> list[Line2D]:
         line("s", TARGET, TARGET, "off-policy"),
         line("v", INK, INK, "pushes answers down"),
         line("o", INK, INK, "does not"),
-        line("o", INK, "white", f"open: {REWARD}"),
+        line("D", INK, INK, f"full: {EPISODES}"),
+        line("D", INK, PALE, f"pale: {RATE}"),
+        line("D", INK, "white", f"open: {REWARD}"),
     ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -90,7 +91,8 @@ def use_columns(counts: Mapping[str, AnswerCounts]) -> dict[str, Any]:
 
 
 def reached_columns(log: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Use at the first log point at which the reward on both and neither is what methods are compared at."""
+    """Use when the reward on both and neither is first what methods are compared at, over two log points: of
+    the single ones the first above it would more often than not be one that chance favoured."""
     from analysis import REACHED
     from rl_finetune import NOTHING, AnswerCounts
 
@@ -99,10 +101,13 @@ def reached_columns(log: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     for row in log:
         found = points.setdefault(row["step"], dict.fromkeys(QUADRANTS, NOTHING))
         found[row["quadrant"]] = AnswerCounts(**{name: row[name] for name in columns})
-    for step, counts in points.items():
-        use = use_columns(counts)
-        if use["reward_both_neither"] >= REACHED:
-            return {"reached_step": step, "reached_U": use["U"]}
+    uses = [(step, use_columns(counts)) for step, counts in points.items()]
+    for (step, now), (_, then) in pairwise(uses):
+        reward = (now["reward_both_neither"] + then["reward_both_neither"]) / 2
+        if reward >= REACHED:
+            read = [use["U"] for use in (now, then) if not math.isnan(use["U"])]
+            told = {"reached_step": step, "reached_reward": reward}
+            return told | ({"reached_U": sum(read) / len(read)} if read else {})
     return {}
 
 

@@ -51,7 +51,7 @@ def _of_learning(study: Study) -> Answer:
 def _of_pairs(study: Study, everything: bool) -> Answer:
     """The claims about pairs of features, and the tables behind them."""
     from analysis.claims import claims, exclusions, learnt_share
-    from analysis.comparison import compares_methods, explained, method_columns, methods_table
+    from analysis.comparison import compares_methods, explained, methods_table
     from analysis.dials import dialled_feature, trends_of_bits, trends_of_use
     from analysis.lovering2021 import evidence_required, is_of_paper
     from analysis.pairs import learnable
@@ -75,7 +75,7 @@ def _of_pairs(study: Study, everything: bool) -> Answer:
         more["Bits a label"] = trends_of_bits(study)
     if compares_methods(study):
         more["Methods"] = methods_table(study)
-        more["What the columns explain"] = explained(rows, method_columns(study))
+        more["What the columns explain"] = explained(study)
     tables = {title: plain(found) for title, found in more.items() if len(found)}
     data |= {title.lower().replace(" ", "_"): found for title, found in tables.items()}
     parts = [
