@@ -80,7 +80,8 @@ def comparisons() -> list[Comparison]:
     found.append(Comparison(worse, _more_on(SKEW, MIN, "online-dpo", "dpo"), "10", BY_EYE))
     for problem in (MIN, SKEW, MODE):
         name = f"on-policy IPO is best: online-ipo over ipo, {_on(problem)}"
-        found.append(Comparison(name, _less(problem, "online-ipo", "ipo"), "more", IN_WORDS))
+        told = ("-", "") if problem == MODE else ("more", IN_WORDS)
+        found.append(Comparison(name, _less(problem, "online-ipo", "ipo"), *told))
     return found
 
 
@@ -135,10 +136,11 @@ def length_claims(study: Study) -> list[dict[str, Any]]:
         terms, name = _less(problem, method, against), f"{method} over {against}, {_on(problem)}"
         same = [c for c in comparisons() if c.terms == terms]
         paper, source = (same[0].paper, same[0].source) if same else ("-", "")
-        asked = [(Comparison(name, terms, paper, source), "end", True), *asked]
+        others = [each for each in asked if (each[0].terms, each[1]) != (terms, "end")]
+        asked = [(Comparison(name, terms, paper, source), "end", True), *others]
     for comparison, statistic, is_primary in asked:
         values = differences(runs, comparison.terms, statistic)
-        if not len(values):
+        if not len(values) and not is_primary:
             continue
         value, low, high, p = interval(values)
         rows.append(

@@ -8,6 +8,7 @@ from textwrap import wrap
 from typing import Any
 
 from analysis.claims import ClaimRow
+from analysis.comparison import EPISODES, RATE
 
 LEGEND = """x: relative extractability, log2(bits target / bits spurious), above 0 if the spurious is easier
 slope: U per unit of x; auc: does x tell U above 0.5 from below; H2: Spearman with ordinal scores
@@ -23,6 +24,10 @@ n: families/features/pairs/models/seeds of pre-training"""
 OF_REWARDS = """inherits: U of the policy per U of its reward model, among reward models of a pair
 p of inherits: two-sided, reward models permuted among the policies of a pair, model and seed
 intervals over families, 95 %; n: families/features/pairs/models/seeds"""
+
+OF_METHODS = """methods: use less that of sft on the same pairs; columns: what a column of methods ls adds
+same direction: above 0, more use of the spurious feature or a steeper rise of it with x; opposite: below 0
+p: of means by t over families, of slopes by permuting families; statuses go by p, p Holm is over all rows"""
 
 
 def cell(value: object) -> str:
@@ -66,6 +71,8 @@ def headline(row: ClaimRow) -> bool:
         return (
             row.claim == "H1a" and row.statistic == "spearman" and row.pairs == "primary" and row.x == "bits"
         )
+    if row.claim in ("methods", "columns"):
+        return row.pairs == "primary" and row.given in (EPISODES, RATE)
     if row.claim == "H1a":
         plain = row.statistic in ("spearman", "auc", "slope")
         return plain or row.given == "untrained and raw bits"
@@ -87,6 +94,8 @@ def claims_text(rows: Sequence[ClaimRow], width: int = 110, *, everything: bool 
     more = [f"{hidden} more claims with --all"] if hidden else []
     of_dials = any(row.statistic == "trend" for row in rows)
     legend = [OF_DIALS if of_dials else LEGEND]
+    if any(row.claim == "methods" for row in rows):
+        legend = [OF_METHODS, *legend]
     if any(row.claim == "inherits" for row in rows):
         legend = [OF_REWARDS, *legend] if len({row.claim for row in rows}) > 1 else [OF_REWARDS]
     return "\n\n".join([*blocks, *more, *legend])

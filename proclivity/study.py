@@ -232,6 +232,8 @@ class Study:
         if self.primary.arm not in self.arms:
             raise UserError(f"primary: {unknown('arm', self.primary.arm, self.arms)}")
         methods = self.arms[self.primary.arm].methods
+        if self.primary.claim == "methods" and (self.primary.method == "sft" or "sft" not in methods):
+            raise UserError("primary: the claim methods is of a method other than sft, in an arm with sft")
         if self.primary.method not in methods:
             raise UserError(f"primary: {unknown('method of its arm', self.primary.method, methods)}")
         used = {method for arm in self.arms.values() for method in arm.methods}

@@ -13,7 +13,6 @@ from analysis.comparison import (
     comparison_claims,
     contrasts,
     explained,
-    method_columns,
     methods_table,
     per_pair,
 )
@@ -39,23 +38,24 @@ def plain():
     return with_use(study, lambda method, x: 0.5 + 0 * x)
 
 
-def with_use(study, use):
-    """The study with U = use(method, relative extractability of the pair), a little noise and its columns."""
+def with_use(study, use, noise=0.0):
+    """The study with U = use(method, relative extractability of the pair), the methods' columns, and noise
+    that pairs have in common; each method's own has the standard deviation `noise`."""
     runs = study.runs.copy()
     table = pairs_table(study).drop_duplicates("task").set_index("task")
     rng = np.random.default_rng(0)
-    noise = pd.Series(0.05 * rng.normal(size=len(table)), index=table.index)
+    common = pd.Series(0.05 * rng.normal(size=len(table)), index=table.index)
     x = runs["task"].map(table["relative"]).fillna(0)
-    runs["U"] = [use(m, v) + noise[t] for m, v, t in zip(runs["method"], x, runs["task"], strict=True)]
-    runs["reached_U"] = runs["U"]
-    runs["reached_step"] = 10
+    runs["U"] = [use(m, v) + common[t] for m, v, t in zip(runs["method"], x, runs["task"], strict=True)]
+    runs["U"] += noise * rng.normal(size=len(runs))
+    runs["reached_U"], runs["reached_step"], runs["learning_rate"] = runs["U"], 10, 1e-3
     for i, column in enumerate(("samples_from", "reward_role", "negative_gradient")):
         runs[column] = [TABLE[m][i] for m in runs["method"]]
     return replace(study, runs=runs)
 
 
 def rows_of(study):
-    return comparison_claims(study, pairs_table(study), permutations=199)
+    return comparison_claims(study, permutations=199)
 
 
 def found(rows, claim, method, statistic, given="at equal episodes"):
@@ -73,19 +73,56 @@ def test_equal_methods_have_no_difference_beyond_what_matters(plain):
 
 
 def test_planted_slope_is_found_in_the_method_that_has_it_and_in_no_other(plain):
-    study = with_use(plain, lambda method, x: 0.5 + (0.2 * x if method == "rloo" else 0 * x))
+    study = with_use(plain, lambda method, x: 0.5 + (0.2 * x if method == "rloo" else 0 * x), noise=0.05)
     rows = rows_of(study)
     row = found(rows, "methods", "rloo", "slope")
     assert row.status == "same direction"
-    assert row.estimate.value == pytest.approx(0.2, abs=1e-9)
-    assert found(rows, "methods", "superhf", "slope").estimate.value == pytest.approx(0, abs=1e-9)
+    assert row.estimate.low < 0.2 < row.estimate.high and row.estimate.value == pytest.approx(0.2, abs=0.04)
+    other = found(rows, "methods", "superhf", "slope").estimate
+    assert other.low < 0 < other.high
 
 
 def test_planted_mean_is_found_with_its_sign(plain):
-    study = with_use(plain, lambda method, x: 0.5 - (0.3 if method == "dpo" else 0) + 0 * x)
+    study = with_use(plain, lambda method, x: 0.5 - (0.3 if method == "dpo" else 0) + 0 * x, noise=0.05)
     rows = rows_of(study)
     row = found(rows, "methods", "dpo", "mean")
-    assert row.estimate.value == pytest.approx(-0.3, abs=1e-9)
+    assert row.status == "opposite" and row.estimate.p < 1e-6
+    assert row.estimate.low < -0.3 < row.estimate.high
+    other = found(rows, "methods", "superhf", "mean").estimate
+    assert other.low < 0 < other.high and other.p > 0.05
+
+
+def test_the_p_of_a_mean_says_what_its_interval_says(plain):
+    rows = rows_of(with_use(plain, lambda method, x: 0.5 + (method == "dpo") * 0.03 + 0 * x, noise=0.2))
+    means = [r.estimate for r in rows if r.statistic == "mean" and r.claim != "use"]
+    assert len(means) > 10 and len({e.p < 0.05 for e in means}) == 2
+    for e in means:
+        assert (e.p < 0.05) == (e.low > 0 or e.high < 0)
+
+
+def test_methods_are_compared_at_one_rate_where_an_arm_has_it(plain):
+    """A method whose own rate it is counts with the runs that it has."""
+    study = with_use(plain, lambda method, x: 0.5 + 0 * x)
+    again = study.runs[study.runs["method"] != "rwr"].assign(arm="one_rate")
+    again["key"] += "-one"
+    again.loc[again["method"] == "dpo", "U"] += 0.25
+    own = study.runs.assign(learning_rate=np.where(study.runs["method"] == "rwr", 1e-3, 3e-4))
+    rows = rows_of(replace(study, runs=pd.concat([own, again], ignore_index=True)))
+    at = "at one learning rate"
+    assert found(rows, "methods", "dpo", "mean", at).estimate.value == pytest.approx(0.25, abs=1e-9)
+    assert found(rows, "methods", "dpo", "mean").estimate.value == pytest.approx(0, abs=1e-9)
+    assert found(rows, "methods", "rwr", "mean", at).estimate.n_pairs > 20
+
+
+def test_what_other_seeds_have_learnt_is_not_taken_for_a_difference():
+    study = simulate(methods=("sft", "rloo"), levels=(0.0,), seeds=(0, 1), pairs=40, primary=PRIMARY)
+    study = with_use(study, lambda method, x: 0.5 + 0 * x)
+    runs = study.runs
+    runs["U"] += 0.3 * (runs["seed_tune"] == 1)
+    odd = runs["task"].isin(sorted(set(runs["task"]))[::2])
+    runs.loc[odd & (runs["method"] == "sft") & (runs["seed_tune"] == 1), "U"] = np.nan
+    row = found(rows_of(study), "methods", "rloo", "mean")
+    assert row.estimate.value == pytest.approx(0, abs=1e-9) and row.estimate.n_pairs < 40
 
 
 def test_each_column_gets_what_was_planted_in_it(plain):
@@ -123,9 +160,8 @@ def test_a_pair_that_a_method_has_not_learnt_is_missing_from_its_differences_alo
 
 def test_a_coefficient_equals_a_difference_of_means_where_columns_are_alone():
     columns = pd.DataFrame({"a": [1.0, 1.0, 0.0, 0.0]}, index=["p", "q", "r", "s"])
-    use = pd.DataFrame([[0.4, 0.6, 0.1, 0.3], [0.9, np.nan, 0.2, np.nan], [0.9, 0.8, np.nan, np.nan]],
-                       columns=columns.index)  # fmt: skip
-    assert per_pair(use, columns).to_numpy() == pytest.approx([0.3, 0.7, np.nan], nan_ok=True)
+    use = pd.DataFrame([[0.4, 0.6, 0.1, 0.3], [0.9, 0.7, 0.2, 0.2]], columns=columns.index)
+    assert per_pair(use, columns).to_numpy() == pytest.approx([0.3, 0.6])
 
 
 def test_a_study_of_one_kind_of_method_has_no_contrast():
@@ -136,20 +172,33 @@ def test_a_study_of_one_kind_of_method_has_no_contrast():
     assert contrasts(columns) == {}
 
 
-def test_a_column_explains_what_was_made_of_it_and_chance_explains_little(plain):
+def test_a_column_explains_what_was_made_of_it_and_nothing_what_methods_only_missed(plain):
     study = with_use(plain, lambda method, x: 0.5 + (0.2 if TABLE[method][2] else 0) * x)
-    table = explained(rows_of(study), method_columns(study))
-    slopes = table[(table["what"] == "slope") & (table["compared"] == "at equal episodes")]
-    shares = slopes.set_index("column")
-    assert shares.loc["negative gradient", "R2"] == pytest.approx(1)
-    assert shares.loc["negative gradient", "p"] < 0.2
-    assert shares.loc["on-policy", "R2"] < 0.3 and shares.loc["on-policy", "p"] > 0.1
+    shares = {(r["what"], r["compared"], r["column"]): r["R2"] for r in explained(study)}
+    assert shares["slope", "at equal episodes", "negative gradient"] == pytest.approx(1)
+    assert shares["slope", "at equal episodes", "on-policy"] < 0.3
+    # On-policy methods have not learnt the pairs of the highest use; on all others all methods are alike.
+    study = with_use(plain, lambda method, x: 0.5 + 0 * x)
+    runs = study.runs
+    online = np.array([TABLE[m][0] == "policy" for m in runs["method"]])
+    runs.loc[online & (runs["U"] > 0.52), "U"] = np.nan
+    rows = [r for r in explained(study) if r["compared"] == "at equal episodes"]
+    assert all(np.isnan(r["R2"]) for r in rows) and 5 < rows[0]["shared pairs"] < 31
 
 
-def test_the_table_of_methods_counts_every_run(plain):
+def test_the_table_of_methods_counts_every_run_of_the_pairs_that_stay(plain):
     rows = methods_table(plain)
     assert {row["method"] for row in rows} == set(TABLE)
-    assert sum(row["runs"] for row in rows) == (plain.runs["status"] == "ok").sum()
+    kept = pairs_table(plain).query("excluded == ''")
+    assert sum(row["runs"] for row in rows) == kept["n_ok"].sum() > 200
+
+
+def test_a_failed_run_counts_against_its_rate(plain):
+    runs = plain.runs[plain.runs["method"] == "rloo"].assign(reward_both_neither=0.9, learning_rate=1e-3)
+    worse = runs.assign(reward_both_neither=1.0, learning_rate=3e-3)
+    worse.loc[worse.index[::2], "status"] = "failed"
+    table = chosen_rates(replace(plain, runs=pd.concat([runs, worse]))).set_index("learning_rate")
+    assert table["chosen"].to_dict() == {"0.001": True, "0.003": False}
 
 
 def test_of_rates_as_good_as_the_best_the_lowest_is_chosen(plain):
