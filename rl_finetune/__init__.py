@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rl_finetune.best_of_n import BestOf
+    from rl_finetune.checks import CONTROLS, check
     from rl_finetune.learned_reward import JudgedTask, judged, judged_by
     from rl_finetune.measure import NOTHING, AnswerCounts, answers_to, count_answers
     from rl_finetune.method_registry import get_method, method, method_source, method_table
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
         train_reward_model_with_trl,
     )
     from rl_finetune.trl_run import check_tracker
-    from rl_finetune.tuning import CONTROLS, Tuned, check, finetune
+    from rl_finetune.tuning import Tuned, finetune
     from rl_finetune.warmup import warm_up
 
 __all__ = [
@@ -95,7 +96,8 @@ _ROOMS = {
         "train_reward_model_with_trl",
     ],
     "trl_run": ["check_tracker"],
-    "tuning": ["CONTROLS", "Tuned", "check", "finetune"],
+    "checks": ["CONTROLS", "check"],
+    "tuning": ["Tuned", "finetune"],
     "warmup": ["warm_up"],
 }
 

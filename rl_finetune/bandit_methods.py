@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 from rl_finetune.bandit_settings import BanditSettings
+from rl_finetune.checks import check_kl
 from rl_finetune.method_registry import get_method
-from rl_finetune.methods import METHODS, Batch, Method, Objective, check_kl
+from rl_finetune.methods import METHODS, Batch, Method, Objective
 from rl_finetune.settings import Settings
 from tasks.errors import UserError
 

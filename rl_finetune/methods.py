@@ -10,7 +10,6 @@ from torch import Tensor
 
 from rl_finetune import objectives
 from rl_finetune.settings import OWN, Settings
-from tasks.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -114,33 +113,6 @@ class Method:
             exact = place == "loss" and (self.samples != "policy" or direction == "forward")
             estimator = "exact" if exact else unbiased if moved else self.kl.estimator
         return KL(place, direction, estimator)  # type: ignore[arg-type]
-
-
-def check_kl(method: Method, settings: Settings) -> None:
-    """Refuse knobs of the KL that a method cannot have."""
-    kl, asked = method.set(settings).kl, (settings.kl_in, settings.kl_estimator, settings.kl_direction)
-    if method.kl.place in ("log-ratios", "weights") and asked != (OWN, OWN, OWN):
-        raise UserError(f"{method.name} has beta in its objective; it takes no kl_in, estimator or direction")
-    if kl.place == "none" and asked != (OWN, OWN, OWN):
-        raise UserError(f"{method.name} has no KL of its own; say kl_in=loss")
-    if kl.place == "reward" and method.reward != "advantage":
-        raise UserError(f"kl_in=reward needs a method whose reward is an advantage, unlike {method.name}")
-    if kl.place == "reward" and kl.estimator == "exact":
-        raise UserError("kl_estimator=exact is of whole distributions and needs kl_in=loss")
-    if kl.direction == "forward" and kl.estimator != "exact":
-        raise UserError("kl_direction=forward needs kl_in=loss and kl_estimator=exact")
-    if kl.place == "loss" and kl.estimator != "exact" and method.set(settings).samples != "policy":
-        raise UserError(f"kl_estimator={kl.estimator} is of answers of the policy; say exact")
-    if kl.place == "reward" and method.set(settings).beta and method.set(settings).samples != "policy":
-        raise UserError(
-            "a KL in the reward is of the policy's own answers; of the reference's say kl_in=loss, or beta=0"
-        )
-    if settings.kl_target and (kl.place != "reward" or method.set(settings).samples != "policy"):
-        raise UserError(f"kl_target is of a KL in the reward of the policy's answers, unlike {method.name}'s")
-    if settings.kl_target and not method.set(settings).beta:
-        raise UserError("kl_target needs a beta above 0 to begin with")
-    if settings.prior != "reference" and (kl.place, kl.estimator) != ("loss", "exact"):
-        raise UserError("prior=pretrained needs kl_in=loss and kl_estimator=exact")
 
 
 def _advantage(b: Batch) -> Tensor:

@@ -21,6 +21,7 @@ import numpy as np
 
 from models.language_model import LanguageModel, weights_hash
 from models.reward_model import answered_ids, reward_model_of
+from rl_finetune.checks import check
 from rl_finetune.measure import count_answers
 from rl_finetune.methods import Method
 from rl_finetune.policy import FreePolicy
@@ -35,7 +36,7 @@ from rl_finetune.trl_trainers import (
     save_without_dropout,
     trainer_of,
 )
-from rl_finetune.tuning import Observer, Tuned, check
+from rl_finetune.tuning import Observer, Tuned
 from tasks.errors import UserError
 from tasks.task import Task
 

@@ -15,16 +15,16 @@ from models.answers import prompt_ids
 from models.language_model import LanguageModel
 from models.train import Diverged, Optimisation, train
 from rl_finetune.batches import Drawn, Rows, Source
+from rl_finetune.checks import check
 from rl_finetune.critic import critic_of
 from rl_finetune.measure import count_answers
-from rl_finetune.methods import Method, check_kl
+from rl_finetune.methods import Method
 from rl_finetune.policy import policy_of
-from rl_finetune.settings import OWN, Settings
-from tasks.errors import UserError, unknown
+from rl_finetune.settings import Settings
+from tasks.errors import UserError
 from tasks.task import Task
 from tasks.text_problem import TextProblem
 
-CONTROLS = ("", "random_reward", "shuffled_labels")
 Observer = Callable[[int, LanguageModel], None]
 
 
@@ -43,28 +43,6 @@ class Tuned:
     """Seconds an optimiser step, logging left out."""
     beta: float
     """At the end; it moves where it is adapted to a KL."""
-
-
-def check(method: Method, settings: Settings, control: str) -> None:
-    """Refuse a method, settings and a control that do not go together."""
-    if control not in CONTROLS:
-        raise unknown("control", control, CONTROLS)
-    if not method.trains and control:
-        raise UserError(f"{method.name} tunes nothing, so that there is no control of it")
-    if control == "random_reward" and method.reward == "none":
-        raise UserError(
-            f"the control random_reward needs a method that uses the reward, and {method.name} does not"
-        )
-    if method.samples == "demonstrations" and settings.samples_from != OWN:
-        raise UserError(f"{method.name} learns from demonstrations and takes no samples_from")
-    sampled = method.set(settings).samples in ("policy", "reference")
-    if sampled and settings.samples_per_prompt < method.least_samples:
-        raise UserError(f"{method.name} needs at least {method.least_samples} samples_per_prompt")
-    if method.mismatched and settings.batch_size < 2:
-        raise UserError(f"{method.name} needs answers after other prompts: a batch_size of at least 2")
-    if method.ratios and settings.samples_from == "reference":
-        raise UserError(f"{method.name} takes ratios to the policy that answered: no samples_from=reference")
-    check_kl(method, settings)
 
 
 def _given(method: Method, problem: TextProblem, rows: Mapping[str, Any]) -> list[list[str]]:
