@@ -11,7 +11,7 @@ from pandas import DataFrame
 
 from analysis import Study, claims
 from analysis.comparison import BASELINE, EPISODES, RATE, REWARD, method_columns
-from figures.style import DOUBLE, GREY, INK, PALE, SPURIOUS, TARGET, message, nothing_ran, save, styled
+from figures.style import DOUBLE, GREY, INK, SPURIOUS, TARGET, message, nothing_ran, save, styled
 
 PANELS = (
     ("use", "mean", "use U, mean over pairs"),
@@ -47,6 +47,8 @@ def methods(study: Study, table: DataFrame | None = None) -> Figure:
     columns = method_columns(study).sort_values(["on-policy", "negative gradient", "reward's role"])
     levels = list(dict.fromkeys(table["pairs"]))
     figure = Figure(figsize=(DOUBLE, 0.7 + 0.3 * len(columns) * len(levels)), layout="constrained")
+    # Long names come out longer than the layout reckons.
+    figure.get_layout_engine().set(rect=(0.02, 0, 0.98, 1))  # type: ignore[union-attr, call-arg]
     grid = figure.subplots(len(levels), len(PANELS), sharey=True, sharex="col", squeeze=False)
     for level, axes_row in zip(levels, grid, strict=True):
         for axes, (claim, statistic, label) in zip(axes_row, PANELS, strict=True):
@@ -78,14 +80,14 @@ def _panel(axes: Any, part: DataFrame, columns: DataFrame) -> None:
             spread = [[row["value"] - row["low"]], [row["high"] - row["value"]]]
             axes.errorbar(
                 row["value"], place + shift, xerr=spread, fmt=mark, ms=3, lw=0.7, color=colour,
-                mfc={"full": colour, "pale": PALE, "open": "white"}[filled], mew=0.7,
+                mfc={"full": colour, "pale": (colour, 0.4), "open": "white"}[filled], mew=0.7,
             )  # fmt: skip
     axes.set_yticks(range(len(columns)), columns.index)
     axes.set_ylim(len(columns) - 0.5, -0.5)
 
 
 def _legend() -> list[Line2D]:
-    def line(mark: str, colour: str, face: str, label: str) -> Line2D:
+    def line(mark: str, colour: str, face: Any, label: str) -> Line2D:
         return Line2D([], [], ls="", marker=mark, ms=3.5, color=colour, mfc=face, label=label)
 
     return [
@@ -94,6 +96,6 @@ def _legend() -> list[Line2D]:
         line("v", INK, INK, "pushes answers down"),
         line("o", INK, INK, "does not"),
         line("D", INK, INK, f"full: {EPISODES}"),
-        line("D", INK, PALE, f"pale: {RATE}"),
+        line("D", INK, (INK, 0.4), f"pale: {RATE}"),
         line("D", INK, "white", f"open: {REWARD}"),
     ]
