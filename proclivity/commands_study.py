@@ -8,6 +8,7 @@ from argparse import Namespace
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
+from typing import get_args
 
 from proclivity import composition
 from proclivity.answer import Answer, duration, size, table
@@ -16,6 +17,7 @@ from proclivity.plan import Plan, cores, open_store, plan, run_plan
 from proclivity.store import CorruptRecord
 from proclivity.strict import Plain
 from proclivity.study import BRADLEY_TERRY, Study, list_studies, load_study, study_from
+from proclivity.study_head import Scale
 from tasks.errors import UserError
 
 BYTES_A_JOB = 16_000
@@ -169,7 +171,11 @@ def reproduce(arguments: Namespace) -> Answer:
     """Every shipped study of the paper at this scale: PAPER-SCALE, and those called PAPER-WHAT-SCALE."""
     first, last = f"{arguments.paper}-", f"-{arguments.scale}"
     named = [name for name in list_studies() if name.startswith(first) and name.endswith(last)]
-    names = sorted(named, key=len) or [arguments.paper + last]
+    names = sorted(named, key=len)
+    if not names:
+        has = {name.rpartition("-")[2] for name in list_studies() if name.startswith(first)}
+        scales = " or ".join(scale for scale in get_args(Scale) if scale in has)
+        raise UserError(f"{arguments.paper} has no study at scale {arguments.scale}; it has {scales}")
     found = [_reproduce(name, arguments, first=name == names[0]) for name in names]
     data = {"studies": [answer.data for answer in found]}
     return Answer(data, "\n\n".join(answer.text for answer in found), max(answer.status for answer in found))
