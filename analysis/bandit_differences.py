@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from pandas import DataFrame, Series
 
+from analysis.records import Study
+
 FAR, NEAR = "R1", "R2"
 """The reward that peaks where the reference hardly goes, and the one near its mode."""
 BON, PPO = "online-bon-distillation", "ppo-clip"
@@ -52,6 +54,11 @@ class Cells:
             rows = rows[:0]
         return rows.set_index("seed")
 
+    def measured(self, problem: str, method: str, *, batches: int = 1, reuse: int = 1) -> DataFrame:
+        """A cell's measurements, of all seeds and steps."""
+        rows = self.find(problem, method, batches=batches, reuse=reuse)
+        return self.points[self.points["key"].isin(rows["key"])]
+
     def value(self, problem: str, method: str, column: str = "reward", **cell: int) -> Series:
         return self.find(problem, method, **cell)[column]
 
@@ -71,6 +78,10 @@ class Cells:
         """The cell of a fixed pool: every step goes through the same one batch."""
         rows = self.runs[(self.runs["problem"] == problem) & (self.runs["method"] == "bon-distillation")]
         return {"reuse": int(rows["reuse"].max())} if len(rows) else {}
+
+
+def cells_of(study: Study) -> Cells:
+    return Cells(study.bandits[study.bandits["status"] == "ok"], study.points)
 
 
 Found = tuple[int, str, str, str, str, Series]

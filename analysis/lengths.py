@@ -19,6 +19,7 @@ from pandas import DataFrame, Series
 
 from analysis.decisions import holm, status
 from analysis.records import Study
+from analysis.seeds import paired
 
 SMALLEST = 1.0
 """Smallest effect of interest: one word."""
@@ -112,20 +113,6 @@ def differences(runs: DataFrame, terms: Terms, column: str) -> Series:
     return total.dropna()
 
 
-def interval(values: Series) -> tuple[float, float, float, float]:
-    """Mean over seeds, its 95 % interval by Student's t, and the p-value of a mean of 0."""
-    from scipy import stats
-
-    n = len(values)
-    mean = float(values.mean()) if n else math.nan
-    if n < 2:
-        return mean, math.nan, math.nan, math.nan
-    error = float(values.std(ddof=1)) / math.sqrt(n)
-    half = float(stats.t.ppf(0.975, n - 1)) * error
-    p = float(2 * stats.t.sf(abs(mean) / error, n - 1)) if error else float(mean == 0)
-    return mean, mean - half, mean + half, p
-
-
 def length_claims(study: Study) -> list[dict[str, Any]]:
     """The primary comparison and the paper's claims, each at the end and along the run."""
     runs, rows = run_table(study), list[dict[str, Any]]()
@@ -142,7 +129,7 @@ def length_claims(study: Study) -> list[dict[str, Any]]:
         values = differences(runs, comparison.terms, statistic)
         if not len(values) and not is_primary:
             continue
-        value, low, high, p = interval(values)
+        value, low, high, p, _ = paired(values)
         rows.append(
             {"claim": comparison.name, "statistic": statistic, "value": value, "low": low, "high": high}
             | {"p": p, "p_holm": math.nan, "n": len(values), "status": ""}
@@ -160,7 +147,7 @@ def results_table(study: Study) -> DataFrame:
     """One row a problem, method and learning rate: means over seeds of what runs were at their end."""
     rows = []
     for (task, method, rate), runs in run_table(study).groupby(["task", "method", "learning_rate"]):
-        gold, low, high, _ = interval(runs["end"])
+        gold, low, high, *_ = paired(runs["end"])
         rows.append(
             {"problem": _on(str(task)), "method": method, "rate": f"{rate:g}", "seeds": len(runs)}
             | {"gold": gold, "low": low, "high": high, "along": runs["along"].mean()}

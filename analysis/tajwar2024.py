@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 from pandas import DataFrame, Series
-from scipy.stats import t as student
 
-from analysis.bandit_differences import COMPARED, FAR, NEAR, Cells, Found
+from analysis.bandit_differences import COMPARED, FAR, NEAR, Found, cells_of
 from analysis.decisions import UNKNOWN, holm, status
 from analysis.records import Study
+from analysis.seeds import paired
 from analysis.tables import text_table
 
 SMALLEST = {"reward": 0.05, "mass": 0.05, "nats": 0.5}
@@ -56,26 +56,13 @@ def has_bandits(study: Study) -> bool:
     return len(study.bandits) > 0 or "bandits" in study.manifest.get("definition", {})
 
 
-def paired(differences: Series) -> tuple[float, float, float, float, int]:
-    """Mean, 95 % interval, two-sided p and n of one difference a seed, by Student's t."""
-    values = differences.dropna().to_numpy(float)
-    n = len(values)
-    if n < 2:
-        return (float(values.mean()) if n else math.nan), math.nan, math.nan, math.nan, n
-    mean, error = float(values.mean()), float(values.std(ddof=1)) / math.sqrt(n)
-    if error == 0:
-        return mean, mean, mean, 0.0 if mean else 1.0, n
-    half = float(student.ppf(0.975, n - 1)) * error
-    return mean, mean - half, mean + half, float(2 * student.sf(abs(mean / error), n - 1)), n
-
-
 BETWEEN = ("fewer batches a round", "negative gradient, dpo", "negative gradient, ipo")
 """Claims that say where an effect is larger: on the reward that peaks far from the reference."""
 
 
 def takeaways(study: Study) -> list[Takeaway]:
     """All comparisons that the study has the cells for, the primary one first."""
-    cells = Cells(study.bandits[study.bandits["status"] == "ok"], study.points)
+    cells = cells_of(study)
     differences: dict[tuple[str, str], Found] = {}
     problems = sorted(set(cells.runs["problem"]))
     for problem in problems:

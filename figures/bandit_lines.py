@@ -10,11 +10,11 @@ from matplotlib.figure import Figure
 from pandas import DataFrame
 
 from analysis import Study
-from analysis.tajwar2024 import paired
+from analysis.bandit_differences import BON, PPO, cells_of
+from analysis.seeds import paired
 from figures.style import INK, SMALL, SPURIOUS, TARGET
 
 GREEN = "#009E73"
-BON, PPO = "online-bon-distillation", "ppo-clip"
 SHORT = {
     "bon-distillation": "best-of-N",
     "dpo": "DPO",
@@ -34,27 +34,8 @@ Line = tuple[str, dict[str, Any], DataFrame]
 """Label, look, measurements."""
 
 
-def cells(study: Study, problem: str, method: str, **cell: int) -> DataFrame:
-    r = study.bandits[study.bandits["status"] == "ok"]
-    keep = (r["problem"] == problem) & (r["method"] == method)
-    for name, value in cell.items():
-        keep &= r[name] == value
-    return study.points[study.points["key"].isin(r[keep]["key"])]
-
-
 def problems_of(study: Study) -> list[str]:
-    return sorted(set(study.bandits.loc[study.bandits["status"] == "ok", "problem"]))
-
-
-def values_of(study: Study, problem: str, method: str, setting: str) -> list[int]:
-    other = "reuse" if setting == "batches" else "batches"
-    r = study.bandits
-    keep = (r["problem"] == problem) & (r["method"] == method) & (r[other] == 1) & (r["status"] == "ok")
-    return sorted(set(r[keep][setting]))
-
-
-def _pool(study: Study, problem: str) -> int:
-    return max(values_of(study, problem, "bon-distillation", "reuse"), default=1)
+    return sorted(set(cells_of(study).runs["problem"]))
 
 
 def _look(method: str) -> dict[str, Any]:
@@ -64,33 +45,35 @@ def _look(method: str) -> dict[str, Any]:
 
 
 def batch_size(study: Study, problem: str) -> Iterator[Line]:
-    for colour, value in zip(RAMP, values_of(study, problem, BON, "batches"), strict=False):
+    cells = cells_of(study)
+    for colour, value in zip(RAMP, cells.values_of(problem, "batches", BON), strict=False):
         yield (
             f"{value}" + (" batch" if value == 1 else " batches"),
             {"color": colour},
-            cells(study, problem, BON, batches=value, reuse=1),
+            cells.measured(problem, BON, batches=value),
         )
 
 
 def reuse(method: str) -> Callable[[Study, str], Iterator[Line]]:
     def lines(study: Study, problem: str) -> Iterator[Line]:
-        for colour, value in zip(RAMP, values_of(study, problem, method, "reuse"), strict=False):
-            rows = cells(study, problem, method, batches=1, reuse=value)
-            yield f"T = {value}", {"color": colour}, rows
+        cells = cells_of(study)
+        for colour, value in zip(RAMP, cells.values_of(problem, "reuse", method), strict=False):
+            yield f"T = {value}", {"color": colour}, cells.measured(problem, method, reuse=value)
 
     return lines
 
 
 def offline(study: Study, problem: str, ablated: bool = True) -> Iterator[Line]:
     names = ["bon-distillation", "dpo", "dpo-without-negative", "ipo", "ipo-without-negative"]
+    cells = cells_of(study)
     for name in names if ablated else ["bon-distillation", "dpo", "ipo"]:
-        rows = cells(study, problem, name, reuse=_pool(study, problem), batches=1)
-        yield SHORT[name], _look(name), rows
+        yield SHORT[name], _look(name), cells.measured(problem, name, **cells.pool(problem))
 
 
 def complementary(study: Study, problem: str) -> Iterator[Line]:
+    cells = cells_of(study)
     for name in (BON, "online-dpo", "online-ipo", "bon-distillation", "dpo", "ipo"):
-        yield SHORT[name], _look(name), cells(study, problem, name, reuse=1, batches=1)
+        yield SHORT[name], _look(name), cells.measured(problem, name)
 
 
 def draw_lines(

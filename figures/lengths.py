@@ -9,7 +9,8 @@ from matplotlib.figure import Figure
 from pandas import DataFrame
 
 from analysis import Study
-from analysis.lengths import MIN, MODE, SKEW, interval, run_table
+from analysis.lengths import MIN, MODE, SKEW, run_table
+from analysis.seeds import paired
 from figures.style import DOUBLE, GREY, message, save, styled
 
 GROUPS = {
@@ -41,7 +42,7 @@ def along_table(study: Study) -> DataFrame:
     points = study.texts[study.texts["status"] == "ok"]
     rows = []
     for (task, method, step), part in points.groupby(["task", "method", "step"]):
-        mean, low, high, _ = interval(-part["reward"])
+        mean, low, high, *_ = paired(-part["reward"])
         rows.append(
             {"problem": task, "method": method, "step": step, "distance": mean, "low": low, "high": high}
             | {"seeds": part["seed_data"].nunique(), "completions": int(part["completions"].iloc[0])}
@@ -57,7 +58,7 @@ def end_table(study: Study) -> DataFrame:
     """One row a problem and method: gold reward at the end over seeds, with its 95 % interval."""
     rows = []
     for (task, method), runs in run_table(study).groupby(["task", "method"]):
-        mean, low, high, _ = interval(runs["end"])
+        mean, low, high, *_ = paired(runs["end"])
         rows.append(
             {"problem": task, "method": method, "gold": mean, "low": low, "high": high, "seeds": len(runs)}
         )

@@ -11,10 +11,9 @@ from matplotlib.figure import Figure
 from pandas import DataFrame
 
 from analysis import Study
+from analysis.bandit_differences import BON, PPO
 from figures.bandit_lines import (
-    BON,
     COLUMNS,
-    PPO,
     Line,
     batch_size,
     caption,

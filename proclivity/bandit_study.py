@@ -9,7 +9,7 @@ from itertools import product
 from typing import Any, Literal
 
 from proclivity.strict import Document, build
-from proclivity.study_head import Paper, Scale, check_name
+from proclivity.study_head import Paper, Scale, check_name, plain_value
 from rl_finetune.bandit_settings import PROBLEMS, BanditSettings
 from tasks.errors import UserError, unknown
 
@@ -111,7 +111,7 @@ class BanditStudy:
 
     def definition(self) -> dict[str, Any]:
         """The study as plain JSON values, as study.json keeps it."""
-        plain: dict[str, Any] = json.loads(json.dumps(asdict(self)))
+        plain: dict[str, Any] = plain_value(asdict(self))
         return plain
 
 

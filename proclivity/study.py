@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from proclivity.bandit_study import BanditStudy
 from proclivity.strict import Document, Plain, build
-from proclivity.study_head import Paper, Scale, check_name
+from proclivity.study_head import Paper, Scale, check_name, plain_value
 from proclivity.text_study import TextStudy
 from tasks import QUADRANTS, Evidence
 from tasks.errors import UserError, seed_or_error, unknown
@@ -255,7 +255,7 @@ class Study:
 
     def definition(self) -> dict[str, Any]:
         """The study as plain JSON values, as study.json keeps it."""
-        plain: dict[str, Any] = _plain(asdict(self))
+        plain: dict[str, Any] = plain_value(asdict(self))
         plain["pairs"]["from"] = plain["pairs"].pop("from_")
         # Only where it is used, so that studies without it are the studies they were.
         usual = {"orders": 1, "also": [], "beside": []}
@@ -269,12 +269,6 @@ class Study:
 
 
 AnyStudy = Study | BanditStudy | TextStudy
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {k: _plain(v) for k, v in value.items()}
-    return [_plain(v) for v in value] if isinstance(value, list | tuple) else value
 
 
 def list_studies() -> list[str]:

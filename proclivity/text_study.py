@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from itertools import product
 from typing import Any, Literal
 
-from proclivity.study_head import Paper, Scale, check_name
+from proclivity.study_head import Paper, Scale, check_name, plain_value
 from tasks.errors import UserError, seed_or_error, unknown
 from tasks.problems import is_problem, list_problems
 
@@ -117,7 +117,7 @@ class TextStudy:
 
     def definition(self) -> dict[str, Any]:
         """The study as plain JSON values, as study.json keeps it."""
-        plain: dict[str, Any] = _plain(asdict(self))
+        plain: dict[str, Any] = plain_value(asdict(self))
         return plain
 
 
@@ -154,9 +154,3 @@ def _settings(study: TextStudy, method: str, rate: float | None) -> dict[str, An
             value = value.get(method, value.get(OTHERS))
         found[name] = value
     return found
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {k: _plain(v) for k, v in value.items()}
-    return [_plain(v) for v in value] if isinstance(value, list | tuple) else value

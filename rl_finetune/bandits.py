@@ -25,7 +25,6 @@ from rl_finetune.methods import Batch, Method
 REVISION = 1
 """Raised by hand when a change of the code changes what a run does."""
 NONE = torch.empty(0)
-_ESTIMATORS = {"k1": objectives.k1, "k2": objectives.k2, "k3": objectives.k3}
 PROMPTS, ANSWERS = 1, 2
 """Streams of a seed."""
 
@@ -108,7 +107,7 @@ class Source:
         if method.advantage:
             advantages = torch.vmap(method.advantage)(rewards)
             if penalised and method.kl.place == "reward":
-                centre, estimator = method.centre, _ESTIMATORS[method.kl.estimator]
+                centre, estimator = method.centre, objectives.ESTIMATORS[method.kl.estimator]
                 assert centre
                 advantages = torch.vmap(
                     lambda a, lp, r: objectives.regularised(a, lp, r, centre, method.beta, estimator)
@@ -151,7 +150,7 @@ class Source:
         """As for language models: a mean over prompts of the sum along an answer, of kept ones if any are."""
         method, net = self.method, self.network
         if method.kl.estimator != "exact":
-            return _ESTIMATORS[method.kl.estimator](log_probs, drawn.reference).mean((1, 2))
+            return objectives.ESTIMATORS[method.kl.estimator](log_probs, drawn.reference).mean((1, 2))
         ends = [net.choices(w, drawn.prompts, drawn.answers) for w in (weights, self.reference)]
         if method.kl.direction == "forward":
             ends.reverse()

@@ -19,7 +19,6 @@ from rl_finetune.rewards import rewards_of
 from tasks.task import Problem, Task
 
 NONE = torch.empty(0)
-_ESTIMATORS = {"k1": objectives.k1, "k2": objectives.k2, "k3": objectives.k3}
 
 
 @dataclass(frozen=True)
@@ -117,7 +116,7 @@ class Source:
             other = score(self.reference, ids, again)
             reference = other.log_probs
             if kl.place == "reward":
-                penalty = method.beta * _ESTIMATORS[kl.estimator](actions, other.actions)
+                penalty = method.beta * objectives.ESTIMATORS[kl.estimator](actions, other.actions)
         if penalised and kl.estimator == "exact":
             prior = score(self.prior, ids, again)
         if method.mismatched:
@@ -126,7 +125,7 @@ class Source:
             advantages = method.advantage(rewards)
             if penalised and kl.place == "reward":
                 assert method.centre
-                estimator = _ESTIMATORS[kl.estimator]
+                estimator = objectives.ESTIMATORS[kl.estimator]
                 advantages = objectives.regularised(
                     advantages, log_probs, reference, method.centre, method.beta, estimator
                 )
@@ -207,7 +206,7 @@ def _others(ids: Ids) -> list[Sequence[int]]:
 def _penalty(method: Method, drawn: Drawn, scored: Scored) -> Tensor:
     """The KL in the loss: a mean over prompts of the sum along an answer, of kept answers if any are."""
     if drawn.prior is None:
-        return _ESTIMATORS[method.kl.estimator](scored.log_probs, drawn.reference).mean()
+        return objectives.ESTIMATORS[method.kl.estimator](scored.log_probs, drawn.reference).mean()
     ends = (scored.choices, drawn.prior.choices)
     each = objectives.kl(*(ends if method.kl.direction == "reverse" else ends[::-1]))
     along = (each * scored.inside).sum(dim=-1)

@@ -184,6 +184,10 @@ def k3(log_probs: Tensor, reference: Tensor) -> Tensor:
     return (reference - log_probs).expm1() - (reference - log_probs)
 
 
+ESTIMATORS: dict[str, Estimator] = {"k1": k1, "k2": k2, "k3": k3}
+"""Of the KL of sampled answers, by name."""
+
+
 def regularised(
     advantages: Tensor,
     log_probs: Tensor,

@@ -16,11 +16,11 @@ from analysis.lengths import (
     chosen_rates,
     comparisons,
     differences,
-    interval,
     length_claims,
     results_table,
     run_table,
 )
+from analysis.seeds import paired
 from tests.analysis.simulated_lengths import record, simulated, study_of
 
 
@@ -56,12 +56,12 @@ def test_every_comparison_is_a_difference() -> None:
 
 def test_the_interval_is_that_of_the_t_test() -> None:
     values = Series([0.3, 1.2, -0.4, 0.9, 2.0])
-    mean, low, high, p = interval(values)
+    mean, low, high, p, _ = paired(values)
     theirs = stats.ttest_1samp(values, 0)
     assert (mean, p) == pytest.approx((values.mean(), theirs.pvalue))
     assert (low, high) == pytest.approx(tuple(theirs.confidence_interval(0.95)))
-    assert interval(Series([0.0, 0.0]))[1:] == (0.0, 0.0, 1.0)  # equal to the last digit: no effect
-    assert math.isnan(interval(Series([1.0]))[1]) and interval(Series([1.0]))[0] == 1.0
+    assert paired(Series([0.0, 0.0]))[1:4] == (0.0, 0.0, 1.0)  # equal to the last digit: no effect
+    assert math.isnan(paired(Series([1.0]))[1]) and paired(Series([1.0]))[0] == 1.0
 
 
 def test_a_seed_that_lacks_a_run_is_in_no_difference() -> None:
