@@ -1,0 +1,1 @@
+"""Text-out tasks: demonstrations, preferences, a gold reward, shifts, and a spurious rule under evidence."""
