@@ -78,7 +78,7 @@ class Output:
     shift: str = text("'in', or the name of a shift of the task")
     input: int = count("number of the input within its shift; the same prompt in all runs of a data seed")
     sample: int = count("number of the completion")
-    text: str = text("the completion; empty in a compact study")
+    completion: str = text("what it wrote; empty in a compact study")
     words: int = count("its words")
     rule: str = text("both, target, spurious or neither: whose answer it is")
     gold: float | None = number("gold reward, 0 to 1")

@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
+import numpy as np
 from numpy.random import Generator
+from numpy.typing import NDArray
 
 from tasks.errors import UserError, unknown
 from tasks.feature import Split
@@ -73,6 +75,10 @@ class Generation(TextProblem):
 
     def follows(self, prompts: Sequence[str], completions: Sequence[str]) -> list[Rule]:
         """Which rule each completion keeps to. Read from the texts alone."""
+        raise NotImplementedError
+
+    def entailment(self, premises: Sequence[str], hypotheses: Sequence[str]) -> NDArray[np.float64]:
+        """[pairs, 3]: probabilities, by the grammar, of entailment, neutrality and contradiction."""
         raise NotImplementedError
 
     def rows(
