@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from analysis.bandit_schema import BanditPoint, BanditRecord
 from analysis.schema import SCHEMA, CellRecord, ProbeRecord, RunRecord
+from analysis.stage_schema import Choice, Measurement, Output, StageRecord
 from analysis.text_schema import TextRecord
 from tasks.errors import UserError
 
@@ -43,9 +44,17 @@ def _types(schema: type) -> dict[str, str]:
     return {f.name: str(f.type).split(" |")[0] for f in dataclasses.fields(schema)}
 
 
-KINDS = {"run": RunRecord, "probe": ProbeRecord, "bandit": BanditRecord, "text": TextRecord}
+KINDS = {
+    "run": RunRecord,
+    "probe": ProbeRecord,
+    "bandit": BanditRecord,
+    "text": TextRecord,
+    "stage": StageRecord,
+}
 COLUMNS = {kind: _types(schema) for kind, schema in KINDS.items()}
 CELLS, POINTS = _types(CellRecord), _types(BanditPoint)
+OF_STAGES = {"measures": _types(Measurement), "outputs": _types(Output), "choices": _types(Choice)}
+"""The tables beside the record of a stage, by the names of their files."""
 EARLIER = {
     kind: {f.name: f.metadata["earlier"] for f in dataclasses.fields(schema) if "earlier" in f.metadata}
     for kind, schema in KINDS.items()
@@ -78,6 +87,14 @@ class Study:
     """One row per bandit run, seed and measurement, columns of `BanditPoint`."""
     texts: DataFrame = field(default_factory=lambda: frame([], COLUMNS["text"]))
     """One row per run on a text problem and point along it, columns of `TextRecord`."""
+    stages: DataFrame = field(default_factory=lambda: frame([], COLUMNS["stage"]))
+    """One row per stage of tuning on a text-out task, columns of `StageRecord`."""
+    measures: DataFrame = field(default_factory=lambda: frame([], OF_STAGES["measures"]))
+    """One row per stage, step, shift and measure, columns of `Measurement`."""
+    outputs: DataFrame = field(default_factory=lambda: frame([], OF_STAGES["outputs"]))
+    """One row per completion of a stage at its end, columns of `Output`."""
+    choices: DataFrame = field(default_factory=lambda: frame([], OF_STAGES["choices"]))
+    """One row per stage, input and answer of a multiple choice, columns of `Choice`."""
 
 
 def _value(kind: str, value: object) -> Any:
@@ -213,6 +230,30 @@ def _long(
     return frame(rows, columns)
 
 
+def _wide(
+    root: Path, problems: list[str], columns: dict[str, str], stored: list[Path], name: str
+) -> DataFrame:
+    """The tables of a name beside the records of a store, or that of a compact study, read whole.
+
+    They are long, so their types are checked by column, not value by value.
+    """
+    import pandas as pd
+
+    is_store, found = (root / "runs").is_dir(), [frame([], columns)]
+    for path in stored if is_store else root.glob(f"{name}.parquet"):
+        if not path.exists():  # a stage has the tables that it could fill
+            continue
+        try:
+            table = pd.read_parquet(path)
+            told = table.assign(key=path.parent.name) if is_store else table
+            found.append(told[list(columns)].astype({n: _DTYPE[t] for n, t in columns.items()}))
+        except KeyError as error:
+            problems.append(f"{path.relative_to(root)}: missing column {error.args[0]}")
+        except Exception as error:  # pyarrow and pandas raise many kinds for a damaged file
+            problems.append(f"{path.relative_to(root)}: not readable ({str(error).splitlines()[0]})")
+    return pd.concat(found, ignore_index=True) if len(found) > 1 else found[0]
+
+
 def _if_there(root: Path, kind: str, problems: list[str]) -> DataFrame:
     """The compact records of a kind that not every study has."""
     path = root / f"{kind}s.parquet"
@@ -250,10 +291,11 @@ def read_study(folder: Path | str) -> Study:
         probes = frame([row for row in rows if row["kind"] == "probe"], COLUMNS["probe"])
         bandits = frame([row for row in rows if row["kind"] == "bandit"], COLUMNS["bandit"])
         texts = frame([row for row in rows if row["kind"] == "text"], COLUMNS["text"])
+        stages = frame([row for row in rows if row["kind"] == "stage"], COLUMNS["stage"])
     else:
         runs = _table(root / "runs.parquet", COLUMNS["run"], problems, records=True)
         probes = _table(root / "probes.parquet", COLUMNS["probe"], problems, records=True)
-        bandits, texts = (_if_there(root, kind, problems) for kind in ("bandit", "text"))
+        bandits, texts, stages = (_if_there(root, kind, problems) for kind in ("bandit", "text", "stage"))
     listed = (root / "learnability.csv").exists() or not stored  # a store of unlisted models has none
     learnability = frame([], LEARNABILITY)
     if listed:
@@ -264,11 +306,21 @@ def read_study(folder: Path | str) -> Study:
         for key in sorted(set(bandits.loc[bandits["status"] == "ok", "key"]))
     ]
     points = _long(root, problems, POINTS, logs, "bandit_points.parquet")
+    done = sorted(set(stages.loc[stages["status"] == "ok", "key"]))
+    beside = [
+        _wide(root, problems, columns, [root / "runs" / key / f"{name}.parquet" for key in done], name)
+        for name, columns in OF_STAGES.items()
+    ]
     return Study(
         str(manifest.get("name", root.name)),
         manifest,
-        *(runs, probes, learnability, problems, cells, bandits, points, texts),
+        *(runs, probes, learnability, problems, cells, bandits, points, texts, stages, *beside),
     )
+
+
+def _told(outputs: DataFrame) -> DataFrame:
+    """Outputs without their texts, numbers to four places: what tables and figures stand on."""
+    return outputs.assign(completion="").round(4)
 
 
 def write_compact(study: Study, folder: Path | str) -> None:
@@ -296,6 +348,10 @@ def write_compact(study: Study, folder: Path | str) -> None:
         ("bandits", study.bandits, ["key", "seed"]),
         ("texts", study.texts, ["key", "step"]),
         ("bandit_points", study.points, ["key", "seed", "step"]),
+        ("stages", study.stages, ["key"]),
+        ("measures", study.measures, ["key", "step", "shift", "measure", "scope"]),
+        ("outputs", _told(study.outputs), ["key", "shift", "input", "sample"]),
+        ("choices", study.choices, ["key", "shift", "input", "choice"]),
     ]
     tables += [table for table in more if len(table[1])]
     for name, table, order in tables:
