@@ -42,3 +42,21 @@ def problem_sources(name: str) -> list[Path]:
     here = Path(__file__).parent
     files = _GENERATION_FILES if name in _GENERATION else _FILES
     return [path for pattern in files for path in sorted(here.glob(pattern))]
+
+
+def list_generations() -> list[str]:
+    """Names of the text-out tasks, sorted."""
+    return [name for name in list_problems() if is_generation(name)]
+
+
+def is_generation(name: str) -> bool:
+    """Whether a name is that of a text-out task."""
+    return is_problem(name) and isinstance(get_problem(name), Generation)
+
+
+def get_generation(name: str) -> Generation:
+    """A text-out task by name."""
+    found = get_problem(name) if is_problem(name) else None
+    if not isinstance(found, Generation):
+        raise unknown("text-out task", name, list_generations())
+    return found
