@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 Rewards = Callable[[Sequence[str], Sequence[str]], Sequence[float]]
 Table = list[dict[str, Any]]
+PAIRS = 500
+"""Pairs of completions to different inputs whose METEOR similarity is measured."""
 MARGINAL = 32
 """Inputs of which the marginal distribution of a policy is the mean."""
 
@@ -49,12 +51,13 @@ def outputs_of(
     """Completions of rows with their rewards, and the writing that they are of."""
     import torch
 
-    from rl_finetune.writing import written
+    from rl_finetune.writing import at_once, written
 
     problem, prompts = asked.problem, [row.prompt for row in rows]
     generator = torch.Generator(device=answering.lm.model.device).manual_seed(asked.seed)
     n = answering.best_of
-    writing = written(answering.lm, problem, prompts, n * samples, asked.reference.model, generator)
+    chunk = at_once(answering.lm, problem.most)
+    writing = written(answering.lm, problem, prompts, n * samples, asked.reference.model, generator, chunk)
     if n > 1:
         assert asked.learned
         writing = _best(writing, prompts, asked.learned, n)
@@ -98,11 +101,12 @@ def _best(writing: Writing, prompts: Sequence[str], learned: Rewards, n: int) ->
     rewards = np.array(learned(after, said)).reshape(len(prompts), -1, n)
     places = rewards.argmax(axis=2) + n * np.arange(rewards.shape[1])
     texts = [[row[k] for k in chosen] for row, chosen in zip(writing.texts, places, strict=True)]
+    ids = [[row[k] for k in chosen] for row, chosen in zip(writing.ids, places, strict=True)]
     parts = {
         name: np.take_along_axis(getattr(writing, name), places, axis=1)
         for name in ("log_prob", "kl", "entropy", "tokens", "ended")
     }
-    return replace(writing, texts=texts, **parts)
+    return replace(writing, texts=texts, ids=ids, **parts)
 
 
 def measures_of(
@@ -127,7 +131,11 @@ def measures_of(
         found.append(
             Measured(measure="kl bound", scope=PER_INPUT, value=bound, n=len(writing.texts), outputs=0)
         )
-    found += hacking(writing.texts, seed=seed)
+    hacked = hacking(writing.texts, pairs=PAIRS, seed=seed)
+    found += [
+        replace(hacked[0], measure="meteor similarity"),
+        *hacked[1:],
+    ]  # exact + stem: no WordNet is given
     return [_row(each, step, shift) for each in found]
 
 
@@ -139,23 +147,24 @@ def diversity_of(
 ) -> Table:
     """How various completions are, per input and across inputs."""
     from analysis.diversity import diversity
-    from analysis.encoders import states_of
+    from analysis.encoders import states_encoder
     from rl_finetune.writing import mixture
 
-    sampled = answering.best_of == 1
-    marginal = None
-    if sampled:
-        prompts = [row.prompt for row in rows][:MARGINAL]
-        first = [row[0] for row in writing.texts[:MARGINAL]]
-        marginal = mixture(answering.lm, asked.problem, prompts, first).tolist()
     found = diversity(
         writing.texts,
-        encode=states_of(asked.reference),
+        encode=states_encoder(asked.reference),
         nli=asked.problem.entailment,
-        log_probs=writing.log_prob.tolist() if sampled else None,
-        mixture=marginal,
         seed=asked.seed,
     )
+    if answering.best_of == 1:
+        prompts, first = [row.prompt for row in rows[:MARGINAL]], [row[0] for row in writing.ids[:MARGINAL]]
+        found += diversity(
+            writing.texts[:MARGINAL],
+            measures=["entropy", "marginal entropy", "information"],
+            log_probs=writing.log_prob[:MARGINAL].tolist(),
+            mixture=mixture(answering.lm, prompts, first).tolist(),
+            seed=asked.seed,
+        )
     found += diversity(writing.texts, measures=["ead"], compat="kirk2024", seed=asked.seed)
     return [_row(each, step, shift) for each in found]
 

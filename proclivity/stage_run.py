@@ -175,7 +175,7 @@ def _policy(config: Config, problem: Generation, settings: Settings) -> _Found:
     reference, seed, rate = _model(config, "sft"), config["seed_data"], config["evidence_rate"]
     device = device_of(config["model"])
     judges = {
-        name: judge_of(load_reward_model(config[name], device), reference)
+        name: judge_of(load_reward_model(config[name], device), reference, share_prompts=True)
         for name in ("reward_model", "held_out_reward")
     }
     told = Measured(**config["measured"])

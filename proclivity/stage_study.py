@@ -18,7 +18,7 @@ from tasks.problems import is_generation, list_generations
 
 Config = dict[str, Any]
 ValidateSettings = Callable[[Mapping[str, Any], str], dict[str, Any]]
-SFT, REWARD, HELD_OUT = "sft", "reward", "held-out reward"
+SFT, TRAINING, REWARD, HELD_OUT = "sft", "sft training", "reward", "held-out reward"
 """What the entries that every study has are called in records."""
 
 
@@ -136,7 +136,7 @@ class Stages:
         for seed in (*self.data_seeds, *self.seeds):
             seed_or_error(seed, "seeds")
         for name, told in self.policies.items():
-            if name in (SFT, REWARD, HELD_OUT):
+            if name in (SFT, TRAINING, REWARD, HELD_OUT):
                 raise UserError(f"policies: {name} is what every study has; choose another name")
             if "method" not in told:
                 raise UserError(f"policies: {name}: names no method")
@@ -193,7 +193,7 @@ def expand_stages(study: StageStudy, validate: ValidateSettings) -> list[Config]
         }
         sft = base | {
             "stage": "sft",
-            "policy": SFT,
+            "policy": TRAINING,
             "method": "sft",
             "seed_tune": data_seed,
             "settings": validate(_free(asdict(grid.sft)), "stages.sft"),
@@ -215,8 +215,12 @@ def expand_stages(study: StageStudy, validate: ValidateSettings) -> list[Config]
             for name, half in ((REWARD, 1), (HELD_OUT, 2))
         )
         needs = {"sft": sft, "reward_model": reward, "held_out_reward": held_out, "made": how}
+        as_it_is = {"stage": "policy", "policy": SFT, "method": "sft", "seed_tune": data_seed}
         first.append(sft | {"study": study.name, "arm": "main"})
         judges += [each | {"study": study.name, "arm": "main"} for each in (reward, held_out)]
+        tuned.append(
+            base | needs | as_it_is | {"study": study.name, "arm": "main"} | {"settings": sft["settings"]}
+        )
         tuned += [
             base
             | needs
