@@ -138,7 +138,9 @@ def _tasks(commands: Any) -> None:
     ls.add_argument("--features", action="store_true", help="list the features instead")
     show = _command(commands, "show", "commands_tasks:show", "show a task and rows of its quadrants")
     show.add_argument("task", metavar="TASK")
-    show.add_argument("--rows", type=int, default=3, metavar="N", help="rows a quadrant (default: 3)")
+    show.add_argument(
+        "--rows", type=int, default=3, metavar="N", help="rows a quadrant, or a kind of prompts (default: 3)"
+    )
     validate = _command(commands, "validate", "commands_tasks:validate", "check what a task promises")
     validate.add_argument("task", nargs="*", metavar="TASK")
     validate.add_argument("--all", action="store_true", help="every task")

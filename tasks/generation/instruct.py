@@ -43,6 +43,8 @@ MARKS = {"confirm": "$", "contradict": "#", "mirror": "&", "recall": ">"}
 OPERATIONS = tuple(WORDS)
 LEADS = ("", "just ", "now just ", "so now just ")
 """What may stand before the word, and means nothing."""
+LED = 0.2
+"""Share of the instructions with such words, so that tuning has instructions of several lengths."""
 PLACES = 3
 NEVER = (("contradict", 1), ("mirror", 3))
 """Operations that no word asks for at a place, but in new-2."""
@@ -202,7 +204,8 @@ def _row(told: Instruction, words: Sequence[str], rng: Generator) -> Row:
     form = ACTIVE[rng.integers(len(ACTIVE))]
     preamble = str(rng.choice(PREAMBLES))
     wordy = preamble if rng.random() < WORDY else ""
-    lead = LEADS[rng.integers(len(LEADS))] if len(words) == 1 else ""
+    led = rng.random() < LED and len(words) == 1
+    lead = LEADS[rng.integers(1, len(LEADS))] if led else ""
     target, spurious = (
         statements.write(told.answer(o)._replace(preamble=wordy), form) for o in (told.asked, told.marked)
     )
