@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from itertools import combinations
 from typing import Any
 
@@ -19,7 +19,7 @@ import numpy as np
 import sacrebleu
 
 from analysis.diversity import diversity
-from analysis.embedding import hashed_ngrams
+from analysis.embedding import Encode, hashed_ngrams
 from analysis.measured import Measured
 
 WORDS = 200
@@ -36,14 +36,14 @@ def written(inputs: int, outputs: int) -> list[list[str]]:
     return found
 
 
-def naive_self_bleu(texts: Sequence[str]) -> float:
+def naive_self_bleu(texts: list[str]) -> float:
     scores = [
         sacrebleu.sentence_bleu(text, [*texts[:i], *texts[i + 1 :]]).score for i, text in enumerate(texts)
     ]
     return float(np.mean(scores))
 
 
-def naive_cosine(texts: Sequence[str]) -> float:
+def naive_cosine(texts: list[str]) -> float:
     cosines = []
     for a, b in combinations(texts, 2):
         one, other = hashed_ngrams([a])[0].astype(float), hashed_ngrams([b])[0].astype(float)
@@ -53,23 +53,27 @@ def naive_cosine(texts: Sequence[str]) -> float:
 
 def measure(inputs: int, outputs: int) -> list[dict[str, Any]]:
     texts = written(inputs, outputs)
-    rows = []
-    for name, naive, encode in (
-        ("self-bleu", naive_self_bleu, None),
-        ("cosine", naive_cosine, hashed_ngrams),
-    ):
-        found: list[Measured] = []
-        told: list[float] = []
-        ours = seconds(lambda: found.extend(diversity(texts, measures=[name], encode=encode)))  # noqa: B023
-        theirs = seconds(
-            lambda: told.extend([float(np.mean([*map(naive, texts)])), naive([t[0] for t in texts])])
-        )  # noqa: B023
-        difference = max(abs((m.value or 0) - v) for m, v in zip(found, told, strict=True))
-        if difference > 1e-5:
-            raise SystemExit(f"{name}: ours and the naive way differ by {difference}")
-        rows.append({"measure": name, "ours, s": ours, "naive, s": theirs, "naive / ours": theirs / ours})
+    rows = [
+        beside(texts, "self-bleu", naive_self_bleu, None),
+        beside(texts, "cosine", naive_cosine, hashed_ngrams),
+    ]
     every = seconds(lambda: diversity(texts, encode=hashed_ngrams, compat="kirk2024"))
     return [*rows, {"measure": "all that need no model", "ours, s": every}]
+
+
+def beside(
+    texts: list[list[str]], name: str, naive: Callable[[list[str]], float], encode: Encode | None
+) -> dict[str, Any]:
+    """Seconds of one measure both ways, which must agree."""
+    found: list[Measured] = []
+    told: list[float] = []
+    ours = seconds(lambda: found.extend(diversity(texts, measures=[name], encode=encode)))
+    firsts = [each[0] for each in texts]
+    theirs = seconds(lambda: told.extend([float(np.mean([*map(naive, texts)])), naive(firsts)]))
+    difference = max(abs((m.value or 0) - v) for m, v in zip(found, told, strict=True))
+    if difference > 1e-5:
+        raise SystemExit(f"{name}: ours and the naive way differ by {difference}")
+    return {"measure": name, "ours, s": ours, "naive, s": theirs, "naive / ours": theirs / ours}
 
 
 def seconds(do: Callable[[], object]) -> float:
