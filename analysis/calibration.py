@@ -11,7 +11,7 @@ from numpy.random import Generator
 
 from analysis.measured import Measured
 from analysis.reliability import Bin, Pooled, Values, places, reliability
-from tasks.errors import UserError
+from tasks.errors import UserError, unknown
 
 TOP, ALL = "top label", "all classes"
 SUPERHF = "superhf2023"
@@ -173,7 +173,7 @@ def _check(n: int, bins: int, compat: str) -> None:
     if bins < 1:
         raise UserError(f"bins: at least 1 is needed, not {bins}")
     if compat not in ("", SUPERHF):
-        raise UserError(f"compat: {SUPERHF} or nothing, not {compat!r}")
+        raise unknown("compat", compat, [SUPERHF])
 
 
 @dataclass(frozen=True)
