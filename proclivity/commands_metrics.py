@@ -17,7 +17,9 @@ from tasks.errors import UserError
 
 if TYPE_CHECKING:
     from analysis.calibration import Calibration
+    from analysis.embedding import Encode
     from analysis.measured import Measured
+    from analysis.nli import Nli
     from analysis.over_optimisation import OverOptimisation
 
 COLUMNS = ("value", "low", "high", "floor", "ceiling", "n", "outputs", "left_out")
@@ -28,11 +30,9 @@ def diversity(arguments: Namespace) -> Answer:
     _unused(arguments, read.unused)
     from analysis.diversity import diversity as of
     from analysis.diversity import vocabulary_of
-    from analysis.encoders import encoder, nli_of
 
     groups = {name: _texts(rows) for name, rows in read.groups().items()}
-    encode = encoder(arguments.encoder) if arguments.encoder else None
-    nli = nli_of(arguments.nli) if arguments.nli else None
+    encode, nli = _models(arguments)
     vocabulary = arguments.vocabulary or max(1, vocabulary_of(*groups.values()))
     found = {}
     with step_bar() as report:
@@ -45,6 +45,16 @@ def diversity(arguments: Namespace) -> Answer:
             )  # fmt: skip
         report("diversity", len(groups), len(groups))
     return _answer(arguments, found, "diversity", {name: _unequal(texts) for name, texts in groups.items()})
+
+
+def _models(arguments: Namespace) -> tuple[Encode | None, Nli | None]:
+    """What encodes and what infers, each if asked for."""
+    if not (arguments.encoder or arguments.nli):
+        return None, None
+    from analysis.encoders import encoder, nli_of
+
+    encode = encoder(arguments.encoder) if arguments.encoder else None
+    return encode, nli_of(arguments.nli) if arguments.nli else None
 
 
 def hacking(arguments: Namespace) -> Answer:
