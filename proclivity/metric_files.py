@@ -182,6 +182,10 @@ def _json_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
             raise UserError(f"{path}: line {number}: not JSON: {e}") from None
         except RecursionError:
             raise UserError(f"{path}: line {number}: JSON that is nested too deeply") from None
+        if any(0xD800 <= ord(letter) <= 0xDFFF for letter in json.dumps(value, ensure_ascii=False)):
+            raise UserError(
+                f"{path}: line {number}: half of a surrogate pair (\\ud800 to \\udfff), no letter"
+            )
         if not isinstance(value, dict):
             raise UserError(f"{path}: line {number}: a JSON object is needed, not {_short(value)}")
         yield number, value

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from tests.analysis.test_meteor import both_ways
+from tests.proclivity.conftest import ROOT
 
 Call = Callable[..., tuple[int, str, str]]
 Write = Callable[..., str]
@@ -168,6 +169,7 @@ WRONG: dict[str, tuple[str, str | bytes, str]] = {
     "bad JSON": ("diversity", GOOD + "\n{'input': 1}\n", "line 2: not JSON: Expecting property name"),
     "no object": ("diversity", GOOD + "\n[1]\n", "line 2: a JSON object is needed, not [1]"),
     "not UTF-8": ("hacking", GOOD.encode() + b"\n\xff", "line 2: not UTF-8, byte 1"),
+    "half a letter": ("hacking", '{"input": 1, "output": "a\\ud800"}', "line 1: half of a surrogate pair"),
     "no input": ("diversity", '{"inputs": 1, "output": "a"}', "line 1: no column 'input'; is it 'inputs'?"),
     "no output": (
         "hacking",
@@ -256,6 +258,22 @@ def test_a_wrong_option_is_one_line(real_call: Call, write: Write, arguments: li
     path = write(OUTPUTS)
     status, out, err = real_call("metrics", *[path if a == "FILE" else a for a in arguments])
     assert (status, out) == (2, "") and says in err and err.count("\n") == 1
+
+
+def test_the_published_mse_needs_every_choice(real_call: Call, write: Write) -> None:
+    path = write("confidence,correct\n.5,1\n")
+    status, _, err = real_call("metrics", "calibration", path, "--compat", "superhf2023")
+    assert status == 2 and "--compat superhf2023 needs the probability of every choice" in err
+
+
+def test_the_docs_name_every_measure(real_call: Call, write: Write) -> None:
+    docs = (ROOT / "docs/metrics.md").read_text()
+    rows = [{**row, "gold": 1, "proxy": 2} for row in OUTPUTS]
+    for command, path in (("hacking", write(rows)), ("calibration", write(CSV, "p.csv"))):
+        (group,) = asked(real_call, command, path, "--compat", "superhf2023")["groups"].values()
+        for row in group["measures"]:
+            measure = row["measure"].replace("exact + stem, superhf", "..., superhf")
+            assert any(measure in line.split("|")[1] for line in docs.splitlines() if "|" in line), measure
 
 
 @pytest.mark.parametrize(
