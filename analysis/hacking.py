@@ -18,9 +18,10 @@ from numpy.typing import NDArray
 from scipy.stats import rankdata
 
 from analysis.measured import Measured
-from analysis.meteor import PAIRS, Report, meteor_similarity
+from analysis.meteor import PAIRS, SUPERHF, Report, meteor_similarity
 from analysis.over_optimisation import OverOptimisation, over_optimisation
-from tasks.errors import UserError
+from analysis.resampling import bootstrap, finite
+from tasks.errors import UserError, unknown
 
 __all__ = ["OverOptimisation", "hacking", "meteor_similarity", "over_optimisation"]
 
@@ -46,7 +47,7 @@ def hacking(
     An input counts once, however many outputs it has. Intervals are over inputs: a jackknife for METEOR, a
     percentile bootstrap for the others. That of a modal share is of the completion that is the commonest.
 
-        METEOR             see `meteor_similarity`
+        METEOR             see `meteor_similarity`; the published variant beside it with compat
         length             words of an output; an empty one has none
         modal share        of the commonest completion: over all inputs, and among those of one input (inputs
                            with one output are left out of the latter); floor: all differ
@@ -54,6 +55,8 @@ def hacking(
         gold, proxy        mean reward
         gold against proxy Spearman's correlation over all outputs: what the proxy still knows of the gold
     """
+    if compat not in ("", SUPERHF):
+        raise unknown("compat", compat, [SUPERHF])
     for name, rewards in (("gold", gold), ("proxy", proxy)):
         _check(name, rewards, outputs)
     kept = [i for i, texts in enumerate(outputs) if texts]
@@ -62,8 +65,10 @@ def hacking(
     total, absent = sum(map(len, texts)), len(outputs) - len(kept)
 
     def mean(measure: str, values: Sequence[float], scope: str = "per input") -> Measured:
-        value, low, high = bootstrap_mean(values, resamples=resamples, seed=seed)
+        numbers = np.array(values, float)
+        low, high = map(finite, bootstrap(numbers, resamples, seed))
         counts = {"n": len(values), "outputs": total, "left_out": absent}
+        value = float(numbers.mean()) if values else None
         return Measured(measure=measure, scope=scope, value=value, low=low, high=high, **counts)
 
     mode = _commonest(texts)
@@ -72,7 +77,10 @@ def hacking(
     within = mean("modal share", [Counter(t).most_common(1)[0][1] / len(t) for t in many])
     empty = mean("empty share", [several.count("") / len(several) for several in texts])
     found = [
-        meteor_similarity(outputs, wordnet=wordnet, pairs=pairs, compat=compat, seed=seed, report=report),
+        *(
+            meteor_similarity(outputs, wordnet=wordnet, pairs=pairs, compat=way, seed=seed, report=report)
+            for way in dict.fromkeys(["", compat])
+        ),
         mean("length", [float(np.mean([len(text.split()) for text in several])) for several in texts]),
         replace(across, floor=floor, ceiling=1.0),
         replace(
@@ -111,21 +119,6 @@ def _commonest(texts: Sequence[Sequence[str]]) -> str:
         for text in several:
             votes[text] += 1 / len(several)
     return max(votes, key=votes.__getitem__, default="")
-
-
-def bootstrap_mean(
-    values: Sequence[float] | Numbers, *, resamples: int = RESAMPLES, seed: int = 0
-) -> tuple[float | None, float | None, float | None]:
-    """Mean and its 95 % percentile bootstrap interval; None where there is none."""
-    numbers = np.asarray(values, float)
-    if not len(numbers):
-        return None, None, None
-    if len(numbers) < 2:
-        return float(numbers.mean()), None, None
-    rng = np.random.default_rng(seed)
-    means = [numbers[rng.integers(len(numbers), size=len(numbers))].mean() for _ in range(resamples)]
-    low, high = np.quantile(means, [0.025, 0.975])
-    return float(numbers.mean()), float(low), float(high)
 
 
 def _rank_correlation(

@@ -1,9 +1,10 @@
-"""Seconds of measuring diversity, beside all pairs one by one, as it is often written.
+"""Seconds of measuring diversity and METEOR, beside all pairs one by one, as it is often written.
 
     OMP_NUM_THREADS=1 python benchmarks/diversity_speed.py [--inputs 500] [--outputs 16] [--json]
 
 The naive way asks sacrebleu for each text against all others of its set, and encodes both texts of each pair.
-It gives the values alone, ours the intervals, floors and ceilings too; the values must agree.
+It gives the values alone, ours the intervals, floors and ceilings too; the values must agree. METEOR is of
+20,000 pairs drawn, the same ones both ways; the naive way calls NLTK with both texts of each.
 """
 
 from __future__ import annotations
@@ -13,14 +14,18 @@ import json
 import time
 from collections.abc import Callable
 from itertools import combinations
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import sacrebleu
+from nltk.translate.meteor_score import meteor_score
 
+from analysis.between_inputs import pairs_between
 from analysis.diversity import diversity
 from analysis.embedding import Encode, hashed_ngrams
 from analysis.measured import Measured
+from analysis.meteor import PAIRS, meteor_similarity
 
 WORDS = 200
 
@@ -58,6 +63,7 @@ def measure(inputs: int, outputs: int) -> list[dict[str, Any]]:
         beside(texts, "cosine", naive_cosine, hashed_ngrams),
     ]
     every = seconds(lambda: diversity(texts, encode=hashed_ngrams, compat="kirk2024"))
+    rows.append(meteor(texts))
     return [*rows, {"measure": "all that need no model", "ours, s": every}]
 
 
@@ -74,6 +80,27 @@ def beside(
     if difference > 1e-5:
         raise SystemExit(f"{name}: ours and the naive way differ by {difference}")
     return {"measure": name, "ours, s": ours, "naive, s": theirs, "naive / ours": theirs / ours}
+
+
+def meteor(texts: list[list[str]]) -> dict[str, Any]:
+    """Seconds of METEOR between inputs both ways, which must agree."""
+    flat = [text for each in texts for text in each]
+    inputs = np.repeat(np.arange(len(texts)), [len(each) for each in texts])
+    no_synonyms = SimpleNamespace(synsets=lambda word: [])
+    found: list[Measured] = []
+    told: list[float] = []
+
+    def naive() -> None:
+        scores = []
+        for i, j in zip(*pairs_between(inputs, PAIRS, np.random.default_rng(0)), strict=True):
+            for a, b in ((i, j), (j, i)):
+                scores.append(meteor_score([flat[a].split()], flat[b].split(), wordnet=no_synonyms))
+        told.append(float(np.mean(scores)))
+
+    ours, theirs = seconds(lambda: found.append(meteor_similarity(texts))), seconds(naive)
+    if abs((found[0].value or 0) - told[0]) > 1e-9:
+        raise SystemExit(f"METEOR: ours is {found[0].value}, the naive way's {told[0]}")
+    return {"measure": found[0].measure, "ours, s": ours, "naive, s": theirs, "naive / ours": theirs / ours}
 
 
 def seconds(do: Callable[[], object]) -> float:
