@@ -51,18 +51,29 @@ def head_to_head(mine: DataFrame, theirs: DataFrame, score: str) -> DataFrame:
 def matched(own: DataFrame, other: DataFrame) -> tuple[DataFrame, DataFrame, int]:
     """Both sides' outputs of the seeds that both have, and how many seeds one side lacks.
 
-    Within those seeds each side keeps inputs that the other lacks, which are counted later.
+    An SFT model has one seed a data seed, and goes with all tunings of it. Within the seeds each side keeps
+    inputs that the other lacks, which are counted later.
     """
-    if len(other) and (other["stage"] == "sft").all() and not (own["stage"] == "sft").all():
-        tunes = own[SEEDS].drop_duplicates()
-        lone = set(other["seed_data"]) - set(tunes["seed_data"])
-        other = other.drop(columns="seed_tune").merge(tunes, on="seed_data", how="inner")
-    else:
-        lone = set()
+    lone = 0
+    if _is_sft(other) and not _is_sft(own):
+        other, lone = _with_tunings(other, own)
+    elif _is_sft(own) and not _is_sft(other):
+        own, lone = _with_tunings(own, other)
     mine, theirs = ({*map(tuple, side[SEEDS].to_numpy().tolist())} for side in (own, other))
     both = DataFrame(sorted(mine & theirs), columns=SEEDS, dtype=int)
     kept = (side.merge(both, on=SEEDS, how="inner") for side in (own, other))
-    return *kept, len(mine ^ theirs) + len(lone)
+    return *kept, len(mine ^ theirs) + lone
+
+
+def _is_sft(side: DataFrame) -> bool:
+    return bool((side["stage"] == "sft").all())
+
+
+def _with_tunings(sft: DataFrame, tuned: DataFrame) -> tuple[DataFrame, int]:
+    """An SFT model's outputs once for each seed of its tunings, and how many data seeds have none."""
+    tunes = tuned[SEEDS].drop_duplicates()
+    lone = len(set(sft["seed_data"]) - set(tunes["seed_data"]))
+    return sft.drop(columns="seed_tune").merge(tunes, on="seed_data", how="inner"), lone
 
 
 def difference(mine: DataFrame, theirs: DataFrame) -> DataFrame:

@@ -212,6 +212,8 @@ def test_an_sft_model_is_compared_with_every_tuning_of_it() -> None:
     row = one(compare(runs, outputs, "ppo", "sft"), statistic=HEAD_TO_HEAD)
     assert row.n_seeds == 6 and row.n_inputs == 24 and row.seeds_left_out == 0
     assert "6 seeds share the data of 2" in row.note
+    back = one(compare(runs, outputs, "sft", "ppo"), statistic=HEAD_TO_HEAD)
+    assert back.n_seeds == 6 and back.value == pytest.approx(1 - row.value)
 
 
 def test_settings_of_a_sweep_stay_apart() -> None:
