@@ -6,16 +6,18 @@ from pathlib import Path
 
 from tasks import lengths
 from tasks.errors import unknown
+from tasks.generation.public import PUBLIC
 from tasks.registry import list_tasks
 from tasks.text_problem import TextProblem
 
 _FILES = ("lengths.py", "text_problem.py", "splits.py", "task.py", "answers.py", "text.py", "english/*.py")
 """What says how the prompts and rewards are."""
+_PUBLIC_FILES = ("generation/*.py", "text_problem.py", "splits.py")
 
 
 def list_problems() -> list[str]:
     """Names of all text problems, sorted."""
-    return sorted(lengths.PROBLEMS)
+    return sorted({**lengths.PROBLEMS, **PUBLIC})
 
 
 def is_problem(name: str) -> bool:
@@ -26,11 +28,12 @@ def is_problem(name: str) -> bool:
 def get_problem(name: str) -> TextProblem:
     if not is_problem(name):
         raise unknown("problem", name, [*list_problems(), *list_tasks()])
-    return lengths.PROBLEMS[name]
+    return {**lengths.PROBLEMS, **PUBLIC}[name]
 
 
 def problem_sources(name: str) -> list[Path]:
     """The files that say what a problem's prompts and rewards are."""
     get_problem(name)
     here = Path(__file__).parent
-    return [path for pattern in _FILES for path in sorted(here.glob(pattern))]
+    patterns = _PUBLIC_FILES if name in PUBLIC else _FILES
+    return [path for pattern in patterns for path in sorted(here.glob(pattern))]
