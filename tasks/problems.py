@@ -6,18 +6,29 @@ from pathlib import Path
 
 from tasks import lengths
 from tasks.errors import unknown
+from tasks.generation.generation import Generation
+from tasks.generation.instruct import INSTRUCT
 from tasks.generation.public import PUBLIC
+from tasks.generation.summarise import SUMMARISE
 from tasks.registry import list_tasks
 from tasks.text_problem import TextProblem
 
+_GENERATION: dict[str, Generation] = {problem.name: problem for problem in (INSTRUCT, SUMMARISE)}
+_PROBLEMS: dict[str, TextProblem] = {**lengths.PROBLEMS, **_GENERATION, **PUBLIC}
 _FILES = ("lengths.py", "text_problem.py", "splits.py", "task.py", "answers.py", "text.py", "english/*.py")
 """What says how the prompts and rewards are."""
-_PUBLIC_FILES = ("generation/*.py", "text_problem.py", "splits.py")
+_GENERATION_FILES = ("generation/*.py", "text_problem.py", "splits.py", "english/*.py")
+"""The same of the text-out tasks."""
+_PUBLIC_FILES = (
+    *(f"generation/{name}.py" for name in ("draws", "formats", "generation", "hub", "public")),
+    *("text_problem.py", "splits.py"),
+)
+"""The same of public data."""
 
 
 def list_problems() -> list[str]:
     """Names of all text problems, sorted."""
-    return sorted({**lengths.PROBLEMS, **PUBLIC})
+    return sorted(_PROBLEMS)
 
 
 def is_problem(name: str) -> bool:
@@ -28,12 +39,12 @@ def is_problem(name: str) -> bool:
 def get_problem(name: str) -> TextProblem:
     if not is_problem(name):
         raise unknown("problem", name, [*list_problems(), *list_tasks()])
-    return {**lengths.PROBLEMS, **PUBLIC}[name]
+    return _PROBLEMS[name]
 
 
 def problem_sources(name: str) -> list[Path]:
     """The files that say what a problem's prompts and rewards are."""
     get_problem(name)
     here = Path(__file__).parent
-    patterns = _PUBLIC_FILES if name in PUBLIC else _FILES
-    return [path for pattern in patterns for path in sorted(here.glob(pattern))]
+    files = _GENERATION_FILES if name in _GENERATION else _PUBLIC_FILES if name in PUBLIC else _FILES
+    return [path for pattern in files for path in sorted(here.glob(pattern))]
