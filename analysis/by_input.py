@@ -51,13 +51,13 @@ def head_to_head(mine: DataFrame, theirs: DataFrame, score: str) -> DataFrame:
 def matched(own: DataFrame, other: DataFrame) -> tuple[DataFrame, DataFrame, int]:
     """Both sides' outputs of the seeds that both have, and how many seeds one side lacks.
 
-    An SFT model has one seed a data seed, and goes with all tunings of it. Within the seeds each side keeps
-    inputs that the other lacks, which are counted later.
+    What took no step, as the SFT model, has one run a data seed, which goes with all tunings on these data.
+    Within the seeds each side keeps inputs that the other lacks, which are counted later.
     """
     lone = 0
-    if _is_sft(other) and not _is_sft(own):
+    if _is_untuned(other):
         other, lone = _with_tunings(other, own)
-    elif _is_sft(own) and not _is_sft(other):
+    elif _is_untuned(own):
         own, lone = _with_tunings(own, other)
     mine, theirs = ({*map(tuple, side[SEEDS].to_numpy().tolist())} for side in (own, other))
     both = DataFrame(sorted(mine & theirs), columns=SEEDS, dtype=int)
@@ -65,15 +65,16 @@ def matched(own: DataFrame, other: DataFrame) -> tuple[DataFrame, DataFrame, int
     return *kept, len(mine ^ theirs) + lone
 
 
-def _is_sft(side: DataFrame) -> bool:
-    return bool((side["stage"] == "sft").all())
+def _is_untuned(side: DataFrame) -> bool:
+    once = len(side[SEEDS].drop_duplicates()) == side["seed_data"].nunique()
+    return once and bool(((side["stage"] == "sft") | (side["steps"] == 0)).all())
 
 
-def _with_tunings(sft: DataFrame, tuned: DataFrame) -> tuple[DataFrame, int]:
-    """An SFT model's outputs once for each seed of its tunings, and how many data seeds have none."""
+def _with_tunings(untuned: DataFrame, tuned: DataFrame) -> tuple[DataFrame, int]:
+    """Outputs once for each seed of the tunings on the same data, and how many data seeds have none."""
     tunes = tuned[SEEDS].drop_duplicates()
-    lone = len(set(sft["seed_data"]) - set(tunes["seed_data"]))
-    return sft.drop(columns="seed_tune").merge(tunes, on="seed_data", how="inner"), lone
+    lone = len(set(untuned["seed_data"]) - set(tunes["seed_data"]))
+    return untuned.drop(columns="seed_tune").merge(tunes, on="seed_data", how="inner"), lone
 
 
 def difference(mine: DataFrame, theirs: DataFrame) -> DataFrame:
