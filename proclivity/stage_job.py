@@ -11,7 +11,7 @@ from proclivity.job import POLICY, REWARD_MODEL, Config, JobResult, hash_of
 from proclivity.stage_study import SFT, Measured
 from rl_finetune.settings import settings_from
 from tasks.errors import UserError
-from tasks.problems import get_generation, problem_sources
+from tasks.problems import text_out, problem_sources
 
 REVISION = 1
 """Raised by hand when a change of the code changes what stages are trained on, or what is measured."""
@@ -34,7 +34,7 @@ def check(config: Config) -> None:
     from rl_finetune import get_method
 
     settings = settings_from(dict(config["settings"]))
-    problem = get_generation(config["task"])
+    problem = text_out(config["task"])
     shifts = [each.name for each in problem.shifts]
     for shift in config["measured"]["shifts"]:
         if shift not in shifts:

@@ -29,7 +29,7 @@ from proclivity.stage_measures import (
 from proclivity.stage_study import SFT, Measured
 from rl_finetune.settings import Settings, settings_from
 from tasks.generation.generation import IN, Generation
-from tasks.problems import get_generation
+from tasks.problems import text_out
 
 if TYPE_CHECKING:
     from models import LanguageModel
@@ -44,7 +44,7 @@ def run_stage(config: Config) -> StageResult:
     import torch
 
     start = time.perf_counter()
-    problem = get_generation(config["task"])
+    problem = text_out(config["task"])
     settings = settings_from(dict(config["settings"]))
     do = {"sft": _sft, "reward": _reward, "policy": _policy}[config["stage"]]
     found = do(config, problem, settings)

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from proclivity.study_head import Paper, Scale, check_name, plain_value
 from tasks.errors import UserError, seed_or_error, unknown
-from tasks.problems import is_generation, list_generations
+from tasks.problems import text_out
 
 Config = dict[str, Any]
 ValidateSettings = Callable[[Mapping[str, Any], str], dict[str, Any]]
@@ -128,8 +128,10 @@ class Stages:
             if not getattr(self, name):
                 raise UserError(f"{name}: must name at least one")
         for task in self.tasks:
-            if not is_generation(task):
-                raise UserError(f"tasks: {unknown('text-out task', task, list_generations())}")
+            try:
+                text_out(task)
+            except UserError as e:
+                raise UserError(f"tasks: {e}") from e
         for rate in self.evidence:
             if not 0 <= rate <= 1:
                 raise UserError(f"evidence: {rate} is outside 0 to 1")
