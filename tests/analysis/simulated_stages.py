@@ -213,16 +213,13 @@ class _Cell:
         ead, across = truth.ead + off["ead"], truth.across + off["ead"] / 2
         scale = {
             "ead": (1.0, 0.0), "ead (kirk2024)": (0.9, 0.0), "distinct-n": (0.9, 0.0),
-            "self-bleu": (-1.0, 1.0), "cosine": (0.5, 0.0), "nli": (1.2, -1.0), "unique share": (1.0, 0.0),
+            "self-bleu": (-100.0, 100.0), "cosine": (0.5, 0.0), "nli": (1.2, -1.0),
+            "unique share": (1.0, 0.0),
         }  # fmt: skip
         for measure, (factor, shifted) in scale.items():
             for scope, value in ((PER_INPUT, ead), (ACROSS, across)):
-                floor, ceiling = sorted((shifted + factor / 16, shifted + factor))
-                self.measure(
-                    *(record, step, shift, measure, shifted + factor * value, scope),
-                    floor=floor,
-                    ceiling=ceiling,
-                )
+                ends = {"floor": shifted + factor / 16, "ceiling": shifted + factor}
+                self.measure(record, step, shift, measure, shifted + factor * value, scope, **ends)
         entropies = {"entropy": ead * 5, "marginal entropy": across * 9, "information": across * 9 - ead * 5}
         for measure, value in entropies.items():
             scope = PER_INPUT if measure == "entropy" else ACROSS
