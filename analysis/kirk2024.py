@@ -29,6 +29,7 @@ from analysis.stage_runs import (
     axis_of,
     by_seed,
     less,
+    of_policies,
     policies_of,
     settings,
     shifts_of,
@@ -79,7 +80,7 @@ def is_instruct(task: str) -> bool:
 
 def stage_table(study: Study) -> DataFrame:
     """One row a run, shift, measure and scope at the end, win rates among them, of finished stages."""
-    table = ends(study)
+    table = of_policies(ends(study))
     return pd.concat([table, _win_rates(study, table)], ignore_index=True)
 
 
@@ -106,7 +107,10 @@ def _win_rates(study: Study, table: DataFrame) -> DataFrame:
 def kirk_claims(study: Study) -> list[dict[str, Any]]:
     """The primary comparison, and the paper's claims for every model, task and level of evidence."""
     table = stage_table(study)
-    rows = [_row(found, primary=True, task=task) for found, task in [_primary(study, table)]]
+    rows = []
+    if study.manifest.get("primary", {}).get("test") != "none":
+        found, task = _primary(study, table)
+        rows.append(_row(found, primary=True, task=task))
     for (model, task, rate), part in settings(table):
         for found in _claims(part, task):
             if len(found.values):

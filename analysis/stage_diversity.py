@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from pandas import DataFrame
@@ -10,7 +9,7 @@ from pandas import DataFrame
 from analysis.diversity import DIVERSITY
 from analysis.records import Study
 from analysis.seeds import paired
-from analysis.stage_runs import SEEDS, SETTING, SFT, cell, labels, policies_of, single
+from analysis.stage_runs import SEEDS, SETTING, SFT, cell, labels, of_policies, policies_of, single
 from analysis.stage_schema import IN
 from analysis.stages import ends, measured
 
@@ -25,8 +24,8 @@ LENGTHS = "n-gram lengths"
 def _diversity(table: DataFrame) -> DataFrame:
     """Measures of diversity in distribution of SFT models and policies."""
     measures = [name for name in DIVERSITY if name != LENGTHS]
-    wanted = table["stage"].isin((SFT, "policy")) & (table["shift"] == IN)
-    return table[wanted & table["measure"].isin(measures)]
+    kept = of_policies(table)
+    return kept[(kept["shift"] == IN) & kept["measure"].isin(measures)]
 
 
 def diversity_table(study: Study) -> DataFrame:
@@ -57,17 +56,15 @@ def diversity_table(study: Study) -> DataFrame:
 def diversity_by_kl(study: Study) -> DataFrame:
     """One row a run, measure and scope in distribution, with the run's KL to its SFT model, nats.
 
-    That of best-of-n, whose probabilities are not known, is its largest possible one, log N - (N - 1) / N;
-    `bound` marks it.
+    That of best-of-n, whose probabilities are not known, is its largest possible one; `bound` marks it.
     """
-    table = ends(study)
-    known = measured(table, "kl").set_index("key")["value"]
+    table = of_policies(ends(study))
+    known, most = (measured(table, name).set_index("key")["value"] for name in ("kl", "kl bound"))
     rows = _diversity(table)
     rows = rows.assign(entry=labels(rows), kl=rows["key"].map(known))
     rows.loc[rows["stage"] == SFT, "kl"] = 0.0
-    bound = rows["kl"].isna() & (rows["method"] == "best-of-n") & (rows["samples_per_prompt"] > 0)
-    n = rows.loc[bound, "samples_per_prompt"].astype(float)
-    rows.loc[bound, "kl"] = n.map(math.log) - (n - 1) / n
+    bound = rows["kl"].isna()
+    rows["kl"] = rows["kl"].fillna(rows["key"].map(most))
     columns = [
         "key",
         *SETTING,

@@ -17,6 +17,15 @@ SETTING = ["model", "task", "evidence_rate"]
 SEEDS = ["seed_data", "seed_tune"]
 
 
+def of_policies(table: DataFrame) -> DataFrame:
+    """Rows of SFT models, whose stage is then `sft`, and of policies: none of reward models or of the making
+    of an SFT model. A measurement that stands twice stands once."""
+    kept = table[(table["policy"] == SFT) | (table["stage"] == "policy")]
+    if "measure" in kept:
+        kept = kept.drop_duplicates(["key", "step", "shift", "measure", "scope"])
+    return kept.assign(stage=kept["stage"].mask(kept["policy"] == SFT, SFT))
+
+
 def swept_entries(table: DataFrame) -> dict[str, list[str]]:
     """The settings that each entry of a study sweeps; entries that are one policy are not in it."""
     policies = table[table["stage"] == "policy"]
@@ -27,8 +36,8 @@ def swept_entries(table: DataFrame) -> dict[str, list[str]]:
 
 def single(table: DataFrame) -> DataFrame:
     """Rows of the SFT models and of the policies that no setting is swept of."""
-    wanted = table["stage"].isin((SFT, "policy")) & ~table["policy"].isin(swept_entries(table))
-    return table[wanted]
+    kept = of_policies(table)
+    return kept[~kept["policy"].isin(swept_entries(kept))]
 
 
 def policies_of(table: DataFrame) -> list[str]:
