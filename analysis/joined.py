@@ -23,9 +23,18 @@ from analysis.calibration import calibration, problem_of
 from analysis.over_optimisation import over_optimisation
 from analysis.records import Study
 from analysis.seeds import paired
-from analysis.stage_runs import SEEDS, SETTING, SFT, cell, labels, of_policies, swept_entries
+from analysis.stage_runs import (
+    SEEDS,
+    SETTING,
+    SFT,
+    cell,
+    labels,
+    policies_along,
+    policies_at_end,
+    swept_entries,
+)
 from analysis.stage_schema import ACROSS, IN, PER_INPUT
-from analysis.stages import along, ends, measured
+from analysis.stages import measured
 
 DIRECT = {
     "use": ("use", PER_INPUT),
@@ -41,12 +50,16 @@ COLUMNS = ("use", "gap", "ead", "entropy", "drop", "meteor", "modal share", "ece
 CALIBRATED = ("ECE (top label)", "Brier")
 REWARDS = ("gold", "learned")
 RUN = ["key", *SETTING, "policy", "method", "stage", "entry", "swept", *SEEDS]
+LEGEND = """What each policy costs: means over runs with 95 % intervals, in distribution but for the gap
+use: of the spurious rule; gap: gold in less gold under shifts; drop: from the peak of gold along the tuning
+meteor, modal share: between inputs; ece: calibrated answers have one above 0 too, the more the fewer they are
+runs on as many SFT models as sft says; minus: not measured"""
 JOINED = [*SETTING, "entry", "column", "value", "low", "high", "runs", "sft_models"]
 
 
 def run_values(study: Study) -> DataFrame:
     """One row a finished SFT model or policy, with every column of the joined table; NaN: not measured."""
-    table = _told(ends(study))
+    table = _told(policies_at_end(study))
     runs = table.drop_duplicates("key")[RUN].set_index("key", drop=False)
     values = {column: _direct(table, column)["value"] for column in DIRECT}
     gold = measured(table, "gold", shift=None)
@@ -62,9 +75,10 @@ def _direct(table: DataFrame, column: str) -> DataFrame:
     return measured(table, measure, scope=scope).set_index("key")
 
 
-def joined_table(study: Study) -> DataFrame:
+def joined_table(study: Study, runs: DataFrame | None = None) -> DataFrame:
     """One row a model, task, level of evidence, policy and column: its mean with interval, and the runs."""
-    runs, table = run_values(study), _told(ends(study))
+    runs = run_values(study) if runs is None else runs
+    table = _told(policies_at_end(study))
     drops = {name: found for name, found, _ in _drops(study)}
     direct = {column: _direct(table, column) for column in DIRECT}
     rows = []
@@ -93,9 +107,8 @@ def joined_wide(table: DataFrame) -> list[dict[str, Any]]:
 
 
 def _told(table: DataFrame) -> DataFrame:
-    """Rows of SFT models and policies, with their label and whether a setting of theirs is swept."""
-    kept = of_policies(table)
-    return kept.assign(entry=labels(kept), swept=kept["policy"].isin(swept_entries(kept)))
+    """Rows with the label of their policy, and whether a setting of it is swept."""
+    return table.assign(entry=labels(table), swept=table["policy"].isin(swept_entries(table)))
 
 
 def _drops(study: Study) -> list[tuple[tuple[Any, ...], dict[str, float], Series]]:
@@ -119,7 +132,7 @@ def _curves(study: Study) -> DataFrame:
     Points on the way are of other prompts than the end. Both have the SFT model, on the way as step 0, so
     points are moved by what it gets on the prompts of the end less what it gets on those of the way.
     """
-    rows = _told(along(study))
+    rows = _told(policies_along(study))
     rows = rows[(rows["shift"] == IN) & rows["measure"].isin(REWARDS)]
     where = [*SETTING, "seed_data", "measure"]
     sft = rows[(rows["policy"] == SFT) & (rows["step"] == rows["steps"])]
