@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from scipy.stats import rankdata
 
 from analysis.measured import Measured
-from analysis.meteor import PAIRS, Report, meteor_similarity
+from analysis.meteor import PAIRS, SUPERHF, Report, meteor_similarity
 from analysis.over_optimisation import OverOptimisation, over_optimisation
-from tasks.errors import UserError
+from tasks.errors import UserError, unknown
 
 __all__ = ["OverOptimisation", "hacking", "meteor_similarity", "over_optimisation"]
 
@@ -46,7 +46,7 @@ def hacking(
     An input counts once, however many outputs it has. Intervals are over inputs: a jackknife for METEOR, a
     percentile bootstrap for the others. That of a modal share is of the completion that is the commonest.
 
-        METEOR             see `meteor_similarity`
+        METEOR             see `meteor_similarity`; the published variant beside it with compat
         length             words of an output; an empty one has none
         modal share        of the commonest completion: over all inputs, and among those of one input (inputs
                            with one output are left out of the latter); floor: all differ
@@ -54,6 +54,8 @@ def hacking(
         gold, proxy        mean reward
         gold against proxy Spearman's correlation over all outputs: what the proxy still knows of the gold
     """
+    if compat not in ("", SUPERHF):
+        raise unknown("compat", compat, [SUPERHF])
     for name, rewards in (("gold", gold), ("proxy", proxy)):
         _check(name, rewards, outputs)
     kept = [i for i, texts in enumerate(outputs) if texts]
@@ -72,7 +74,10 @@ def hacking(
     within = mean("modal share", [Counter(t).most_common(1)[0][1] / len(t) for t in many])
     empty = mean("empty share", [several.count("") / len(several) for several in texts])
     found = [
-        meteor_similarity(outputs, wordnet=wordnet, pairs=pairs, compat=compat, seed=seed, report=report),
+        *(
+            meteor_similarity(outputs, wordnet=wordnet, pairs=pairs, compat=way, seed=seed, report=report)
+            for way in dict.fromkeys(["", compat])
+        ),
         mean("length", [float(np.mean([len(text.split()) for text in several])) for several in texts]),
         replace(across, floor=floor, ceiling=1.0),
         replace(

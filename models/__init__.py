@@ -4,6 +4,7 @@ from models.answers import answer_ids, answer_log_probs, prompt_ids, score_answe
 from models.checkpoints import checkpoints_in, pretrain_keeping, step_in
 from models.classifier import TextClassifier, sentiment_scores
 from models.embedded import Recipe, cache_dir, list_recipes, pretrained_folder, recipe_of
+from models.entailment import nli_of
 from models.language_model import FILES, LanguageModel, load, model_folder
 from models.reward_model import learned_rewards, load_reward_model, reward_model_of
 from models.save import save
@@ -25,6 +26,7 @@ __all__ = [
     "load",
     "load_reward_model",
     "model_folder",
+    "nli_of",
     "pretrain_keeping",
     "pretrained_folder",
     "prompt_ids",

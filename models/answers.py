@@ -17,6 +17,13 @@ def prompt_ids(lm: LanguageModel, prompts: Sequence[str]) -> list[list[int]]:
     return readable_ids(lm.model, lm.tokenizer, prompts, lm.name)
 
 
+def cut_ids(model: Any, tokenizer: Any, texts: Sequence[str]) -> list[list[int]]:
+    """Token ids of any texts: cut to what the model can take, unknown words as the tokenizer has them."""
+    limit = most_tokens(model)
+    options = {} if limit is None else {"truncation": True, "max_length": limit}
+    return _ids(tokenizer, texts, model.name_or_path or type(model).__name__, **options)
+
+
 def readable_ids(model: Any, tokenizer: Any, prompts: Sequence[str], name: str = "") -> list[list[int]]:
     """Token ids of each prompt: at least one, none of them unknown, no more than the model can take."""
     name = name or model.name_or_path or type(model).__name__
@@ -46,7 +53,7 @@ def _unknown(tokenizer: Any) -> int | None:
     return found
 
 
-def _ids(tokenizer: Any, texts: Sequence[str], name: str, **options: bool) -> list[list[int]]:
+def _ids(tokenizer: Any, texts: Sequence[str], name: str, **options: Any) -> list[list[int]]:
     try:
         ids: list[list[int]] = tokenizer(list(texts), **options)["input_ids"]
     except Exception as e:

@@ -58,6 +58,21 @@ def sentiment_scores(
             answers = replace(pair.answers, positive=sentiment_scores("lvwerra/distilbert-imdb"))
             return replace(pair, name="mine/dollar-vs-hash-imdb", answers=answers)
     """
+    model, tokenizer = read_classifier(name, revision)
+    labels = {str(v).lower(): int(k) for k, v in model.config.id2label.items()}
+    if len(labels) < 2:
+        raise UserError(f"{name}: a classifier of two labels or more is needed; this one has {len(labels)}")
+    if model.config.problem_type == "multi_label_classification":
+        raise UserError(
+            f"{name}: its labels do not exclude each other, so that none has a probability beside the rest"
+        )
+    if label.lower() not in labels:
+        raise unknown(f"label of {name}", label, list(model.config.id2label.values()))
+    return TextClassifier(model.to(device).eval(), tokenizer, name, labels[label.lower()], batch_size)
+
+
+def read_classifier(name: str, revision: str | None = None) -> tuple[Any, Any]:
+    """A text classifier and its tokenizer, which has a padding token, of a hub's name or a folder."""
     options: dict[str, Any] = {"revision": revision}
     try:
         tokenizer: Any = AutoTokenizer.from_pretrained(name, **options)
@@ -72,13 +87,4 @@ def sentiment_scores(
             raise UserError(f"{name}: its tokenizer has neither a padding nor an end-of-text token")
         tokenizer.pad_token = tokenizer.eos_token
     model.config.pad_token_id = tokenizer.pad_token_id
-    labels = {str(v).lower(): int(k) for k, v in model.config.id2label.items()}
-    if len(labels) < 2:
-        raise UserError(f"{name}: a classifier of two labels or more is needed; this one has {len(labels)}")
-    if model.config.problem_type == "multi_label_classification":
-        raise UserError(
-            f"{name}: its labels do not exclude each other, so that none has a probability beside the rest"
-        )
-    if label.lower() not in labels:
-        raise unknown(f"label of {name}", label, list(model.config.id2label.values()))
-    return TextClassifier(model.to(device).eval(), tokenizer, name, labels[label.lower()], batch_size)
+    return model, tokenizer

@@ -62,7 +62,17 @@ def representations(
     """
     if not len(prompts):
         raise UserError("no prompts to represent; give at least one")
-    ids = readable_ids(model, tokenizer, prompts)
+    return states_of(model, readable_ids(model, tokenizer, prompts), layers, batch_size, site)
+
+
+def states_of(
+    model: PreTrainedModel,
+    ids: Sequence[Sequence[int]],
+    layers: str | Sequence[int] = "last",
+    batch_size: int = 256,
+    site: Site = ANSWER,
+) -> dict[int, NDArray[np.float32]]:
+    """`representations` of token ids, at least one a row."""
     _check_site(site, ids)
     decoding = model.config.is_encoder_decoder and site == ANSWER
     wanted = _layers(model, layers, decoding)

@@ -64,6 +64,17 @@ def a_seed(text: str) -> int:
         raise argparse.ArgumentTypeError(told) from e
 
 
+def a_count(text: str) -> int:
+    """The type of an option that takes a whole number of at least 1."""
+    try:
+        count = int(text)
+    except ValueError:
+        count = 0
+    if count < 1:
+        raise argparse.ArgumentTypeError(f"must be a whole number from 1, not {text}")
+    return count
+
+
 def rates(text: str) -> tuple[float, ...]:
     """The type of an option that takes numbers separated by commas."""
     try:

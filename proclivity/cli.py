@@ -13,7 +13,7 @@ from types import FrameType
 from typing import Any, NoReturn
 
 from proclivity.answer import Answer, as_json
-from proclivity.arguments import Parser, a_seed, add_fields, rates
+from proclivity.arguments import Parser, a_count, a_seed, add_fields, rates
 from proclivity.job import DTYPES
 from tasks import INCLUDE
 from tasks.errors import UserError, one_line
@@ -101,6 +101,7 @@ def parser() -> Parser:
     _command(methods, "ls", "commands_lists:methods_ls", "list the methods")
     _single(commands)
     _studies(commands)
+    _metrics(_group(commands, "metrics", "what outputs and probabilities from anywhere show"))
     cache = _group(commands, "cache", "pre-trained embedded models on disk")
     _command(cache, "ls", "commands_lists:cache_ls", "list what is cached")
     _command(cache, "clear", "commands_lists:cache_clear", "remove all that is cached")
@@ -319,6 +320,39 @@ def _studies(commands: Any) -> None:
         "--scale", metavar="SCALE", choices=SCALES, default="quick", help=", ".join(SCALES)
     )
     _running(reproduce)
+
+
+def _metrics(commands: Any) -> None:
+    about = "how varied are the outputs, per input and across inputs?"
+    diversity = _metric(commands, "diversity", about, "FILE.jsonl", "kirk2024")
+    about = "measure the cosine of encodings by this model, or by hashed-ngrams, which is none"
+    diversity.add_argument("--encoder", metavar="NAME|PATH", help=about)
+    diversity.add_argument("--nli", metavar="NAME|PATH", help="measure contradiction by this NLI model")
+    about = "words that there could be (default: the different ones of the whole file)"
+    diversity.add_argument("--vocabulary", type=a_count, metavar="N", help=about)
+    about = "is the reward hacked? sameness, length, empty outputs, gold against proxy reward"
+    hacking = _metric(commands, "hacking", about, "FILE.jsonl", "superhf2023")
+    about = "a folder with WordNet, for METEOR with synonyms"
+    hacking.add_argument("--wordnet", metavar="FOLDER", help=about)
+    about = "pairs of outputs that METEOR looks at, at most (default: 20000)"
+    hacking.add_argument("--pairs", type=a_count, default=20_000, metavar="N", help=about)
+    about = "are probabilities of answers as often right as they say?"
+    calibration = _metric(commands, "calibration", about, "FILE.csv", "superhf2023")
+    calibration.add_argument("--bins", type=a_count, default=10, metavar="N", help="default: 10")
+
+
+def _metric(commands: Any, name: str, about: str, file: str, paper: str) -> Parser:
+    command = _command(commands, name, f"commands_metrics:{name}", about)
+    command.add_argument("file", metavar=file, help="docs/metrics.md tells its columns")
+    about = "one table for each value of this column (default: method, if there is one)"
+    command.add_argument("--group", metavar="COLUMN", help=about)
+    about = "this paper's variants beside ours, defects included"
+    command.add_argument("--compat", metavar="PAPER", choices=(paper,), default="", help=f"{about}: {paper}")
+    command.add_argument(
+        "--seed", type=a_seed, default=0, help="of resamples and of pairs drawn (default: 0)"
+    )
+    command.add_argument("--out", metavar="D", help="write table and picture here: CSV, PNG and PDF")
+    return command
 
 
 def _running(command: Parser) -> None:

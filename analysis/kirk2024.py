@@ -1,0 +1,262 @@
+"""What Kirk et al. 2024 claim of generalisation and diversity, and how a study of stages compares.
+
+Every claim is a difference between policies, seed by seed: they share a data seed's SFT model, reward model
+and inputs, and a tuning seed where both have one. It is turned so that it is above 0 if the claim holds. The
+unit is the pair of seeds; pairs of one data seed share an SFT model, and the number of those stands beside n.
+
+References: Kirk et al. 2024 (https://arxiv.org/abs/2310.06452), figures 2 to 6 and 11 to 13, tables 11, 12.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+from pandas import DataFrame, Series
+
+from analysis.by_input import against_answer, head_to_head, matched
+from analysis.decisions import UNKNOWN, holm, status
+from analysis.records import Study
+from analysis.seeds import paired
+from analysis.stage_diversity import EXACT, PANELS
+from analysis.stage_runs import (
+    SEEDS,
+    SETTING,
+    SFT,
+    axis_of,
+    by_seed,
+    less,
+    policies_of,
+    settings,
+    shifts_of,
+    single,
+    swept_entries,
+)
+from analysis.stage_schema import ACROSS, IN, PER_INPUT
+from analysis.stages import ends
+
+RLHF, BON = ("ppo", "rloo"), "best-of-n"
+WIN, HEAD = "win rate", "win rate over sft"
+"""Measures beside those of the records: against the reference answer, and head to head; ties one half."""
+SMALLEST = {WIN: 0.035, HEAD: 0.035, "nli": 0.2, "self-bleu": 5.0} | dict.fromkeys(EXACT, 0.5)
+"""Smallest effects of interest, set before any run. Win rates: 3.5 points, the least difference that the
+paper remarks on (figure 4). NLI runs from -2 to 2, four times the range of the others. Self-BLEU: of 100.
+Entropies: half a nat."""
+OTHERWISE = 0.05
+"""Of measures from 0 to 1: less than the .06 of EAD that the paper calls a difference across inputs."""
+RAISED = {WIN, HEAD, "gold", "learned", "held-out", "kl", "use", "length", "modal share"} | {
+    *("empty share", "meteor similarity", "self-bleu")
+}
+"""Measures that tuning on a reward is said to raise; it is said to lower the others."""
+WORDS = "in words"
+BY_EYE = "read by eye"
+TABLE = "table 11, OPT 6.7B"
+EQUAL = "no difference"
+"""Where the paper finds none, its finding is 'too small to matter' here."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """One claim before its test."""
+
+    figure: str
+    claim: str
+    of: str
+    """The measure, which has the smallest effect of interest."""
+    values: Series
+    paper: str = "-"
+    """What the paper shows; minus means that it does not say."""
+    source: str = ""
+
+
+def is_instruct(task: str) -> bool:
+    """Whether a task stands for the paper's instruction following: its figure 3, not 2."""
+    return "instruct" in task or "alpaca" in task
+
+
+def stage_table(study: Study) -> DataFrame:
+    """One row a run, shift, measure and scope at the end, win rates among them, of finished stages."""
+    table = ends(study)
+    return pd.concat([table, _win_rates(study, table)], ignore_index=True)
+
+
+def _win_rates(study: Study, table: DataFrame) -> DataFrame:
+    """Both win rates of every run by the gold reward: means over inputs."""
+    told = table.drop_duplicates("key").drop(columns=["shift", "measure", "scope", "value", "n"])
+    names = [*SETTING, "policy", "stage", *SEEDS]
+    rows = study.outputs.merge(told[["key", *names]], on="key", how="inner")
+    found = []
+    for _, cell in rows.groupby(SETTING):
+        start = cell[cell["policy"] == SFT]
+        for _, own in cell.groupby([*names[3:5], "key"]):
+            tables = {WIN: against_answer(own, "gold")}
+            mine, theirs, _ = matched(own, start)
+            if len(start) and own["policy"].iloc[0] != SFT and len(mine):
+                tables[HEAD] = head_to_head(mine, theirs, "gold")
+            for measure, values in tables.items():
+                means = values.groupby("shift")["value"].agg(["mean", "count"]).reset_index()
+                means = means.rename(columns={"mean": "value", "count": "n"})
+                found.append(means.assign(key=own["key"].iloc[0], measure=measure, scope=PER_INPUT))
+    return pd.concat(found).merge(told, on="key") if found else table[:0]
+
+
+def kirk_claims(study: Study) -> list[dict[str, Any]]:
+    """The primary comparison, and the paper's claims for every model, task and level of evidence."""
+    table = stage_table(study)
+    rows = [_row(found, primary=True, task=task) for found, task in [_primary(study, table)]]
+    for (model, task, rate), part in settings(table):
+        for found in _claims(part, task):
+            if len(found.values):
+                rows.append(_row(found, model=model, task=task, evidence=rate))
+    rest = [row for row in rows if not row["primary"]]
+    for row, adjusted in zip(rest, holm([row["p"] for row in rest]), strict=True):
+        row["p_holm"] = adjusted
+    return rows
+
+
+def _row(
+    found: Found, *, model: str = "", task: str = "", evidence: float = math.nan, primary: bool = False
+) -> dict[str, Any]:
+    value, low, high, p, n = paired(found.values)
+    smallest = SMALLEST.get(found.of, OTHERWISE)
+    word = status(low, high, p, smallest=smallest) if n > 1 else UNKNOWN
+    models = found.values.index.get_level_values("seed_data").nunique() if n else 0
+    return {
+        "figure": found.figure, "claim": found.claim, "model": model, "task": task, "evidence": evidence,
+        "value": value, "low": low, "high": high, "p": p, "p_holm": math.nan, "n": n, "sft_models": models,
+        "smallest": smallest, "status": word, "paper": found.paper, "source": found.source,
+        "primary": primary,
+    }  # fmt: skip
+
+
+def _primary(study: Study, table: DataFrame) -> tuple[Found, str]:
+    """The comparison that the study named before it ran; of several models or levels, their mean a seed."""
+    named = study.manifest.get("primary", {})
+    policy, against, measure = (str(named.get(name, "")) for name in ("policy", "against", "measure"))
+    scope, shift, task = (
+        str(named.get("scope", PER_INPUT)),
+        str(named.get("shift", IN)),
+        str(named.get("task")),
+    )
+    of = table[table["task"] == task]
+    mine, theirs = (by_seed(of, name, measure, shifts=[shift], scope=scope) for name in (policy, against))
+    difference = less(mine, theirs, to_sft=against == SFT)
+    told = f"{measure} {scope}" + ("" if shift == IN else f", {shift}")
+    if measure in RAISED:
+        return Found("primary", f"{policy} above {against}: {told}", measure, difference), task
+    return Found("primary", f"{policy} below {against}: {told}", measure, -difference), task
+
+
+def _claims(part: DataFrame, task: str) -> Iterator[Found]:
+    """Claims within one model, task and level of evidence."""
+    alone = single(part)
+    tuned = [
+        name for name in policies_of(alone) if (alone.loc[alone["policy"] == name, "method"].isin(RLHF)).any()
+    ]
+    groups = shift_groups(alone, task)
+    for policy in tuned:
+        yield from _of_win_rates(alone, task, policy, groups)
+    for where, shifts in {IN: [IN], **groups}.items() if is_instruct(task) else ():
+        best = less(*(by_seed(alone, name, WIN, shifts=shifts) for name in (BON, SFT)), to_sft=True)
+        yield Found("3", f"{BON} above sft: {where}", WIN, best, "above", WORDS)
+    for policy in [*tuned, BON]:
+        yield from _head_to_head(alone, task, policy, groups)
+    for policy in tuned:
+        yield from _of_diversity(alone, task, policy)
+    both = [by_seed(alone, name, "ead", scope=ACROSS) for name in (BON, SFT)]
+    yield Found(
+        "6", f"{BON} above sft: ead across inputs", "ead", less(*both, to_sft=True), "at least 0", WORDS
+    )
+    yield from _of_sweeps(part)
+
+
+def shift_groups(table: DataFrame, task: str) -> dict[str, list[str]]:
+    """Shifts that are one out-of-distribution set: each axis of instructions, all shifts of other tasks."""
+    shifts = [name for name in shifts_of(table) if name != IN]
+    if not is_instruct(task):
+        return {"all shifts": shifts} if shifts else {}
+    axes = dict.fromkeys(axis_of(name) for name in shifts)
+    return {axis: [name for name in shifts if axis_of(name) == axis] for axis in axes}
+
+
+def _of_win_rates(table: DataFrame, task: str, policy: str, groups: dict[str, list[str]]) -> Iterator[Found]:
+    """Figures 2 and 3."""
+    figure = "3" if is_instruct(task) else "2"
+
+    def rate(name: str, shifts: Sequence[str]) -> Series:
+        return by_seed(table, name, WIN, shifts=shifts)
+
+    for where, shifts in {IN: [IN], **groups}.items():
+        gain = less(rate(policy, shifts), rate(SFT, shifts), to_sft=True)
+        yield Found(figure, f"{policy} above sft: {where}", WIN, gain, "above", WORDS)
+        if not is_instruct(task):  # of instructions the paper does not say which of the two is above
+            better = less(rate(BON, shifts), rate(policy, shifts))
+            yield Found(figure, f"{BON} above {policy}: {where}", WIN, better, "above", WORDS)
+    for where, shifts in groups.items():
+        gaps = [less(rate(name, [IN]), rate(name, shifts)) for name in (SFT, policy)]
+        smaller = -less(gaps[1], gaps[0], to_sft=True)
+        told = "much smaller" if where.startswith("sequential") else EQUAL
+        yield Found(figure, f"{policy} has a smaller gap than sft: {where}", WIN, smaller, told, WORDS)
+
+
+def _head_to_head(table: DataFrame, task: str, policy: str, groups: dict[str, list[str]]) -> Iterator[Found]:
+    """Figure 4."""
+    at_home = by_seed(table, policy, HEAD)
+    for where, shifts in groups.items():
+        rise = less(by_seed(table, policy, HEAD, shifts=shifts), at_home)
+        told = (".035", "in words, AlpacaEval") if where in ("new", "alpaca-eval") else ("-", "")
+        yield Found("4", f"{policy} gains on sft head to head: {where} less in", HEAD, rise, *told)
+
+
+def _of_diversity(table: DataFrame, task: str, policy: str) -> Iterator[Found]:
+    """Figures 5 and 6, tables 11 and 12; of instructions the paper says that nothing differs."""
+    shown = {
+        (PER_INPUT, "ead"): (".72 (.79 to .07)", TABLE),
+        (PER_INPUT, "cosine"): (".39 (.45 to .06)", TABLE),
+        (PER_INPUT, "nli"): (f"{EQUAL} (LLaMA); 1.6 (OPT 6.7B)", f"{WORDS}; table 11"),
+        (ACROSS, "ead"): (".06 (LLaMA); 0 (OPT 6.7B)", f"{BY_EYE}; table 12"),
+        (ACROSS, "cosine"): ("above", WORDS),
+    }
+    lost = {}
+    for scope, figure in ((PER_INPUT, "5"), (ACROSS, "6")):
+        for measure in PANELS:
+            both = [by_seed(table, name, measure, scope=scope) for name in (policy, SFT)]
+            lost[scope, measure] = -less(*both, to_sft=True)
+            told = (EQUAL, WORDS) if is_instruct(task) else shown.get((scope, measure), ("-", ""))
+            yield Found(
+                figure, f"{policy} below sft: {measure} {scope}", measure, lost[scope, measure], *told
+            )
+    for measure in PANELS[:2]:
+        more = less(lost[PER_INPUT, measure], lost[ACROSS, measure])
+        told = ("-", "") if is_instruct(task) else ("above", WORDS)
+        yield Found("6", f"{policy} loses less across inputs than per input: {measure}", measure, more, *told)
+
+
+def _of_sweeps(part: DataFrame) -> Iterator[Found]:
+    """Figures 11 to 13: the largest beta less the smallest; and k1, which is a KL's gradient, less k2."""
+    returned = {}
+    for entry, names in swept_entries(part).items():
+        mine = part[part["policy"] == entry]
+        method, estimator = str(mine["method"].iloc[0]), estimator_of(str(mine["kl_place"].iloc[0]))
+        if "beta" not in names:
+            continue
+        smallest, largest = (mine[mine["beta"] == edge] for edge in (mine["beta"].min(), mine["beta"].max()))
+        for measure in ("gold", "ead"):
+            change = less(by_seed(largest, entry, measure), by_seed(smallest, entry, measure))
+            told = f"beta {mine['beta'].max():g} below {mine['beta'].min():g}, {entry}: {measure}"
+            yield Found("11-13", told, measure, -change, "above", WORDS)
+            returned[method, estimator, measure] = change
+    for (method, estimator, measure), change in returned.items():
+        other = returned.get((method, "k2", measure))
+        if estimator == "k1" and measure == "ead" and other is not None:
+            told = f"a larger beta returns more with k1 than with k2, {method}: {measure}"
+            yield Found("11-13", told, measure, less(change, other))
+
+
+def estimator_of(kl_place: str) -> str:
+    """`k1` of a KL in the reward that k1 estimates; empty where no estimator is told."""
+    last = kl_place.rpartition(", ")[2]
+    return last if last in ("k1", "k2", "k3", "exact") else ""

@@ -1,0 +1,100 @@
+"""How varied the outputs of each policy are, with floors and ceilings, and against its KL to SFT."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from pandas import DataFrame
+
+from analysis.diversity import DIVERSITY
+from analysis.records import Study
+from analysis.seeds import paired
+from analysis.stage_runs import SEEDS, SETTING, SFT, cell, labels, policies_of, single
+from analysis.stage_schema import IN
+from analysis.stages import ends, measured
+
+PANELS = ("ead", "cosine", "nli")
+"""The three of the paper's figures."""
+EXACT = ("entropy", "marginal entropy", "information")
+"""What only models whose probabilities are known can tell, nats."""
+LENGTHS = "n-gram lengths"
+"""Says what a measure is of, and is none itself."""
+
+
+def _diversity(table: DataFrame) -> DataFrame:
+    """Measures of diversity in distribution of SFT models and policies."""
+    measures = [name for name in DIVERSITY if name != LENGTHS]
+    wanted = table["stage"].isin((SFT, "policy")) & (table["shift"] == IN)
+    return table[wanted & table["measure"].isin(measures)]
+
+
+def diversity_table(study: Study) -> DataFrame:
+    """Tables 11 and 12 of Kirk et al. 2024: a row a setting, measure, scope and policy, in distribution.
+
+    Intervals are over runs; of one run over its inputs. Floor and ceiling: what identical outputs, and ones
+    that share nothing, would have.
+    """
+    rows = []
+    for names, runs in single(_diversity(ends(study))).groupby([*SETTING, "measure", "scope", "policy"]):
+        value, low, high, _, n = paired(runs["value"])
+        if n == 1:
+            low, high = runs["low"].iloc[0], runs["high"].iloc[0]
+        rows.append(
+            dict(zip([*SETTING, "measure", "scope", "policy"], names, strict=True))
+            | {"value": value, "low": low, "high": high, "floor": runs["floor"].mean()}
+            | {"ceiling": runs["ceiling"].mean(), "runs": n, "sft_models": runs["seed_data"].nunique()}
+            | {"inputs": int(runs["n"].median()), "outputs": int(runs["outputs"].sum())}
+            | {"left_out": int(runs["left_out"].sum())}
+        )
+    columns = [
+        *SETTING, "measure", "scope", "policy", "value", "low", "high", "floor", "ceiling", "runs",
+        "sft_models", "inputs", "outputs", "left_out",
+    ]  # fmt: skip
+    return DataFrame(rows, columns=columns)
+
+
+def diversity_by_kl(study: Study) -> DataFrame:
+    """One row a run, measure and scope in distribution, with the run's KL to its SFT model, nats.
+
+    That of best-of-n, whose probabilities are not known, is its largest possible one, log N - (N - 1) / N;
+    `bound` marks it.
+    """
+    table = ends(study)
+    known = measured(table, "kl").set_index("key")["value"]
+    rows = _diversity(table)
+    rows = rows.assign(entry=labels(rows), kl=rows["key"].map(known))
+    rows.loc[rows["stage"] == SFT, "kl"] = 0.0
+    bound = rows["kl"].isna() & (rows["method"] == "best-of-n") & (rows["samples_per_prompt"] > 0)
+    n = rows.loc[bound, "samples_per_prompt"].astype(float)
+    rows.loc[bound, "kl"] = n.map(math.log) - (n - 1) / n
+    columns = [
+        "key",
+        *SETTING,
+        "policy",
+        "entry",
+        *SEEDS,
+        "measure",
+        "scope",
+        "value",
+        "floor",
+        "ceiling",
+        "kl",
+    ]
+    return rows[columns].assign(bound=bound).dropna(subset=["value", "kl"]).reset_index(drop=True)
+
+
+def diversity_wide(table: DataFrame) -> list[dict[str, Any]]:
+    """The table as people read it: a row a policy, a column a measure and scope; then floor and ceiling."""
+    shown = table[table["measure"].isin((*PANELS, *EXACT))]
+    rows = []
+    for names, part in shown.groupby([*SETTING, "scope"]):
+        told = dict(zip([*SETTING, "scope"], names, strict=True))
+        for policy in policies_of(part):
+            mine = part[part["policy"] == policy].set_index("measure")
+            cells = {name: cell(mine.loc[name]) for name in (*PANELS, *EXACT) if name in mine.index}
+            rows.append({**told, "policy": policy, **cells, "runs": int(mine["runs"].max())})
+        for edge in ("floor", "ceiling"):
+            means = part.groupby("measure")[edge].mean().dropna()
+            rows.append({**told, "policy": edge, **{name: f"{value:.2f}" for name, value in means.items()}})
+    return rows

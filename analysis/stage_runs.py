@@ -1,0 +1,99 @@
+"""Runs of a study of stages, seed by seed: which entries are one policy, and differences between policies."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+
+from pandas import DataFrame, Series
+
+from analysis.stage_schema import IN, PER_INPUT
+from analysis.stages import SWEPT
+
+SFT = "sft"
+"""The policy that every other one of its data seed starts from."""
+SETTING = ["model", "task", "evidence_rate"]
+"""What policies that are compared have in common."""
+SEEDS = ["seed_data", "seed_tune"]
+
+
+def swept_entries(table: DataFrame) -> dict[str, list[str]]:
+    """The settings that each entry of a study sweeps; entries that are one policy are not in it."""
+    policies = table[table["stage"] == "policy"]
+    counts = policies.groupby([*SETTING, "policy"])[SWEPT].nunique(dropna=False).groupby("policy").max()
+    found = {str(policy): [name for name in SWEPT if row[name] > 1] for policy, row in counts.iterrows()}
+    return {policy: names for policy, names in found.items() if names}
+
+
+def single(table: DataFrame) -> DataFrame:
+    """Rows of the SFT models and of the policies that no setting is swept of."""
+    wanted = table["stage"].isin((SFT, "policy")) & ~table["policy"].isin(swept_entries(table))
+    return table[wanted]
+
+
+def policies_of(table: DataFrame) -> list[str]:
+    """The policies of some rows: SFT first, then those on a policy gradient, then the others."""
+    order = [SFT, "ppo", "rloo", "best-of-n", "dpo", "superhf"]
+    names = sorted(set(table["policy"]))
+    return sorted(names, key=lambda name: order.index(name) if name in order else len(order))
+
+
+def shifts_of(table: DataFrame) -> list[str]:
+    """In distribution first, then shifts by axis and level."""
+    return sorted(set(table["shift"]), key=lambda name: (name != IN, axis_of(name), level_of(name)))
+
+
+def axis_of(shift: str) -> str:
+    """`longer` of `longer-2`; a shift without a level is its own axis."""
+    name, _, level = shift.rpartition("-")
+    return name if level.isdigit() and name else shift
+
+
+def level_of(shift: str) -> int:
+    level = shift.rpartition("-")[2]
+    return 0 if shift == IN else int(level) if level.isdigit() else 1
+
+
+def settings(table: DataFrame) -> Iterator[tuple[tuple[str, str, float], DataFrame]]:
+    """Rows by model, task and level of evidence."""
+    for (model, task, rate), part in table.groupby(SETTING):
+        yield (str(model), str(task), float(rate)), part
+
+
+def by_seed(
+    table: DataFrame, policy: str, measure: str, *, shifts: Sequence[str] = (IN,), scope: str = PER_INPUT
+) -> Series:
+    """A measure of a policy by (seed_data, seed_tune): its mean over shifts, of seeds that have them all."""
+    here = (table["policy"] == policy) & (table["measure"] == measure) & (table["scope"] == scope)
+    rows = table[here & table["shift"].isin(shifts)].dropna(subset="value")
+    found = rows.groupby([*SEEDS, "shift"])["value"].mean().unstack("shift")
+    return found.reindex(columns=list(shifts)).dropna().mean(axis=1)
+
+
+def less(one: Series, other: Series, *, to_sft: bool = False) -> Series:
+    """One less the other where both are; an SFT model stands against every tuning seed of its data seed."""
+    if to_sft:
+        start = other.groupby("seed_data").mean()
+        other = Series(start.reindex(one.index.get_level_values("seed_data")).to_numpy(), index=one.index)
+    return (one - other).dropna()
+
+
+def cell(row: Mapping[str, float] | Series) -> str:
+    """A value with its interval, as a cell of a table."""
+    if math.isnan(row["value"]):
+        return "-"
+    interval = "" if math.isnan(row["low"]) else f" [{row['low']:.2f}, {row['high']:.2f}]"
+    return f"{row['value']:.2f}{interval}".replace("-0.00", "0.00")
+
+
+def labels(table: DataFrame) -> Series:
+    """The policy of each row, with the values of the settings that its entry sweeps."""
+    swept = swept_entries(table)
+
+    def label(row: Series) -> str:
+        told = [f"{name} {row[name]}" for name in swept.get(row["policy"], []) if row["stage"] == "policy"]
+        return f"{row['policy']} ({', '.join(told)})" if told else str(row["policy"])
+
+    runs = table.drop_duplicates("key")
+    of_key = dict(zip(runs["key"], runs.apply(label, axis=1), strict=True)) if len(runs) else {}
+    return table["key"].map(of_key)

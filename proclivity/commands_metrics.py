@@ -1,0 +1,220 @@
+"""metrics: diversity, hacking and calibration of what any framework wrote."""
+
+from __future__ import annotations
+
+import math
+from argparse import Namespace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from proclivity.answer import Answer, table
+from proclivity.metric_files import Questions, Written, by_input, read_outputs, read_questions
+from proclivity.plan import note
+from proclivity.progress import step_bar
+from tasks.errors import UserError
+
+if TYPE_CHECKING:
+    from analysis.calibration import Calibration
+    from analysis.measured import Measured
+    from analysis.over_optimisation import OverOptimisation
+
+COLUMNS = ("value", "low", "high", "floor", "ceiling", "n", "outputs", "left_out")
+
+
+def diversity(arguments: Namespace) -> Answer:
+    read = read_outputs(Path(arguments.file), ("log_prob",), arguments.group)
+    _unused(arguments, read.unused)
+    from analysis import diversity as of
+    from analysis.encoders import encoder, nli_of
+
+    groups = {name: _texts(rows) for name, rows in read.groups().items()}
+    encode = encoder(arguments.encoder) if arguments.encoder else None
+    nli = nli_of(arguments.nli) if arguments.nli else None
+    vocabulary = arguments.vocabulary or of.vocabulary_of(*groups.values())
+    found = {}
+    with step_bar() as report:
+        for done, (name, rows) in enumerate(read.groups().items()):
+            report("diversity", done, len(groups))
+            log_probs = _columns(rows, "log_prob") if "log_prob" in read.numbers else None
+            found[name] = of.diversity(
+                groups[name], vocabulary=vocabulary, encode=encode, nli=nli, log_probs=log_probs,
+                compat=arguments.compat, seed=arguments.seed,
+            )  # fmt: skip
+        report("diversity", len(groups), len(groups))
+    return _answer(arguments, found, "diversity")
+
+
+def hacking(arguments: Namespace) -> Answer:
+    numbers = ("gold", "proxy", "kl", "step", "seed")
+    read = read_outputs(Path(arguments.file), numbers, arguments.group)
+    _unused(arguments, read.unused)
+    from pandas import DataFrame
+
+    from analysis.hacking import hacking as of
+    from analysis.over_optimisation import over_optimisation
+
+    along = next((name for name in ("step", "kl") if name in read.numbers), None)
+    curve = along is not None and {"gold", "proxy"} <= {*read.numbers}
+    found, curves = {}, {}
+    with step_bar() as report:
+        for name, rows in read.groups().items():
+            last = _last(rows, along)
+            gold, proxy = (_columns(last, r) if r in read.numbers else None for r in ("gold", "proxy"))
+
+            def told(what: str, done: int, total: int, of: str = name) -> None:
+                report(f"{of} {what}".strip(), done, total)
+
+            found[name] = of(
+                _texts(last), gold=gold, proxy=proxy, wordnet=arguments.wordnet, pairs=arguments.pairs,
+                compat=arguments.compat, seed=arguments.seed, report=told,
+            )  # fmt: skip
+            if curve:
+                curves[name] = over_optimisation(
+                    DataFrame([{"input": row.input, **row.numbers} for row in rows])
+                )
+    return _answer(arguments, found, "hacking", curves=curves)
+
+
+def calibration(arguments: Namespace) -> Answer:
+    groups, whole, unused = read_questions(Path(arguments.file), arguments.group)
+    _unused(arguments, unused)
+    if arguments.compat and not whole:
+        raise UserError(
+            f"{arguments.file}: --compat {arguments.compat} needs the probability of every choice"
+        )
+    measured = {}
+    with step_bar() as report:
+        for done, (name, questions) in enumerate(groups.items()):
+            report("calibration", done, len(groups))
+            measured[name] = _calibrated(questions, whole, arguments)
+        report("calibration", len(groups), len(groups))
+    found = {name: of.measures for name, of in measured.items()}
+    return _answer(arguments, found, "calibration", reliability=measured)
+
+
+def _calibrated(questions: Questions, whole: bool, arguments: Namespace) -> Calibration:
+    from analysis.calibration import calibration as of
+    from analysis.calibration import calibration_of_confidence
+
+    options = {"bins": arguments.bins, "seed": arguments.seed}
+    if whole:
+        return of(questions.probabilities, questions.right, compat=arguments.compat, **options)
+    return calibration_of_confidence([p for (p,) in questions.probabilities], questions.right, **options)
+
+
+def _unused(arguments: Namespace, names: Sequence[str]) -> None:
+    if names:
+        note(f"{arguments.file}: not read: {', '.join(names)}")
+
+
+def _texts(rows: Sequence[Written]) -> list[list[str]]:
+    return [[row.output for row in several] for several in by_input(rows).values()]
+
+
+def _columns(rows: Sequence[Written], name: str) -> list[list[float]]:
+    return [[row.numbers[name] for row in several] for several in by_input(rows).values()]
+
+
+def _last(rows: Sequence[Written], along: str | None) -> Sequence[Written]:
+    """The outputs of the last point of the tuning; all of them where KL is a number of each output's own."""
+    if along is None:
+        return rows
+    from analysis.over_optimisation import MOST_POINTS
+
+    places = {row.numbers[along] for row in rows}
+    if along == "kl" and len(places) > MOST_POINTS:
+        return rows
+    return [row for row in rows if row.numbers[along] == max(places)]
+
+
+def _answer(
+    arguments: Namespace,
+    found: Mapping[str, Sequence[Measured]],
+    name: str,
+    *,
+    curves: Mapping[str, OverOptimisation] | None = None,
+    reliability: Mapping[str, Calibration] | None = None,
+) -> Answer:
+    """One table a group, what else there is below it, and with --out the same as files."""
+    data: dict[str, Any] = {}
+    parts = []
+    for group, measures in found.items():
+        told = [*([group] if group else []), table([_row(m) for m in measures])]
+        of: dict[str, Any] = {"measures": measures}
+        if curves and group in curves:
+            of["over_optimisation"] = curves[group]
+            told.append(_curve(curves[group]))
+        if reliability:
+            of["reliability"] = reliability[group].reliability
+            told.append(table([_bin(asdict(row)) for row in reliability[group].reliability if row.n]))
+        of["notes"] = _notes(measures)
+        told += of["notes"]
+        data[group] = of
+        parts.append("\n\n".join(told))
+    paths = _draw(Path(arguments.out), found, name, curves, reliability) if arguments.out else []
+    if paths:
+        parts.append("\n".join(map(str, paths)))
+    return Answer({"groups": data, "files": paths}, "\n\n".join(parts))
+
+
+def _row(measure: Measured) -> dict[str, Any]:
+    told = asdict(measure)
+    return {name: told[name] for name in ("measure", "scope", *COLUMNS)}
+
+
+def _bin(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {**row, "low": f"{row['low']:.4g}", "high": f"{row['high']:.4g}"}
+
+
+def _curve(found: OverOptimisation) -> str:
+    rows = [asdict(point) for point in found.points]
+    peak = found.points[found.peak]
+    place = f"step {peak.step:g}" if peak.step is not None else f"KL {peak.kl:.4g}"
+    lines = [
+        f"over-optimisation: {found.status}",
+        f"gold is highest at {place}; from there to the end it falls by {_with_ends(found, 'drop')}, "
+        f"the proxy rises by {_with_ends(found, 'rise')}",
+        f"intervals over {found.n_units} {found.units}s"
+        + f", {found.left_out} left out" * (found.left_out > 0),
+    ]
+    return table(rows) + "\n\n" + "\n".join(lines)
+
+
+def _with_ends(found: OverOptimisation, name: str) -> str:
+    value, low, high = (getattr(found, f"{name}{end}") for end in ("", "_low", "_high"))
+    return f"{value:.4g}" + ("" if math.isnan(low) else f" [{low:.4g}, {high:.4g}]")
+
+
+def _notes(measures: Sequence[Measured]) -> list[str]:
+    """What a number in the table does not say by itself."""
+    found = {m.measure: m for m in measures}
+    notes = []
+    for name, m in found.items():
+        if m.value == math.inf:
+            share = found[name.replace("NLL", "impossible")]
+            count = round((share.value or 0) * share.n)
+            notes.append(
+                f"{name} is infinite: the right answer has probability 0 in {count} of {m.n} questions"
+            )
+    return notes
+
+
+def _draw(
+    out: Path,
+    found: Mapping[str, Sequence[Measured]],
+    name: str,
+    curves: Mapping[str, OverOptimisation] | None,
+    reliability: Mapping[str, Calibration] | None,
+) -> list[Path]:
+    from figures.measured import draw_measured
+    from figures.over_optimisation import draw_over_optimisation
+    from figures.reliability import draw_reliability
+
+    paths = draw_measured(found, out, name)
+    if curves:
+        paths += draw_over_optimisation(curves, out)
+    if reliability:
+        paths += draw_reliability(reliability, out)
+    return paths
