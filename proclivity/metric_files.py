@@ -213,12 +213,15 @@ def _group(path: Path, asked: str | None, names: Collection[str]) -> str | None:
     if asked is None:
         return METHOD if METHOD in names else None
     if asked not in names:
-        raise UserError(f"{path}: --group: {_missing(asked, names)}")
+        near = get_close_matches(asked, names, n=1)
+        hint = f"is it {near[0]!r}?" if near else f"there are {', '.join(names)}"
+        raise UserError(f"{path}: --group: no column {asked!r}; {hint}")
     return asked
 
 
 def _missing(name: str, names: Collection[str]) -> str:
-    near = get_close_matches(name, names, n=1, cutoff=0.5)
+    others = [other for other in names if other not in ("input", "output")]  # which are near each other
+    near = get_close_matches(name, others, n=1, cutoff=0.5)
     return f"no column {name!r}; " + (f"is it {near[0]!r}?" if near else f"there are {', '.join(names)}")
 
 
