@@ -15,7 +15,6 @@ computed again from the published data, or read by eye where that is said.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from typing import Any
 
 from pandas import DataFrame
@@ -33,11 +32,12 @@ from analysis.superhf_settings import ends, kl_sweep, sizes
 
 def superhf_claims(study: Study) -> list[dict[str, Any]]:
     """The primary comparison, and the paper's claims for every setting that has runs for them."""
-    points, first = points_table(study), study.manifest["primary"]
+    points, first, scores = points_table(study), study.manifest["primary"], calibration_table(study)
     named = tuple(first.get(name) for name in ("policy", "against", "measure"))
-    scores = calibration_table(study)
-    primary, where = _primary(study)
-    rows = [_row(primary, where, primary=True)]
+    rows, where = [], dict[str, Any]()
+    if None not in named:
+        primary, where = _primary(study)
+        rows.append(_row(primary, where, primary=True))
     for names, own in points.groupby(SETTING):
         told = dict(zip(SETTING, names, strict=True))
         for claim in _claims(study, own, scores):
@@ -78,10 +78,10 @@ def _primary(study: Study) -> tuple[Claim, dict[str, Any]]:
     return Claim("primary", f"{policy} over {against}", measure, paired(values), values, told, note), where
 
 
-def _claims(study: Study, points: DataFrame, scores: DataFrame) -> Iterator[Claim]:
+def _claims(study: Study, points: DataFrame, scores: DataFrame) -> list[Claim]:
     """The claims of one setting that it has the runs for."""
     runs = end_table(points)
-    for claim in (
+    found = [
         *ends(runs),
         *kl_sweep(points, runs),
         *sizes(runs),
@@ -90,6 +90,7 @@ def _claims(study: Study, points: DataFrame, scores: DataFrame) -> Iterator[Clai
         *hacked(points, runs),
         *calibration(runs.merge(scores, on="key", how="left")),
         *head_to_head(study, runs),
-    ):
-        if claim.numbers[-1]:
-            yield claim
+    ]
+    found = [claim for claim in found if claim.numbers[-1]]
+    order = list(dict.fromkeys(claim.figure for claim in found))
+    return sorted(found, key=lambda claim: order.index(claim.figure))

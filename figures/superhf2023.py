@@ -46,6 +46,13 @@ GREEN = "#009E73"
 
 def draw_superhf2023(study: Study, out: Path) -> list[Path]:
     """Draw every figure below `out`: PNG, PDF and its table; their paths."""
+    figures = superhf_figures(study)
+    paths = [save(*drawn, out, f"superhf2023_{name}") for name, drawn in figures.items()]
+    return [path for found in paths for path in found]
+
+
+def superhf_figures(study: Study) -> dict[str, Drawn]:
+    """Every figure with what it shows, by name; those that the study has no runs for say so."""
     points = points_table(study)
     parts: list[Part] = [
         (where(names, points), part, dict(zip(SETTING, names, strict=True)))
@@ -65,8 +72,7 @@ def draw_superhf2023(study: Study, out: Path) -> list[Path]:
         }
         if points["model"].nunique() > 1:
             figures["models"] = models(parts)
-    paths = [save(*drawn, out, f"superhf2023_{name}") for name, drawn in figures.items()]
-    return [path for found in paths for path in found]
+    return figures
 
 
 def methods(parts: Sequence[Part]) -> Drawn:
