@@ -17,63 +17,83 @@ from __future__ import annotations
 
 from typing import Any
 
-import pandas as pd
-from pandas import DataFrame, Series
+from pandas import DataFrame, Series, concat
 
 from analysis.calibration import calibration, problem_of
 from analysis.over_optimisation import over_optimisation
 from analysis.records import Study
 from analysis.seeds import paired
-from analysis.stage_runs import SEEDS, SETTING, SFT, cell, labels, swept_entries
-from analysis.stage_schema import IN
-from analysis.stages import along, ends, measured
+from analysis.stage_runs import (
+    SEEDS,
+    SETTING,
+    SFT,
+    cell,
+    labels,
+    policies_along,
+    policies_at_end,
+    swept_entries,
+)
+from analysis.stage_schema import ACROSS, IN, PER_INPUT
+from analysis.stages import measured
 
 DIRECT = {
-    "use": "use",
-    "ead": "ead",
-    "entropy": "entropy",
-    "meteor": "meteor similarity",
-    "modal share": "modal share",
-    "gold": "gold",
-    "kl": "kl",
+    "use": ("use", PER_INPUT),
+    "ead": ("ead", PER_INPUT),
+    "entropy": ("entropy", PER_INPUT),
+    "meteor": ("meteor similarity", ACROSS),
+    "modal share": ("modal share", ACROSS),
+    "gold": ("gold", PER_INPUT),
+    "kl": ("kl", PER_INPUT),
 }
-"""Columns that are measurements, by their names in the records."""
+"""Columns that are measurements: their names and scopes in the records."""
 COLUMNS = ("use", "gap", "ead", "entropy", "drop", "meteor", "modal share", "ece", "brier", "gold", "kl")
-MEASURED = ("ECE (top label)", "Brier")
+CALIBRATED = ("ECE (top label)", "Brier")
+REWARDS = ("gold", "learned")
 RUN = ["key", *SETTING, "policy", "method", "stage", "entry", "swept", *SEEDS]
+LEGEND = """What each policy costs: means over runs with 95 % intervals, in distribution but for the gap
+use: of the spurious rule; gap: gold in less gold under shifts; drop: from the peak of gold along the tuning
+meteor, modal share: between inputs; ece: calibrated answers have one above 0 too, the more the fewer they are
+runs on as many SFT models as sft says; minus: not measured"""
+JOINED = [*SETTING, "entry", "column", "value", "low", "high", "runs", "sft_models"]
 
 
 def run_values(study: Study) -> DataFrame:
     """One row a finished SFT model or policy, with every column of the joined table; NaN: not measured."""
-    table = _told(ends(study))
+    table = _told(policies_at_end(study))
     runs = table.drop_duplicates("key")[RUN].set_index("key", drop=False)
-    values = {name: measured(table, measure).set_index("key")["value"] for name, measure in DIRECT.items()}
+    values = {column: _direct(table, column)["value"] for column in DIRECT}
     gold = measured(table, "gold", shift=None)
     values["gap"] = values["gold"] - gold[gold["shift"] != IN].groupby("key")["value"].mean()
     values |= _calibration(study, runs)
-    values["drop"] = pd.concat([drop for _, _, drop in _drops(study)] or [Series(dtype=float)])
+    values["drop"] = concat([drop for _, _, drop in _drops(study)] or [Series(dtype=float)])
     return runs.assign(**{name: values[name].astype(float) for name in COLUMNS}).reset_index(drop=True)
 
 
-def joined_table(study: Study) -> DataFrame:
+def _direct(table: DataFrame, column: str) -> DataFrame:
+    """A column's measurement by key."""
+    measure, scope = DIRECT[column]
+    return measured(table, measure, scope=scope).set_index("key")
+
+
+def joined_table(study: Study, runs: DataFrame | None = None) -> DataFrame:
     """One row a model, task, level of evidence, policy and column: its mean with interval, and the runs."""
-    runs, table = run_values(study), _told(ends(study))
+    runs = run_values(study) if runs is None else runs
+    table = _told(policies_at_end(study))
     drops = {name: found for name, found, _ in _drops(study)}
+    direct = {column: _direct(table, column) for column in DIRECT}
     rows = []
     for names, own in runs.groupby([*SETTING, "entry"]):
         for column in COLUMNS:
-            value, low, high, _, n = paired(own[column])
+            known = own[own[column].notna()]
+            value, low, high, _, n = paired(known[column])
             if column == "drop" and names in drops and n > 1:  # wider, for the peak was picked
                 low, high = drops[names]["low"], drops[names]["high"]
             if n == 1 and column in DIRECT:
-                record = measured(table[table["key"].isin(own["key"])], DIRECT[column]).iloc[0]
-                low, high = record["low"], record["high"]
-            told = dict(zip([*SETTING, "entry"], names, strict=True))
-            counts = {"runs": n, "sft_models": own.loc[own[column].notna(), "seed_data"].nunique()}
-            rows.append(told | {"column": column, "value": value, "low": low, "high": high} | counts)
-    return DataFrame(
-        rows, columns=[*SETTING, "entry", "column", "value", "low", "high", "runs", "sft_models"]
-    )
+                low, high = direct[column].loc[known["key"].iloc[0], ["low", "high"]]
+            told = {"column": column, "value": value, "low": low, "high": high, "runs": n}
+            models = {"sft_models": known["seed_data"].nunique()}
+            rows.append(dict(zip([*SETTING, "entry"], names, strict=True)) | told | models)
+    return DataFrame(rows, columns=JOINED)
 
 
 def joined_wide(table: DataFrame) -> list[dict[str, Any]]:
@@ -87,28 +107,41 @@ def joined_wide(table: DataFrame) -> list[dict[str, Any]]:
 
 
 def _told(table: DataFrame) -> DataFrame:
-    """Rows of SFT models and policies, with their label and whether a setting of theirs is swept."""
-    kept = table[table["stage"].isin((SFT, "policy"))]
-    return kept.assign(entry=labels(kept), swept=kept["policy"].isin(swept_entries(kept)))
+    """Rows with the label of their policy, and whether a setting of it is swept."""
+    return table.assign(entry=labels(table), swept=table["policy"].isin(swept_entries(table)))
 
 
 def _drops(study: Study) -> list[tuple[tuple[Any, ...], dict[str, float], Series]]:
     """Setting and policy, the interval of its drop, and of each run the drop from the peak of their mean."""
-    rows = _told(along(study))
-    rows = rows[
-        (rows["stage"] == "policy") & (rows["shift"] == IN) & rows["measure"].isin(("gold", "learned"))
-    ]
     found = []
-    for names, own in rows.groupby([*SETTING, "entry"]):
-        curves = own.pivot_table(index=["key", "step"], columns="measure", values="value").reset_index()
-        if curves["step"].nunique() < 2 or not {"gold", "learned"} <= {*curves.columns}:
+    for names, own in _curves(study).groupby([*SETTING, "entry"]):
+        frame = own.pivot_table(index=["key", "step"], columns="measure", values="value").reset_index()
+        if frame["step"].nunique() < 2 or not {*REWARDS} <= {*frame.columns}:
             continue
-        frame = curves.rename(columns={"key": "seed", "learned": "proxy"}).dropna()
+        frame = frame.rename(columns={"key": "seed", "learned": "proxy"}).dropna()
         curve = over_optimisation(frame)
         gold = frame.pivot(index="seed", columns="step", values="gold").dropna()
         drop = gold[curve.points[curve.peak].step] - gold[curve.points[-1].step]
         found.append((names, {"low": curve.drop_low, "high": curve.drop_high}, drop))
     return found
+
+
+def _curves(study: Study) -> DataFrame:
+    """Rewards of policies along their tuning.
+
+    Points on the way are of other prompts than the end. Both have the SFT model, on the way as step 0, so
+    points are moved by what it gets on the prompts of the end less what it gets on those of the way.
+    """
+    rows = _told(policies_along(study))
+    rows = rows[(rows["shift"] == IN) & rows["measure"].isin(REWARDS)]
+    where = [*SETTING, "seed_data", "measure"]
+    sft = rows[(rows["policy"] == SFT) & (rows["step"] == rows["steps"])]
+    rows = rows[rows["policy"] != SFT]
+    at_end = sft.groupby(where)["value"].mean().rename("sft")
+    at_start = rows[rows["step"] == 0].groupby(["key", "measure"])["value"].mean().rename("start")
+    rows = rows.join(at_end, on=where).join(at_start, on=["key", "measure"])
+    moved = (rows["sft"] - rows["start"]).fillna(0.0).where(rows["step"] < rows["steps"], 0.0)
+    return rows.assign(value=rows["value"] + moved)
 
 
 def _calibration(study: Study, runs: DataFrame) -> dict[str, Series]:
@@ -121,5 +154,5 @@ def _calibration(study: Study, runs: DataFrame) -> dict[str, Series]:
         if whole:
             measures = calibration(whole, [0] * len(whole), resamples=1).measures
             values = {each.measure: each.value for each in measures}
-            found["ece"][str(key)], found["brier"][str(key)] = (values[name] or 0.0 for name in MEASURED)
+            found["ece"][str(key)], found["brier"][str(key)] = (values[name] or 0.0 for name in CALIBRATED)
     return {name: Series(values, dtype=float) for name, values in found.items()}

@@ -25,6 +25,10 @@ from scipy.stats import rankdata
 from analysis.decisions import holm, status
 from analysis.stage_runs import SETTING
 
+ASKED = """Do policies that use the spurious feature more also generalise worse, hack more and vary less?
+Spearman's rho over methods x data seeds, each seed's mean taken off; above 0: worse with more use
+p: use permuted among methods, all seeds of one together; interval: methods and data seeds drawn anew
+an association of so many methods, not an effect of use; secondary, p_holm is over these rows"""
 SMALLEST = 0.2
 """Smallest correlation of interest, set before any run: below it use tells 4 % of what ranks tell."""
 COSTS = {

@@ -10,14 +10,16 @@ from pandas import DataFrame
 from analysis.diversity import DIVERSITY
 from analysis.records import Study
 from analysis.seeds import paired
-from analysis.stage_runs import SEEDS, SETTING, SFT, cell, labels, policies_of, single
-from analysis.stage_schema import IN
-from analysis.stages import ends, measured
+from analysis.stage_runs import SEEDS, SETTING, SFT, cell, labels, policies_at_end, policies_of, single
+from analysis.stage_schema import ACROSS, IN
+from analysis.stages import measured
 
 PANELS = ("ead", "cosine", "nli")
 """The three of the paper's figures."""
 EXACT = ("entropy", "marginal entropy", "information")
 """What only models whose probabilities are known can tell, nats."""
+EDGES = """Diversity in distribution, with 95 % intervals over runs, of one run over its inputs
+floor: identical outputs; ceiling: outputs that share nothing; entropies in nats"""
 LENGTHS = "n-gram lengths"
 """Says what a measure is of, and is none itself."""
 
@@ -25,8 +27,7 @@ LENGTHS = "n-gram lengths"
 def _diversity(table: DataFrame) -> DataFrame:
     """Measures of diversity in distribution of SFT models and policies."""
     measures = [name for name in DIVERSITY if name != LENGTHS]
-    wanted = table["stage"].isin((SFT, "policy")) & (table["shift"] == IN)
-    return table[wanted & table["measure"].isin(measures)]
+    return table[(table["shift"] == IN) & table["measure"].isin(measures)]
 
 
 def diversity_table(study: Study) -> DataFrame:
@@ -36,7 +37,9 @@ def diversity_table(study: Study) -> DataFrame:
     that share nothing, would have.
     """
     rows = []
-    for names, runs in single(_diversity(ends(study))).groupby([*SETTING, "measure", "scope", "policy"]):
+    for names, runs in single(_diversity(policies_at_end(study))).groupby(
+        [*SETTING, "measure", "scope", "policy"]
+    ):
         value, low, high, _, n = paired(runs["value"])
         if n == 1:
             low, high = runs["low"].iloc[0], runs["high"].iloc[0]
@@ -57,17 +60,15 @@ def diversity_table(study: Study) -> DataFrame:
 def diversity_by_kl(study: Study) -> DataFrame:
     """One row a run, measure and scope in distribution, with the run's KL to its SFT model, nats.
 
-    That of best-of-n, whose probabilities are not known, is its largest possible one, log N - (N - 1) / N;
-    `bound` marks it.
+    That of best-of-n, whose probabilities are not known, is its largest possible one; `bound` marks it.
     """
-    table = ends(study)
-    known = measured(table, "kl").set_index("key")["value"]
+    table = policies_at_end(study)
+    known, most = (measured(table, name).set_index("key")["value"] for name in ("kl", "kl bound"))
     rows = _diversity(table)
     rows = rows.assign(entry=labels(rows), kl=rows["key"].map(known))
     rows.loc[rows["stage"] == SFT, "kl"] = 0.0
-    bound = rows["kl"].isna() & (rows["method"] == "best-of-n") & (rows["samples_per_prompt"] > 0)
-    n = rows.loc[bound, "samples_per_prompt"].astype(float)
-    rows.loc[bound, "kl"] = n.map(math.log) - (n - 1) / n
+    bound = rows["kl"].isna()
+    rows["kl"] = rows["kl"].fillna(rows["key"].map(most))
     columns = [
         "key",
         *SETTING,
@@ -88,13 +89,15 @@ def diversity_wide(table: DataFrame) -> list[dict[str, Any]]:
     """The table as people read it: a row a policy, a column a measure and scope; then floor and ceiling."""
     shown = table[table["measure"].isin((*PANELS, *EXACT))]
     rows = []
-    for names, part in shown.groupby([*SETTING, "scope"]):
-        told = dict(zip([*SETTING, "scope"], names, strict=True))
+    columns = [name for name in (*PANELS, *EXACT) if name in set(shown["measure"])]
+    for names, part in shown.assign(across=shown["scope"] == ACROSS).groupby([*SETTING, "across"]):
+        told = dict(zip([*SETTING, "scope"], [*names[:-1], part["scope"].iloc[0]], strict=True))
         for policy in policies_of(part):
             mine = part[part["policy"] == policy].set_index("measure")
-            cells = {name: cell(mine.loc[name]) for name in (*PANELS, *EXACT) if name in mine.index}
+            cells = {name: cell(mine.loc[name]) if name in mine.index else "-" for name in columns}
             rows.append({**told, "policy": policy, **cells, "runs": int(mine["runs"].max())})
         for edge in ("floor", "ceiling"):
-            means = part.groupby("measure")[edge].mean().dropna()
-            rows.append({**told, "policy": edge, **{name: f"{value:.2f}" for name, value in means.items()}})
+            means = part.groupby("measure")[edge].mean().reindex(columns)
+            cells = {name: "-" if math.isnan(value) else f"{value:.2f}" for name, value in means.items()}
+            rows.append({**told, "policy": edge, **cells, "runs": None})
     return rows

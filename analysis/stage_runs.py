@@ -7,28 +7,50 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from pandas import DataFrame, Series
 
+from analysis.records import Study
 from analysis.stage_schema import IN, PER_INPUT
-from analysis.stages import SWEPT
+from analysis.stages import SWEPT, along
 
 SFT = "sft"
 """The policy that every other one of its data seed starts from."""
 SETTING = ["model", "task", "evidence_rate"]
 """What policies that are compared have in common."""
+SETTINGS = [*SWEPT, "learning_rate"]
+"""What an entry of a study can sweep."""
 SEEDS = ["seed_data", "seed_tune"]
+
+
+def of_policies(table: DataFrame) -> DataFrame:
+    """Rows of SFT models, whose stage is then `sft`, and of policies: none of reward models or of the making
+    of an SFT model."""
+    kept = table[(table["policy"] == SFT) | (table["stage"] == "policy")]
+    return kept.assign(stage=kept["stage"].mask(kept["policy"] == SFT, SFT))
+
+
+def policies_along(study: Study) -> DataFrame:
+    """Measurements of SFT models and policies at any step; one that stands twice stands once."""
+    table = of_policies(along(study)).drop_duplicates(["key", "step", "shift", "measure", "scope"])
+    return table.assign(learning_rate=table["key"].map(study.stages.set_index("key")["learning_rate"]))
+
+
+def policies_at_end(study: Study) -> DataFrame:
+    """Those at the end of each."""
+    table = policies_along(study)
+    return table[table["step"] == table["steps"]].reset_index(drop=True)
 
 
 def swept_entries(table: DataFrame) -> dict[str, list[str]]:
     """The settings that each entry of a study sweeps; entries that are one policy are not in it."""
     policies = table[table["stage"] == "policy"]
-    counts = policies.groupby([*SETTING, "policy"])[SWEPT].nunique(dropna=False).groupby("policy").max()
-    found = {str(policy): [name for name in SWEPT if row[name] > 1] for policy, row in counts.iterrows()}
+    counts = policies.groupby([*SETTING, "policy"])[SETTINGS].nunique(dropna=False).groupby("policy").max()
+    found = {str(policy): [name for name in SETTINGS if row[name] > 1] for policy, row in counts.iterrows()}
     return {policy: names for policy, names in found.items() if names}
 
 
 def single(table: DataFrame) -> DataFrame:
     """Rows of the SFT models and of the policies that no setting is swept of."""
-    wanted = table["stage"].isin((SFT, "policy")) & ~table["policy"].isin(swept_entries(table))
-    return table[wanted]
+    kept = of_policies(table)
+    return kept[~kept["policy"].isin(swept_entries(kept))]
 
 
 def policies_of(table: DataFrame) -> list[str]:

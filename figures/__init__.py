@@ -5,6 +5,7 @@ from figures.cruz2023 import draw_cruz2023
 from figures.dials import draw_dials
 from figures.error_by_evidence import error_by_evidence, error_table
 from figures.inheritance import draw_inheritance
+from figures.kirk2024 import draw_kirk2024
 from figures.lengths import draw_lengths
 from figures.lovering2021 import draw_lovering2021
 from figures.methods import draw_methods
@@ -19,6 +20,7 @@ __all__ = [
     "draw_cruz2023",
     "draw_dials",
     "draw_inheritance",
+    "draw_kirk2024",
     "draw_lengths",
     "draw_lovering2021",
     "draw_methods",

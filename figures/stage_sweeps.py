@@ -10,9 +10,8 @@ from pandas import DataFrame
 from analysis import Study
 from analysis.kirk2024 import estimator_of
 from analysis.seeds import paired
-from analysis.stage_runs import SETTING, SFT, swept_entries
+from analysis.stage_runs import SETTING, SFT, policies_at_end, swept_entries
 from analysis.stage_schema import ACROSS, IN, PER_INPUT
-from analysis.stages import ends
 from figures.stage_style import caption, legend, where
 from figures.style import DOUBLE, GREY, counted, message
 
@@ -31,7 +30,7 @@ COLUMNS = [
 
 def sweep_table(study: Study) -> DataFrame:
     """One row a setting, swept entry, beta and measure, with the KL reached; and the SFT model's rows."""
-    table = ends(study)
+    table = policies_at_end(study)
     swept = [entry for entry, names in swept_entries(table).items() if "beta" in names]
     table = table[table["policy"].isin([*swept, SFT]) & (table["shift"] == IN)] if swept else table[:0]
     wanted = {(measure, scope) for measure, scope, _ in ROWS}

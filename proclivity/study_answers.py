@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from proclivity.answer import Answer, plain
+from proclivity.stage_answers import stages_answer, stages_figures
 
 if TYPE_CHECKING:
     from analysis import Study
@@ -19,8 +20,11 @@ def tables_of(study: Study, *, everything: bool = False) -> Answer:
     from analysis.development import is_development
     from analysis.learning import is_of_learning
     from analysis.lengths import is_of_lengths
+    from analysis.stages import has_stages
     from analysis.tajwar2024 import has_bandits
 
+    if has_stages(study):
+        return stages_answer(study, everything)
     if is_of_lengths(study):
         return _of_lengths(study)
     if has_bandits(study):
@@ -153,6 +157,7 @@ def figures_of(study: Study, out: Path) -> list[Path]:
     from analysis.inheritance import of_rewards
     from analysis.lengths import is_of_lengths
     from analysis.lovering2021 import is_of_paper
+    from analysis.stages import has_stages
     from analysis.tajwar2024 import has_bandits
     from figures import (
         draw_cruz2023,
@@ -164,6 +169,8 @@ def figures_of(study: Study, out: Path) -> list[Path]:
         draw_tajwar2024,
     )
 
+    if has_stages(study):
+        return stages_figures(study, out)
     if has_bandits(study):
         return draw_tajwar2024(study, out)
     if is_of_lengths(study):

@@ -89,13 +89,16 @@ def simulated(
     cells = [(task, rate, seed) for task in tasks for rate in evidence for seed in range(seeds)]
     for task, rate, seed in cells:
         draw = _Cell(task, rate, seed, inputs, samples, noise, rng, tables)
-        first = draw.run("sft", sft, "sft", 0, sft)
+        made = draw.record("sft training", "sft", "sft", steps=5, seed_tune=seed)
+        tables["stage"].append(made)
+        draw.measure(made, 5, "in", "gold", 0.1)  # of other prompts: no part of any table
+        first = draw.run("sft", sft, seed, sft)
         for name in ("reward", "held-out reward"):
             draw.reward(name)
         for name, given in policies.items():
             for truth in given if isinstance(given, list) else [given]:
                 for tune in range(tunes):
-                    draw.run(name, truth, "policy", tune, sft, first)
+                    draw.run(name, truth, tune, sft, first)
     told = {
         "task": tasks[0], "policy": "ppo", "against": "sft", "measure": "ead", "scope": PER_INPUT,
         "shift": "in", "statistic": "paired difference", "test": "t over seeds",
@@ -129,6 +132,7 @@ class _Cell:
     def __post_init__(self) -> None:
         self.hardness = {shift: self.rng.normal(scale=0.1, size=self.inputs) for shift in SHIFTS[self.task]}
         self.common = self.rng.normal(scale=0.05)
+        self.elsewhere = self.rng.normal(scale=0.05)  # prompts on the way are others than those of the end
 
     def record(self, policy: str, stage: str, method: str, **more: Any) -> dict[str, Any]:
         key = f"{self.task} {self.rate} {self.seed} {policy} {' '.join(str(v) for v in more.values())}"
@@ -145,32 +149,22 @@ class _Cell:
             self.measure(record, 4, "in", measure, value + self.rng.normal(scale=self.noise))
 
     def run(
-        self,
-        policy: str,
-        truth: Truth,
-        stage: str,
-        tune: int,
-        sft: Truth,
-        first: dict[str, Any] | None = None,
+        self, policy: str, truth: Truth, tune: int, sft: Truth, first: dict[str, Any] | None = None
     ) -> dict[str, Any]:
-        steps = 0 if truth.method == "best-of-n" else 10
+        """A policy, or the SFT model as it is: a policy that took no step. So is best-of-n."""
+        steps = 10 if first and truth.method != "best-of-n" else 0
         told = {"samples_per_prompt": self.samples, "completions": 640, **truth.more}
-        record = self.record(
-            *(policy, stage, truth.method),
-            **(told | {"beta": truth.beta, "kl_place": truth.kl_place, "seed_tune": tune, "steps": steps}),
-            sft=first["key"] if first else "",
-        )
+        told |= {"beta": truth.beta, "kl_place": truth.kl_place, "seed_tune": tune, "steps": steps}
+        record = self.record(policy, "policy", truth.method, **told, sft=first["key"] if first else "")
         self.tables["stage"].append(record)
         off = {name: self.rng.normal(scale=self.noise) for name in ("gold", "ead", "use", "kl")}
         for shift in SHIFTS[self.task]:
             level = 0 if shift == "in" else int(shift[-1])
             self.end(record, truth, shift, level, off)
         for step in (0, steps // 2) if steps else ():
-            if stage == "policy":
-                part = step / steps
-                values = _measures(truth, off, self.common, part, sft)
-                for measure, (scope, value) in values.items():
-                    self.measure(record, step, "in", measure, value, scope)
+            values = _measures(truth, off, self.common + self.elsewhere, step / steps, sft)
+            for measure, (scope, value) in values.items():
+                self.measure(record, step, "in", measure, value, scope)
         return record
 
     def end(
@@ -194,6 +188,8 @@ class _Cell:
                     reference_gold=0.6, reference_learned=0.6, conflict=int(conflict[i]),
                 )  # fmt: skip
                 self.tables["outputs"].append(_row(told))
+            if truth.method == "best-of-n":
+                continue
             right = rng.random() < truth.gold
             given = np.full(3, (1 - truth.confidence) / 2)
             given[0 if right else 1] = truth.confidence
@@ -208,6 +204,10 @@ class _Cell:
         values["held-out"] = (PER_INPUT, float(gold.mean()))
         values["use"] = (PER_INPUT, float(spurious[conflict].mean()))
         values["target use"] = (PER_INPUT, 1 - values["use"][1])
+        probable = truth.method != "best-of-n"
+        if not probable:
+            del values["kl"], values["token entropy"]
+            values["kl bound"] = (PER_INPUT, truth.kl)
         for measure, (scope, value) in values.items():
             self.measure(record, step, shift, measure, value, scope)
         ead, across = truth.ead + off["ead"], truth.across + off["ead"] / 2
@@ -221,7 +221,7 @@ class _Cell:
                 ends = {"floor": shifted + factor / 16, "ceiling": shifted + factor}
                 self.measure(record, step, shift, measure, shifted + factor * value, scope, **ends)
         entropies = {"entropy": ead * 5, "marginal entropy": across * 9, "information": across * 9 - ead * 5}
-        for measure, value in entropies.items():
+        for measure, value in entropies.items() if probable else ():
             scope = PER_INPUT if measure == "entropy" else ACROSS
             self.measure(record, step, shift, measure, value, scope, floor=0.0)
 
@@ -249,4 +249,5 @@ def _measures(
         "length": 6.0, "empty share": 0.0, "modal share": 1 - 0.9 * ead,
         "meteor similarity": 0.6 - 0.3 * ead,
     }  # fmt: skip
-    return {name: (PER_INPUT, value) for name, value in values.items()}
+    between = ("modal share", "meteor similarity")
+    return {name: (ACROSS if name in between else PER_INPUT, value) for name, value in values.items()}

@@ -61,7 +61,7 @@ def test_a_share_of_the_demonstrations_breaks_off() -> None:
 
 
 def test_names() -> None:
-    assert list_problems() == [MIN, MODE, SKEW] and is_problem(MIN) and not is_problem("lengths/longest")
+    assert {MIN, MODE, SKEW} <= set(list_problems()) and not is_problem("lengths/longest")
     with pytest.raises(UserError, match="did you mean 'lengths/min-length'"):
         get_problem("lengths/min-lenght")
 

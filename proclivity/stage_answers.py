@@ -1,0 +1,61 @@
+"""What a study of stages says: its paper's claims, a table of what each policy costs, its figures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from proclivity.answer import Answer, plain
+
+if TYPE_CHECKING:
+    from analysis import Study
+
+
+def stages_answer(study: Study, everything: bool) -> Answer:
+    """Claims by the study's paper, what each policy costs, what goes with use, and how varied outputs are."""
+    from analysis.joined import LEGEND, joined_table, joined_wide, run_values
+    from analysis.joined_question import ASKED, joined_question
+    from analysis.stage_diversity import EDGES, diversity_table, diversity_wide
+
+    title, claims = _claims(study)
+    runs, diversity = run_values(study), diversity_table(study)
+    joined, question = joined_table(study, runs), joined_question(runs)
+    failed = study.stages.loc[study.stages["status"] != "ok", ["key", "task", "policy", "error"]]
+    shown = [{k: v for k, v in row.items() if k not in ("source", "primary")} for row in claims]
+    parts = [
+        _block(title, shown),
+        _block(LEGEND, joined_wide(joined)),
+        _block(ASKED, question),
+        _block(EDGES, plain(diversity) if everything else diversity_wide(diversity)),
+    ]
+    told = {"claims": claims, "joined": joined, "runs": runs, "question": question, "diversity": diversity}
+    parts += [f"failed: {row['task']}, {row['policy']}: {row['error']}" for row in failed.to_dict("records")]
+    parts += [f"not read: {problem}" for problem in study.problems]
+    data = {name: plain(found) for name, found in told.items()} | {"failed": plain(failed)}
+    return Answer({"study": study.name, **data, "problems": study.problems}, "\n\n".join(parts))
+
+
+def stages_figures(study: Study, out: Path) -> list[Path]:
+    """The figures of the study's paper."""
+    from figures import draw_kirk2024
+
+    return draw_kirk2024(study, out)
+
+
+def _claims(study: Study) -> tuple[str, list[dict[str, Any]]]:
+    """What the claims are of, and the claims."""
+    from analysis.kirk2024 import LEGEND, kirk_claims
+
+    return f"Claims of Kirk et al. 2024\n{LEGEND}", kirk_claims(study)
+
+
+def _block(title: str, rows: list[dict[str, Any]]) -> str:
+    """A table under its title, without columns that say the same in all rows that say anything."""
+    from analysis.tables import text_table
+
+    same = [name for name in ("model", "task", "evidence", "evidence_rate") if len(_said(rows, name)) < 2]
+    return f"{title}\n{text_table([{k: v for k, v in row.items() if k not in same} for row in rows])}"
+
+
+def _said(rows: list[dict[str, Any]], name: str) -> set[Any]:
+    return {row[name] for row in rows if name in row and row[name] == row[name] and row[name] != ""}
