@@ -11,7 +11,7 @@ from proclivity.job import POLICY, REWARD_MODEL, Config, JobResult, hash_of
 from proclivity.stage_study import SFT, Measured
 from rl_finetune.settings import settings_from
 from tasks.errors import UserError
-from tasks.problems import text_out, problem_sources
+from tasks.problems import problem_sources, text_out
 
 REVISION = 1
 """Raised by hand when a change of the code changes what stages are trained on, or what is measured."""

@@ -56,7 +56,9 @@ def text_out(name: str) -> Generation:
     if isinstance(found, Generation):
         return found
     if found:
-        raise UserError(f"{name} has no reference answers and no shifts; text-out tasks: {', '.join(_TEXT_OUT)}")
+        raise UserError(
+            f"{name} has no reference answers and no shifts; text-out tasks: {', '.join(_TEXT_OUT)}"
+        )
     raise unknown("text-out task", name, [*_TEXT_OUT, *PUBLIC])
 
 
@@ -66,4 +68,3 @@ def problem_sources(name: str) -> list[Path]:
     here = Path(__file__).parent
     files = _TEXT_OUT_FILES if name in _TEXT_OUT else _PUBLIC_FILES if name in PUBLIC else _FILES
     return [path for pattern in files for path in sorted(here.glob(pattern))]
-
