@@ -103,6 +103,6 @@ def shared(model: str, name: str, data: Data, n: int, seed: int) -> Shared:
 
 
 def alike(name: str) -> str:
-    """The first problem of the same family, whose prompts and demonstrations are the same."""
-    family = name.partition("/")[0]
-    return next(other for other in list_problems() if other.partition("/")[0] == family)
+    """The first problem with the same prompts, and so with the same demonstrations."""
+    write = get_problem(name).write
+    return next(other for other in list_problems() if get_problem(other).write is write)
