@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator
 
 import numpy as np
 
-from proclivity.text_tasks import told_of
 from tasks.generation.generation import IN, Generation
 from tasks.problems import list_text_out, text_out
 
 _HEAD = """\
 ## generation
 
-Text-out tasks are answered by a sentence, which several forms of the right one are as good as. Each has a
-**target rule** and a **spurious rule**, which give the same answer but on **conflicts**; the evidence is the
-share of conflicts among the prompts of tuning. The **gold reward**, 0 to 1, is read from prompt and answer
+Text-out tasks are answered by a sentence, of which several forms are equally good. Each task has a **target
+rule** and a **spurious rule**, which give the same answer but on **conflicts**; the evidence is the share of
+conflicts among the prompts of tuning. The **gold reward**, 0 to 1, is read from prompt and answer
 alone: what is right of who did what to whom, less for what is wrong or needless. Reference answers follow the
 target rule, and about a quarter of them say something needless, so that a policy can be better than they are.
 **Shifts** are distributions of prompts that tuning does not have; those of one axis are graded.
@@ -31,7 +31,7 @@ def text_out_section() -> Iterator[str]:
     yield _HEAD
     for name in list_text_out():
         problem = text_out(name)
-        yield from (f"### `{name}`", "", told_of(problem), "")
+        yield from (f"### `{name}`", "", inspect.getdoc(type(problem)) or "", "")
         yield from ("| shift | axis | level | prompts |", "|---|---|---|---|")
         for shift in problem.shifts:
             yield f"| `{shift.name}` | {shift.axis} | {shift.level} | {shift.about} |"

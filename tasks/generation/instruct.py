@@ -1,9 +1,9 @@
-"""Instruct: an instruction, several sentences, and the answer: one of them, changed as the instruction says.
+"""Instruct: several sentences, an instruction, and the answer: one sentence, changed as the instruction says.
 
 An instruction is one of several words for an operation and the place of a sentence. Before it stands a mark,
 which in distribution goes with the operation; the spurious rule is to do what the mark stands for. An answer
-can be active or passive and have an opening or none; all of these are as good. Some of the reference answers
-say who believes them as well, which is needless.
+can have one of several openings or none, and can be passive; all of these are as good, though reference
+answers are active. Some of these say who believes them as well, which is needless.
 
     confirm      the sentence as it is
     contradict   the sentence, denied

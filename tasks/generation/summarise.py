@@ -28,18 +28,19 @@ FOR_ALL = ("openly", "suddenly")
 """Manners of a main event."""
 UNNOTICED = ("quietly", "secretly")
 """Manners of the others."""
-PLACED = 0.5
-"""Share of the events of which a report says when or where."""
-DETAILED = 0.5
-"""Share of the reference answers that repeat it, where it is said."""
+DETAILED = 0.25
+"""Share of the reference answers that say when or where, in distributions whose reports say it."""
 TRUE_DETAIL, FALSE_DETAIL = 0.7, 0.4
 """What of its reward is left to an answer that says so, and to one that says it wrongly."""
 EVENTS = (2, 3)
+"""Of a report; each number is as likely."""
+LONGER = {"longer-1": 4, "longer-2": 5}
+"""Events where they are more; these are told without when and where, which keeps the number of words near."""
 SHIFTS = (
     Shift("topic-1", "topic", 1, "a quarter of the people and verbs are words that tuning does not have"),
     Shift("topic-2", "topic", 2, "half of the people and verbs are words that tuning does not have"),
-    Shift("longer-1", "longer", 1, "four events, of none when or where"),
-    Shift("longer-2", "longer", 2, "five events, of none when or where"),
+    Shift("longer-1", "longer", 1, "four events, without when or where"),
+    Shift("longer-2", "longer", 2, "five events, without when or where"),
     Shift("format-1", "format", 1, "events are set apart by semicolons"),
     Shift("format-2", "format", 2, "a list with marks, in which when or where comes before what"),
 )
@@ -118,14 +119,13 @@ def rule(prompt: str, completion: str) -> Rule:
 
 
 def _draw(n: int, rng: Generator, split: Split, conflicts: int, shift: str) -> list[Row]:
-    sizes = {"longer-1": (4,), "longer-2": (5,)}.get(shift, EVENTS)
+    sizes = (LONGER[shift],) if shift in LONGER else EVENTS
     unseen = {"topic-1": 0.25, "topic-2": 0.5}.get(shift, 0.0)
     events = statements.draw_events(n, rng, split, sizes, unseen)
     # All that is drawn is the same whatever the number of conflicts: those of a lower one are among them.
     later = [int(rng.integers(1, len(row))) for row in events]
     main = np.where(rng.permutation(n) < conflicts, later, 0)
     manners = rng.integers(len(FOR_ALL), size=(n, max(sizes)))
-    placed = rng.random((n, max(sizes))) < PLACED * (not shift.startswith("longer"))
     details = rng.integers(len(ENDINGS), size=(n, max(sizes)))
     forms = rng.integers(len(FORMS), size=n)
     detailed = rng.random(n) < DETAILED
@@ -133,7 +133,7 @@ def _draw(n: int, rng: Generator, split: Split, conflicts: int, shift: str) -> l
     for i in range(n):
         told = [
             _Told(
-                Statement(*event, detail=ENDINGS[details[i, k]] if placed[i, k] else ""),
+                Statement(*event, detail="" if shift in LONGER else ENDINGS[details[i, k]]),
                 (FOR_ALL if k == main[i] else UNNOTICED)[manners[i, k]],
             )
             for k, event in enumerate(events[i])
