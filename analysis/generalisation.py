@@ -139,7 +139,7 @@ def compare(
             others = [(name, own)]
         if len(others) > 1:
             raise UserError(f"{against}: {len(others)} settings of it to compare with; name one that has one")
-        for _, other in others:
+        for _, other in others or [(name, own.iloc[:0])]:  # nothing to compare with: a row says so
             mine, theirs, lacking = matched(own, other)
             means = difference(mean_scores(mine, score), mean_scores(theirs, score))
             tables = {HEAD_TO_HEAD: head_to_head(mine, theirs, score), MEAN_DIFFERENCE: means}
@@ -184,6 +184,7 @@ def _rows(
 ) -> list[Performance]:
     """Levels, gaps and losses of one statistic."""
     parts = {str(shift): part for shift, part in table.groupby("shift", sort=False)}
+    parts = parts or {IN: table}
     graded = {shift.name: shift for shift in shifts if shift.name in parts}
     rows = list[Performance]()
 

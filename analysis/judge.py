@@ -82,7 +82,7 @@ def score_judge(name: str, scores: Rewards) -> Judge:
 
 def gold_judge(problem: TextProblem) -> Judge:
     """A problem's own reward."""
-    return score_judge("gold", problem.rewards)
+    return score_judge("gold", problem.reward)
 
 
 def reward_judge(folder: str | Path, device: str = "cpu") -> Judge:

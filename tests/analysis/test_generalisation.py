@@ -197,6 +197,19 @@ def test_what_is_missing_is_counted() -> None:
     assert (mean.n_inputs, mean.inputs_left_out, mean.outputs_left_out, mean.outputs) == (35, 1, 3, 105)
 
 
+def test_a_policy_without_a_counterpart_has_a_row_that_says_so() -> None:
+    runs, outputs = study({"ppo": 0.9, "dpo": 0.7, "sft": 0.5})
+    elsewhere = runs.assign(
+        evidence_rate=0.1 + 0.1 * (runs["policy"] != "ppo")
+    )  # at another level of evidence
+    later = runs.assign(seed_data=runs["seed_data"] + 9 * (runs["policy"] != "ppo"))
+    for changed, against, seeds in ((elsewhere, "dpo", 3), (later, "dpo", 6), (later, "sft", 6)):
+        rows = compare(changed, outputs, "ppo", against)
+        assert len(rows) == 3 and {row.note for row in rows} == {"nothing to estimate"}
+        assert {row.seeds_left_out for row in rows} == {seeds} and {row.n_seeds for row in rows} == {0}
+        assert all(math.isnan(row.value) for row in rows)
+
+
 def test_unequal_numbers_of_outputs() -> None:
     """Inputs weigh alike, however many outputs they have."""
     runs, outputs = study({"ppo": 0.9, "dpo": 0.5}, noise=0.0, losses={"in": 0.0}, seeds=1, inputs=2)
