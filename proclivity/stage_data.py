@@ -23,6 +23,7 @@ STREAMS = {
     "judged": 37,
 }  # fmt: skip
 """What is drawn for what."""
+_CHUNK = 256
 _MOST_DRAWN = 24
 """Times as many prompts as the pairs wanted that are drawn before it is given up."""
 Pairs = dict[str, list[Any]]
@@ -71,30 +72,41 @@ def pairs_of(
     Where too few can be found it is an error, or they are fewer.
     """
     found: Pairs = {"prompt": [], "chosen": [], "rejected": [], "conflict": []}
-    drawn, part, chunk = 0, 0, 256
+    drawn, part = 0, 0
     while len(found["prompt"]) < n:
-        if drawn >= _MOST_DRAWN * max(n, chunk) or (drawn >= 4 * n and not all_of_them):
+        if drawn >= _MOST_DRAWN * max(n, _CHUNK) or (drawn >= 4 * n and not all_of_them):
             if not all_of_them:
                 break
             raise UserError(
                 f"{problem.name}: {drawn} prompts give {len(found['prompt'])} preference pairs, not {n}: "
                 "completions are too often of equal reward"
             )
-        told: dict[str, object] = {"split": split, "evidence": evidence, "shift": shift, "part": part}
-        rows = rows_of(problem, chunk, seed, what, **told)  # type: ignore[arg-type]
-        rows = [row for row in rows if not half or half_of(row.prompt) == half]
-        rng = np.random.default_rng([seed, STREAMS[what], part, 1])
-        prompts = [row.prompt for row in rows]
+        rng = np.random.default_rng([seed, STREAMS[what], crc32(shift.encode()), part, 1])
         if say:
-            new = unequal(problem, rows, say(prompts, part), rng)
+            rows = rows_of(
+                problem, _CHUNK, seed, what, split=split, evidence=evidence, shift=shift, part=part
+            )
+            rows = [row for row in rows if not half or half_of(row.prompt) == half]
+            new = unequal(problem, rows, say([row.prompt for row in rows], part), rng)
         else:
-            rejected = [problem.flawed(row, rng) for row in rows]
-            new = {"prompt": prompts, "chosen": [row.completion for row in rows], "rejected": rejected}
-            new["conflict"] = [row.conflict for row in rows]
+            new = _given(problem, rng, split, evidence, shift, half)
         for name, column in new.items():
             found[name] += column
-        drawn, part = drawn + chunk, part + 1
+        drawn, part = drawn + _CHUNK, part + 1
     return {name: column[:n] for name, column in found.items()}
+
+
+def _given(
+    problem: Generation, rng: np.random.Generator, split: Split, evidence: float, shift: str, half: int
+) -> Pairs:
+    """Preference pairs of the task itself."""
+    told = problem.preferences(_CHUNK, rng, split, evidence=evidence, shift=shift).to_dict()
+    rules = (
+        problem.follows(told["prompt"], told["chosen"]) if problem.has_gold else [""] * len(told["prompt"])
+    )
+    told["conflict"] = [rule == "target" for rule in rules]
+    mine = [i for i, prompt in enumerate(told["prompt"]) if not half or half_of(prompt) == half]
+    return {name: [told[name][i] for i in mine] for name in ("prompt", "chosen", "rejected", "conflict")}
 
 
 def unequal(problem: Generation, rows: list[Row], texts: list[list[str]], rng: np.random.Generator) -> Pairs:

@@ -39,6 +39,13 @@ def check(config: Config) -> None:
     for shift in config["measured"]["shifts"]:
         if shift not in shifts:
             raise UserError(f"{config['task']} has no shift {shift}; it has {', '.join(shifts) or 'none'}")
+    if not problem.has_gold:
+        if config["evidence_rate"] or config["measured"]["conflicts"]:
+            raise UserError(
+                f"{config['task']} has no spurious rule: evidence and measured.conflicts must be 0"
+            )
+        if config.get("made", {}).get("pairs") == "sampled":
+            raise UserError(f"{config['task']} has no gold reward to order completions by; use pairs: task")
     if config["stage"] == "reward":
         return
     method = get_method(config["method"])

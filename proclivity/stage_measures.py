@@ -63,13 +63,14 @@ def outputs_of(
         writing = _best(writing, prompts, asked.learned, n)
     flat = [(i, k, text) for i, row in enumerate(writing.texts) for k, text in enumerate(row)]
     said, after = [text for *_, text in flat], [prompts[i] for i, *_ in flat]
-    gold = problem.reward(after, said)
-    follows = problem.follows(after, said)
-    learned = asked.learned(after, said) if asked.learned else [None] * len(said)
-    held_out = asked.held_out(after, said) if asked.held_out else [None] * len(said)
-    references = [row.completion for row in rows]
-    of_reference = problem.reward(prompts, references)
-    by_learned = asked.learned(prompts, references) if asked.learned else [None] * len(rows)
+    follows = problem.follows(after, said) if problem.has_gold else ["neither"] * len(said)
+    # With the reference answers in one call, so that equal texts have equal rewards.
+    every = ([*after, *prompts], [*said, *(row.completion for row in rows)])
+    gold, learned, held_out = (
+        list(rewards(*every)) if rewards else [None] * len(every[0])
+        for rewards in (problem.reward if problem.has_gold else None, asked.learned, asked.held_out)
+    )
+    of_reference, by_learned = gold[len(said) :], learned[len(said) :]
     log_prob = writing.log_prob.ravel()
     table = [
         asdict(
@@ -153,7 +154,8 @@ def diversity_of(
     found = diversity(
         writing.texts,
         encode=states_encoder(asked.reference),
-        nli=asked.problem.entailment,
+        nli=asked.problem.entailment if asked.problem.has_gold else None,
+        vocabulary=len(answering.lm.tokenizer),
         seed=asked.seed,
     )
     if answering.best_of == 1:

@@ -138,6 +138,8 @@ def _reward(config: Config, problem: Generation, settings: Settings) -> _Found:
     measures: Table = []
     told = Measured(**config["measured"])
     for shift in (IN, *_shifts(problem, told)):
+        if not problem.has_preferences(shift, "test"):
+            continue
         held = pairs_of(
             problem,
             HELD_OUT_PAIRS,
@@ -155,6 +157,8 @@ def _reward(config: Config, problem: Generation, settings: Settings) -> _Found:
         )
         right = [a > b for a, b in zip(better, worse, strict=True)]
         measures.append(share("accuracy", right, settings.steps, shift))
+        if not problem.has_gold:
+            continue
         rows = rows_of(problem, HELD_OUT_PAIRS, seed, "judged", split="test", evidence=1.0, shift=shift)
         prompts = [row.prompt for row in rows]
         target = learned_rewards(trained.lm, prompts, [row.choices[0] for row in rows])
@@ -223,7 +227,7 @@ def _policy(config: Config, problem: Generation, settings: Settings) -> _Found:
         tables["outputs"] += outputs
         measures += measures_of(outputs, writing, answering, steps, shift, seed)
         measures += diversity_of(answering, asked, inputs, writing, steps, shift)
-        if answering.best_of == 1:
+        if answering.best_of == 1 and problem.has_gold:
             tables["choices"] += choices_of(answering.lm, problem, inputs, shift)
     each = {"pairs": 2}.get(used.samples, settings.samples_per_prompt)
     columns |= {

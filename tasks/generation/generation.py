@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
@@ -81,6 +82,11 @@ class Generation(TextProblem):
         """[pairs, 3]: probabilities, by the grammar, of entailment, neutrality and contradiction."""
         raise NotImplementedError
 
+    @property
+    def has_gold(self) -> bool:
+        """Whether there is a gold reward; public data have none, and neither rules nor choices."""
+        return not math.isnan(self.optimum)
+
     def rows(
         self, n: int, rng: Generator, split: Split = "train", *, evidence: float = 0.0, shift: str = IN
     ) -> list[Row]:
@@ -91,6 +97,10 @@ class Generation(TextProblem):
         if shift not in names:
             raise unknown("shift", shift, names)
         return self.draw(n, rng, split, conflicts=int(n * evidence + 1e-9), shift=shift)
+
+    def has_preferences(self, shift: str, split: Split) -> bool:
+        """Whether there are preference pairs of a distribution and split."""
+        return True
 
     def preferences(
         self, n: int, rng: Generator, split: Split = "train", *, evidence: float = 0.0, shift: str = IN

@@ -71,6 +71,9 @@ class Public(Generation):
         parts = self._of(self.parts, "prompts", shift, split)
         return drawn(parts, n, rng, once=split != "train", key=lambda row: row.prompt)
 
+    def has_preferences(self, shift: str, split: Split) -> bool:
+        return (shift, split) in self.pairs
+
     def preferences(
         self, n: int, rng: Generator, split: Split = "train", *, evidence: float = 0.0, shift: str = IN
     ) -> Dataset:
