@@ -110,7 +110,7 @@ class Stages:
     tasks: tuple[str, ...]
     """Text-out tasks."""
     policies: dict[str, dict[str, Any]]
-    """By name: a `method`, and settings, of which a list is a sweep."""
+    """By name: a `method`, settings, of which lists are swept together, and of how many of the `seeds`."""
     evidence: tuple[float, ...] = (0.0,)
     """Shares of prompts on which the two rules disagree; the same in every stage."""
     data_seeds: tuple[int, ...] = (0,)
@@ -142,6 +142,9 @@ class Stages:
                 raise UserError(f"policies: {name} is what every study has; choose another name")
             if "method" not in told:
                 raise UserError(f"policies: {name}: names no method")
+            n = told.get("seeds", 1)
+            if type(n) is not int or not 1 <= n <= len(self.seeds):
+                raise UserError(f"policies: {name}: seeds must be within 1 and {len(self.seeds)}, not {n!r}")
 
 
 @dataclass(frozen=True)
@@ -230,7 +233,7 @@ def expand_stages(study: StageStudy, validate: ValidateSettings) -> list[Config]
             | {"method": method, "seed_tune": seed, "settings": validate(_free(settings), where)}
             for name, entry in grid.policies.items()
             for method, settings, where in _entries(name, entry, study.settings)
-            for seed in grid.seeds
+            for seed in grid.seeds[: entry.get("seeds")]
         ]
     return [*first, *judges, *tuned]
 
@@ -239,7 +242,7 @@ def _entries(
     name: str, entry: Mapping[str, Any], shared: Mapping[str, Any]
 ) -> Iterator[tuple[str, Config, str]]:
     """Method, settings and place in the file of each run that an entry stands for: lists are swept."""
-    told = {**shared, **{k: v for k, v in entry.items() if k != "method"}}
+    told = {**shared, **{k: v for k, v in entry.items() if k not in ("method", "seeds")}}
     swept = {k: list(v) for k, v in told.items() if isinstance(v, list | tuple)}
     lengths = {len(values) for values in swept.values()}
     if len(lengths) > 1:
