@@ -21,7 +21,7 @@ def stages_answer(study: Study, everything: bool) -> Answer:
     runs, diversity = run_values(study), diversity_table(study)
     joined, question = joined_table(study, runs), joined_question(runs)
     failed = study.stages.loc[study.stages["status"] != "ok", ["key", "task", "policy", "error"]]
-    shown = [{k: v for k, v in row.items() if k not in ("source", "primary")} for row in claims]
+    shown = [{k: v for k, v in row.items() if k != "source"} for row in claims]
     parts = [
         _block(title, shown),
         _block(LEGEND, joined_wide(joined)),

@@ -113,7 +113,7 @@ def simulated(
 
 
 def _row(value: Any) -> dict[str, Any]:
-    return {k: math.nan if v is None else v for k, v in dataclasses.asdict(value).items()}
+    return {k: math.nan if v is None else v for k, v in vars(value).items()}
 
 
 @dataclass
