@@ -26,7 +26,7 @@ OLD_ENOUGH = -c 'import sys; sys.exit(sys.version_info < (3, 11))'
 help:
 	@echo 'make study   the study cruz2023: probes, fine-tuning runs, tables, figures  [SCALE=smoke|quick|laptop] [ARGS=...]'
 	@echo 'make test    lint, types and unit, in turn: each is a target of its own     [WORKERS=2] [ARGS=...]'
-	@echo 'make bench   seconds of the training loop, of methods, probe, rows and bandits       [ARGS=--json]'
+	@echo 'make bench   seconds of the training loop, of methods, probe, rows, bandits, diversity [ARGS=--json]'
 	@echo 'make check-methods   every method on a task of symbols and one of film reviews, as a table  [ARGS=...]'
 	@echo 'make docs    docs/tasks.md: every feature with its definition and examples, from the code'
 	@echo 'make clean   remove .venv and the caches of the tools; studies are kept'
@@ -54,6 +54,7 @@ bench: $(VENV)/.installed
 	$(BIN)/python benchmarks/probe_speed.py $(ARGS)
 	$(BIN)/python benchmarks/task_speed.py $(ARGS)
 	$(BIN)/python benchmarks/bandit_speed.py $(ARGS)
+	$(BIN)/python benchmarks/diversity_speed.py $(ARGS)
 
 check-methods: $(VENV)/.installed
 	$(BIN)/python benchmarks/check_methods.py $(ARGS)

@@ -51,18 +51,30 @@ def head_to_head(mine: DataFrame, theirs: DataFrame, score: str) -> DataFrame:
 def matched(own: DataFrame, other: DataFrame) -> tuple[DataFrame, DataFrame, int]:
     """Both sides' outputs of the seeds that both have, and how many seeds one side lacks.
 
-    Within those seeds each side keeps inputs that the other lacks, which are counted later.
+    What took no step, as the SFT model, has one run a data seed, which goes with all tunings on these data.
+    Within the seeds each side keeps inputs that the other lacks, which are counted later.
     """
-    if len(other) and (other["stage"] == "sft").all() and not (own["stage"] == "sft").all():
-        tunes = own[SEEDS].drop_duplicates()
-        lone = set(other["seed_data"]) - set(tunes["seed_data"])
-        other = other.drop(columns="seed_tune").merge(tunes, on="seed_data", how="inner")
-    else:
-        lone = set()
+    lone = 0
+    if _is_untuned(other):
+        other, lone = _with_tunings(other, own)
+    elif _is_untuned(own):
+        own, lone = _with_tunings(own, other)
     mine, theirs = ({*map(tuple, side[SEEDS].to_numpy().tolist())} for side in (own, other))
     both = DataFrame(sorted(mine & theirs), columns=SEEDS, dtype=int)
     kept = (side.merge(both, on=SEEDS, how="inner") for side in (own, other))
-    return *kept, len(mine ^ theirs) + len(lone)
+    return *kept, len(mine ^ theirs) + lone
+
+
+def _is_untuned(side: DataFrame) -> bool:
+    once = len(side[SEEDS].drop_duplicates()) == side["seed_data"].nunique()
+    return once and bool(((side["stage"] == "sft") | (side["steps"] == 0)).all())
+
+
+def _with_tunings(untuned: DataFrame, tuned: DataFrame) -> tuple[DataFrame, int]:
+    """Outputs once for each seed of the tunings on the same data, and how many data seeds have none."""
+    tunes = tuned[SEEDS].drop_duplicates()
+    lone = len(set(untuned["seed_data"]) - set(tunes["seed_data"]))
+    return untuned.drop(columns="seed_tune").merge(tunes, on="seed_data", how="inner"), lone
 
 
 def difference(mine: DataFrame, theirs: DataFrame) -> DataFrame:

@@ -34,10 +34,10 @@ def cosine_diversity(texts: Sequence[str], encode: Encode) -> Statistic:
             f"the encoder gave an array {vectors.shape} for {len(different)} texts; one row a text is needed"
         )
     norms = np.sqrt(np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64))
-    for bad in np.flatnonzero(~np.isfinite(norms) | (norms == 0)):
-        raise UserError(
-            f"the encoder has no direction for the text {different[bad]!r}: its vector is 0 or NaN"
-        )
+    bad = np.flatnonzero(~np.isfinite(norms) | (norms == 0))
+    if len(bad):
+        text = different[bad[0]]
+        raise UserError(f"the encoder has no direction for the text {text!r}: its vector is 0 or NaN")
     block = max(1, HELD // vectors.shape[1])
 
     def of_sets(sets: Sets, count: int) -> NDArray[np.float64]:

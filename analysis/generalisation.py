@@ -121,7 +121,7 @@ def compare(
 ) -> list[Performance]:
     """A policy head to head with another, and differences of their means and win rates, on the same inputs.
 
-    Runs are matched by both seeds; an SFT model, which has one a data seed, with all of its tuning seeds. Of
+    Runs are matched by both seeds; what took no step, as the SFT model, with all tunings on its data. Of
     differences the gap is the difference of gaps. Each setting of a swept policy is compared; the other has
     one setting.
     """
@@ -169,7 +169,9 @@ def _cells(runs: DataFrame, outputs: DataFrame, score: str) -> Iterator[tuple[di
         if len(twice):
             seeds = " and ".join(f"{name} {twice.iloc[0][name]}" for name in SEEDS)
             raise UserError(f"{cell.iloc[0]['policy']}: two runs of {seeds} that differ in nothing listed")
-        own = outputs.merge(cell[["key", "stage", *SEEDS]], on="key", how="inner", validate="many_to_one")
+        own = outputs.merge(
+            cell[["key", "stage", "steps", *SEEDS]], on="key", how="inner", validate="many_to_one"
+        )
         yield dict(zip([*PLACE, *ENTRY], names, strict=True)), own
 
 

@@ -20,6 +20,7 @@ from scipy.stats import rankdata
 from analysis.measured import Measured
 from analysis.meteor import PAIRS, SUPERHF, Report, meteor_similarity
 from analysis.over_optimisation import OverOptimisation, over_optimisation
+from analysis.resampling import bootstrap, finite
 from tasks.errors import UserError, unknown
 
 __all__ = ["OverOptimisation", "hacking", "meteor_similarity", "over_optimisation"]
@@ -64,8 +65,10 @@ def hacking(
     total, absent = sum(map(len, texts)), len(outputs) - len(kept)
 
     def mean(measure: str, values: Sequence[float], scope: str = "per input") -> Measured:
-        value, low, high = bootstrap_mean(values, resamples=resamples, seed=seed)
+        numbers = np.array(values, float)
+        low, high = map(finite, bootstrap(numbers, resamples, seed))
         counts = {"n": len(values), "outputs": total, "left_out": absent}
+        value = float(numbers.mean()) if values else None
         return Measured(measure=measure, scope=scope, value=value, low=low, high=high, **counts)
 
     mode = _commonest(texts)
@@ -116,21 +119,6 @@ def _commonest(texts: Sequence[Sequence[str]]) -> str:
         for text in several:
             votes[text] += 1 / len(several)
     return max(votes, key=votes.__getitem__, default="")
-
-
-def bootstrap_mean(
-    values: Sequence[float] | Numbers, *, resamples: int = RESAMPLES, seed: int = 0
-) -> tuple[float | None, float | None, float | None]:
-    """Mean and its 95 % percentile bootstrap interval; None where there is none."""
-    numbers = np.asarray(values, float)
-    if not len(numbers):
-        return None, None, None
-    if len(numbers) < 2:
-        return float(numbers.mean()), None, None
-    rng = np.random.default_rng(seed)
-    means = [numbers[rng.integers(len(numbers), size=len(numbers))].mean() for _ in range(resamples)]
-    low, high = np.quantile(means, [0.025, 0.975])
-    return float(numbers.mean()), float(low), float(high)
 
 
 def _rank_correlation(

@@ -79,9 +79,9 @@ def meteor_similarity(
     value, low, high = pair_mean(scores, weights, inputs[left], inputs[right])
     found = len(scores) > 0
     ceiling = float(np.average(most, weights=weights)) if found else None
-    variant = f" ({SUPERHF})" if published else ""
+    variants = ([] if wordnet else ["exact + stem"]) + ([SUPERHF] if published else [])
     return Measured(
-        measure=("METEOR" if wordnet else "METEOR (exact + stem)") + variant,
+        measure="METEOR" + (f" ({', '.join(variants)})" if variants else ""),
         scope="across inputs",
         value=value if found else None,
         low=None if np.isnan(low) else max(low, 0.0),

@@ -82,8 +82,6 @@ def _pairs(members: NDArray[np.intp], rng: np.random.Generator) -> NDArray[np.in
         # Pair k of all: the second member is the largest j with j (j - 1) / 2 <= k.
         k = rng.choice(possible, PAIRS, replace=False)
         second = ((1 + np.sqrt(1 + 8.0 * k)) / 2).astype(np.int64)
-        second -= second * (second - 1) // 2 > k
-        second += second * (second + 1) // 2 <= k
         first = k - second * (second - 1) // 2
     return np.stack([members[first], members[second]], axis=1)
 

@@ -101,7 +101,7 @@ def _nearest_lengths(lengths: NDArray[np.int64], sets: Sets, count: int) -> NDAr
     for members in np.split(inside, ends):
         if len(members) > 1:
             different, which, times = np.unique(lengths[members], return_inverse=True, return_counts=True)
-            far = 2 * np.abs(different[:, None] - different) + (different > different[:, None])
+            far = np.abs(different[:, None] - different)  # rising: the first of two is the smaller
             far[np.diag_indices(len(different))] = np.where(times > 1, 0, np.iinfo(far.dtype).max)
             nearest[members] = different[far.argmin(axis=1)][which]
     return nearest

@@ -16,6 +16,7 @@ from scipy.stats import t as student
 if TYPE_CHECKING:
     from pandas import DataFrame
 
+Ints = NDArray[np.int64]
 SEEDS = ["seed_data", "seed_tune"]
 """What tells runs apart that are otherwise alike."""
 RESAMPLES = 1000
@@ -52,8 +53,8 @@ def two_level(
 
     References: A. Davison, D. Hinkley (1997), Bootstrap methods and their application, section 3.8.
     """
-    known = [(weight, rows.dropna(subset="value")) for weight, rows in legs]
-    having = [set(map(tuple, rows[SEEDS].to_numpy().tolist())) for _, rows in known]
+    known = [(weight, _known(rows)) for weight, rows in legs]
+    having = [set(zip(data.tolist(), tune.tolist(), strict=True)) for _, (data, tune, _, _) in known]
     seeds = sorted(set.intersection(*having))
     left_out = len(set.union(*having)) - len(seeds)
     if not seeds:
@@ -61,26 +62,38 @@ def two_level(
     rng = np.random.default_rng(seed)
     place = {pair: i for i, pair in enumerate(seeds)}
     means, again, inputs = np.zeros(len(seeds)), np.zeros((resamples, len(seeds))), 0
-    for weight, rows in known:
-        for data_seed, part in rows.groupby("seed_data"):
-            table = part.pivot(index="input", columns="seed_tune", values="value")
-            table = table[[tune for tune in table.columns if (data_seed, tune) in place]].dropna(how="all")
-            if table.empty:
+    for weight, (data, tune, item, value) in known:
+        for data_seed in np.unique(data).tolist():
+            here = (data == data_seed) & np.isin(tune, [t for d, t in seeds if d == data_seed])
+            if not here.any():
                 continue
-            values, columns = table.to_numpy(float), [place[data_seed, tune] for tune in table.columns]
-            mean, drawn = _means(values, resamples, rng)
+            tunes, column = np.unique(tune[here], return_inverse=True)
+            items, row = np.unique(item[here], return_inverse=True)
+            table = np.full((len(items), len(tunes)), math.nan)
+            table[row, column] = value[here]
+            columns = [place[data_seed, t] for t in tunes.tolist()]
+            mean, drawn = _means(table, resamples, rng)
             means[columns] += weight * mean
             again[:, columns] += weight * drawn
-            inputs += len(values)
-    value = float(means.mean())
+            inputs += len(items)
+    total = float(means.mean())
     deviations = (again - means).mean(axis=1)
     n = len(seeds)
     picked = rng.multinomial(n, np.full(n, 1 / n), size=resamples)
-    deviations += _widened(n) * (picked @ (means - value)) / n
+    deviations += _widened(n) * (picked @ (means - total)) / n
     if not deviations.any() and inputs == len(legs):
-        return Interval(value, math.nan, math.nan, inputs, n, left_out, "no interval: one input")
-    low, high = (value + float(np.quantile(deviations, q)) for q in (0.025, 0.975))
-    return Interval(value, low, high, inputs, n, left_out, _note(seeds))
+        return Interval(total, math.nan, math.nan, inputs, n, left_out, "no interval: one input")
+    low, high = (total + float(np.quantile(deviations, q)) for q in (0.025, 0.975))
+    return Interval(total, low, high, inputs, n, left_out, _note(seeds))
+
+
+def _known(rows: DataFrame) -> tuple[Ints, Ints, Ints, NDArray[np.float64]]:
+    """Data seed, tuning seed, input and value of the rows that have one."""
+    value = rows["value"].to_numpy(float)
+    known = ~np.isnan(value)
+    data, tune = (rows[name].to_numpy(np.int64)[known] for name in SEEDS)
+    item = np.unique(rows["input"], return_inverse=True)[1].astype(np.int64)
+    return data, tune, item[known], value[known]
 
 
 def _means(

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from pandas import DataFrame
 
 from analysis.measured import Measured
-from figures.style import DOUBLE, GREY, PALE, TARGET, message, save, styled
+from figures.style import DOUBLE, GREY, PALE, TARGET, message, save, styled, wrapped
 
 COLUMNS = 4
 
@@ -25,7 +25,8 @@ def draw_measured(groups: Mapping[str, Sequence[Measured]], out: Path, name: str
 
 def measured_table(groups: Mapping[str, Sequence[Measured]]) -> DataFrame:
     """One row a method and measure."""
-    return DataFrame([{"method": name, **asdict(row)} for name, rows in groups.items() for row in rows])
+    rows = [{"method": name, **asdict(row)} for name, rows in groups.items() for row in rows]
+    return DataFrame(rows).astype(dict.fromkeys(["value", "low", "high", "floor", "ceiling"], float))
 
 
 @styled
@@ -45,7 +46,7 @@ def measured(table: DataFrame, title: str) -> Figure:
     for axes, (measure, scope) in zip(grid.ravel(), panels, strict=False):
         mine = known[(known["measure"] == measure) & (known["scope"] == scope)].set_index("method")
         _panel(axes, mine, methods)
-        axes.set_title(f"{measure}\n{scope}", loc="left")
+        axes.set_title("\n".join([*wrapped(measure, 24), scope]), loc="left")
         axes.locator_params(axis="x", nbins=4)
     for row in grid:
         row[0].set_yticks(range(len(methods)), [name or "all rows" for name in methods])
@@ -54,13 +55,12 @@ def measured(table: DataFrame, title: str) -> Figure:
 
 
 def _panel(axes: Any, rows: DataFrame, methods: Sequence[str]) -> None:
-    floor, ceiling = rows["floor"].astype(float).mean(), rows["ceiling"].astype(float).mean()
+    floor, ceiling = rows["floor"].mean(), rows["ceiling"].mean()
     if math.isfinite(floor) and math.isfinite(ceiling):
         axes.axvspan(min(floor, ceiling), max(floor, ceiling), color=PALE, lw=0, zorder=0)
     elif math.isfinite(floor):
         axes.axvline(floor, color=GREY, lw=0.6, ls=":")
     for method, row in rows.iterrows():
         place = methods.index(str(method))
-        low, high = (row[end] if row[end] is not None else math.nan for end in ("low", "high"))
-        axes.plot([low, high], [place, place], color=TARGET, lw=1.0)
+        axes.plot([row["low"], row["high"]], [place, place], color=TARGET, lw=1.0)
         axes.plot(row["value"], place, "o", color=TARGET, ms=3.5)

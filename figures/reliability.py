@@ -26,9 +26,8 @@ def draw_reliability(groups: Mapping[str, Calibration], out: Path) -> list[Path]
 
 def reliability_table(groups: Mapping[str, Calibration]) -> DataFrame:
     """One row a method and bin."""
-    return DataFrame(
-        [{"method": name, **asdict(row)} for name, found in groups.items() for row in found.reliability]
-    )
+    rows = [{"method": name, **asdict(row)} for name, found in groups.items() for row in found.reliability]
+    return DataFrame(rows).astype(dict.fromkeys(["confidence", "right", "right_low", "right_high"], float))
 
 
 @styled

@@ -21,6 +21,7 @@ from transformers.utils import logging
 
 from models.answers import chunks, pad, prompted, readable_ids
 from models.language_model import SCALE, SHIFT, LanguageModel, check_report, check_tokenizer, weights_hash
+from models.shared_prompts import read_after, shares_prompts
 from tasks.errors import UserError
 
 
@@ -130,14 +131,40 @@ def answered_ids(lm: LanguageModel, prompts: Sequence[str], completions: Sequenc
 
 @torch.inference_mode()
 def learned_rewards(
-    lm: LanguageModel, prompts: Sequence[str], completions: Sequence[str], batch_size: int = 512
+    lm: LanguageModel,
+    prompts: Sequence[str],
+    completions: Sequence[str],
+    batch_size: int = 512,
+    share_prompts: bool = False,
 ) -> list[float]:
-    """Normalised rewards of answers; each different row is read once."""
+    """Normalised rewards of answers; each different row is read once.
+
+    With `share_prompts` each different prompt of a batch too: faster where many answers follow one, and the
+    same but for rounding.
+    """
     asked = list(zip(prompts, completions, strict=True))
     different = list(dict.fromkeys(asked))
-    rows = answered_ids(lm, [p for p, _ in different], [c for _, c in different])
-    found = [raw_scores(lm.model, part).cpu() for part in chunks(rows, batch_size)]
+    if share_prompts and shares_prompts(lm.model):
+        found = [_after_prompts(lm, part).cpu() for part in chunks(different, batch_size)]
+    else:
+        rows = answered_ids(lm, [p for p, _ in different], [c for _, c in different])
+        found = [raw_scores(lm.model, part).cpu() for part in chunks(rows, batch_size)]
     config = lm.model.config
     rewards = (torch.cat(found).double() - getattr(config, SHIFT, 0.0)) / getattr(config, SCALE, 1.0)
     of = dict(zip(different, rewards.tolist(), strict=True))
     return [of[row] for row in asked]
+
+
+def _after_prompts(lm: LanguageModel, asked: Sequence[tuple[str, str]]) -> Tensor:
+    """Raw scores of (prompt, answer), each different prompt read once."""
+    number = {prompt: i for i, prompt in enumerate(dict.fromkeys(prompt for prompt, _ in asked))}
+    states, lengths = read_after(
+        lm.model.base_model,
+        readable_ids(lm.model, lm.tokenizer, list(number), lm.name),
+        [number[prompt] for prompt, _ in asked],
+        completion_ids(lm, [answer for _, answer in asked]),
+        "last_hidden_state",
+    )
+    last = states[torch.arange(len(states), device=states.device), lengths]
+    scores: Tensor = lm.model.score(last).squeeze(-1).float()
+    return scores

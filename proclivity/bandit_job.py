@@ -14,7 +14,7 @@ REPLICA_STEP_S = {"arms": 0.0006, "sequence": 0.0012}
 """Seconds that a gradient step of one replica takes on one thread, sampling included."""
 
 
-def run_bandit(config: Config) -> JobResult:
+def run(config: Config) -> JobResult:
     import torch
 
     from analysis.bandit_schema import BanditPoint, BanditRecord

@@ -139,7 +139,9 @@ def _tasks(commands: Any) -> None:
     ls.add_argument("--features", action="store_true", help="list the features instead")
     show = _command(commands, "show", "commands_tasks:show", "show a task and rows of its quadrants")
     show.add_argument("task", metavar="TASK")
-    show.add_argument("--rows", type=int, default=3, metavar="N", help="rows a quadrant (default: 3)")
+    show.add_argument(
+        "--rows", type=int, default=3, metavar="N", help="rows a quadrant, or a kind of prompts (default: 3)"
+    )
     validate = _command(commands, "validate", "commands_tasks:validate", "check what a task promises")
     validate.add_argument("task", nargs="*", metavar="TASK")
     validate.add_argument("--all", action="store_true", help="every task")
@@ -150,7 +152,15 @@ def _tasks(commands: Any) -> None:
     export = _command(commands, "export", "commands_tasks:export", "write a task's rows as files")
     export.add_argument("task", metavar="TASK")
     export.add_argument("--out", metavar="D", required=True, help="a new or empty folder")
-    export.add_argument("--n", type=int, default=1000, help="rows a quadrant and split (default: 1000)")
+    export.add_argument(
+        "--n",
+        type=int,
+        default=1000,
+        help="rows a quadrant and split, or a file of a text-out task (default: 1000)",
+    )
+    export.add_argument(
+        "--evidence", type=float, help="of a text-out task: share of conflicts in tuning rows (default: 0)"
+    )
     export.add_argument("--seed", type=int, default=0, help="of the rows (default: 0)")
     new = _command(commands, "new", "commands_tasks:new", "write a file with a task of your own, to change")
     new.add_argument("name", metavar="NAME", help="such as mine/negated-vs-timed")

@@ -17,7 +17,9 @@ from tasks.errors import UserError
 
 if TYPE_CHECKING:
     from analysis.calibration import Calibration
+    from analysis.embedding import Encode
     from analysis.measured import Measured
+    from analysis.nli import Nli
     from analysis.over_optimisation import OverOptimisation
 
 COLUMNS = ("value", "low", "high", "floor", "ceiling", "n", "outputs", "left_out")
@@ -26,24 +28,33 @@ COLUMNS = ("value", "low", "high", "floor", "ceiling", "n", "outputs", "left_out
 def diversity(arguments: Namespace) -> Answer:
     read = read_outputs(Path(arguments.file), ("log_prob",), arguments.group)
     _unused(arguments, read.unused)
-    from analysis import diversity as of
-    from analysis.encoders import encoder, nli_of
+    from analysis.diversity import diversity as of
+    from analysis.diversity import vocabulary_of
 
     groups = {name: _texts(rows) for name, rows in read.groups().items()}
-    encode = encoder(arguments.encoder) if arguments.encoder else None
-    nli = nli_of(arguments.nli) if arguments.nli else None
-    vocabulary = arguments.vocabulary or of.vocabulary_of(*groups.values())
+    encode, nli = _models(arguments)
+    vocabulary = arguments.vocabulary or max(1, vocabulary_of(*groups.values()))
     found = {}
     with step_bar() as report:
         for done, (name, rows) in enumerate(read.groups().items()):
             report("diversity", done, len(groups))
             log_probs = _columns(rows, "log_prob") if "log_prob" in read.numbers else None
-            found[name] = of.diversity(
+            found[name] = of(
                 groups[name], vocabulary=vocabulary, encode=encode, nli=nli, log_probs=log_probs,
                 compat=arguments.compat, seed=arguments.seed,
             )  # fmt: skip
         report("diversity", len(groups), len(groups))
-    return _answer(arguments, found, "diversity")
+    return _answer(arguments, found, "diversity", {name: _unequal(texts) for name, texts in groups.items()})
+
+
+def _models(arguments: Namespace) -> tuple[Encode | None, Nli | None]:
+    """What encodes and what infers, each if asked for."""
+    if not (arguments.encoder or arguments.nli):
+        return None, None
+    from analysis.encoders import encoder, nli_of
+
+    encode = encoder(arguments.encoder) if arguments.encoder else None
+    return encode, nli_of(arguments.nli) if arguments.nli else None
 
 
 def hacking(arguments: Namespace) -> Answer:
@@ -57,10 +68,13 @@ def hacking(arguments: Namespace) -> Answer:
 
     along = next((name for name in ("step", "kl") if name in read.numbers), None)
     curve = along is not None and {"gold", "proxy"} <= {*read.numbers}
-    found, curves = {}, {}
+    found, curves, notes = {}, {}, {}
     with step_bar() as report:
         for name, rows in read.groups().items():
             last = _last(rows, along)
+            notes[name] = _unequal(_texts(last))
+            if along and len(last) < len(rows):
+                notes[name].append(f"outputs are those of {along} {last[0].numbers[along]:g}, the last one")
             gold, proxy = (_columns(last, r) if r in read.numbers else None for r in ("gold", "proxy"))
 
             def told(what: str, done: int, total: int, of: str = name) -> None:
@@ -74,7 +88,7 @@ def hacking(arguments: Namespace) -> Answer:
                 curves[name] = over_optimisation(
                     DataFrame([{"input": row.input, **row.numbers} for row in rows])
                 )
-    return _answer(arguments, found, "hacking", curves=curves)
+    return _answer(arguments, found, "hacking", notes, curves=curves)
 
 
 def calibration(arguments: Namespace) -> Answer:
@@ -91,7 +105,7 @@ def calibration(arguments: Namespace) -> Answer:
             measured[name] = _calibrated(questions, whole, arguments)
         report("calibration", len(groups), len(groups))
     found = {name: of.measures for name, of in measured.items()}
-    return _answer(arguments, found, "calibration", reliability=measured)
+    return _answer(arguments, found, "calibration", {}, reliability=measured)
 
 
 def _calibrated(questions: Questions, whole: bool, arguments: Namespace) -> Calibration:
@@ -133,6 +147,7 @@ def _answer(
     arguments: Namespace,
     found: Mapping[str, Sequence[Measured]],
     name: str,
+    notes: Mapping[str, list[str]],
     *,
     curves: Mapping[str, OverOptimisation] | None = None,
     reliability: Mapping[str, Calibration] | None = None,
@@ -149,7 +164,7 @@ def _answer(
         if reliability:
             of["reliability"] = reliability[group].reliability
             told.append(table([_bin(asdict(row)) for row in reliability[group].reliability if row.n]))
-        of["notes"] = _notes(measures)
+        of["notes"] = [*notes.get(group, []), *_infinite(measures)]
         told += of["notes"]
         data[group] = of
         parts.append("\n\n".join(told))
@@ -172,10 +187,14 @@ def _curve(found: OverOptimisation) -> str:
     rows = [asdict(point) for point in found.points]
     peak = found.points[found.peak]
     place = f"step {peak.step:g}" if peak.step is not None else f"KL {peak.kl:.4g}"
+    since = (
+        f"; from there to the end it falls by {_with_ends(found, 'drop')}, "
+        f"the proxy rises by {_with_ends(found, 'rise')}"
+    )
+    at_end = found.peak == len(found.points) - 1
     lines = [
         f"over-optimisation: {found.status}",
-        f"gold is highest at {place}; from there to the end it falls by {_with_ends(found, 'drop')}, "
-        f"the proxy rises by {_with_ends(found, 'rise')}",
+        f"gold is highest at {place}" + since * (not at_end),
         f"intervals over {found.n_units} {found.units}s"
         + f", {found.left_out} left out" * (found.left_out > 0),
     ]
@@ -187,8 +206,14 @@ def _with_ends(found: OverOptimisation, name: str) -> str:
     return f"{value:.4g}" + ("" if math.isnan(low) else f" [{low:.4g}, {high:.4g}]")
 
 
-def _notes(measures: Sequence[Measured]) -> list[str]:
-    """What a number in the table does not say by itself."""
+def _unequal(outputs: Sequence[Sequence[str]]) -> list[str]:
+    """A note of numbers of outputs that differ."""
+    fewest, most = min(map(len, outputs)), max(map(len, outputs))
+    return [] if fewest == most else [f"inputs have {fewest} to {most} outputs; each input counts alike"]
+
+
+def _infinite(measures: Sequence[Measured]) -> list[str]:
+    """A note of what made a number infinite."""
     found = {m.measure: m for m in measures}
     notes = []
     for name, m in found.items():

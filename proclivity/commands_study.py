@@ -13,7 +13,7 @@ from typing import get_args
 from proclivity import composition
 from proclivity.answer import Answer, duration, size, table
 from proclivity.manifest import COMPACT, SINGLE, read_manifest
-from proclivity.plan import Plan, cores, open_store, plan, run_plan
+from proclivity.plan import Plan, cores, is_reward_model, open_store, plan, run_plan
 from proclivity.store import CorruptRecord
 from proclivity.strict import Plain
 from proclivity.study import BRADLEY_TERRY, Study, list_studies, load_study, study_from
@@ -75,7 +75,9 @@ def _dry_run(todo: Plan, workers: int) -> Answer:
         "pairs": todo.pairs,
     }
     arms = Counter(
-        job.config["arm"] for job in todo.jobs if job.config["job"] not in ("probe", "reward_model")
+        job.config["arm"]
+        for job in todo.jobs
+        if job.config["job"] != "probe" and not is_reward_model(job.config)
     )
     of = "pairs" if isinstance(todo.study, Study) else "problems"
     return Answer(
@@ -121,7 +123,7 @@ def status(arguments: Namespace) -> Answer:
             state = "todo"
             corrupt.append(str(e))
         states[state] += 1
-        judges[state] += job.config["job"] == "reward_model"
+        judges[state] += is_reward_model(job.config)
     data = {
         "study": todo.study.name,
         "total": len(todo.jobs),
@@ -151,8 +153,9 @@ def compact(arguments: Namespace) -> Answer:
         )
     write_compact(study, out)
     files = {path.name: path.stat().st_size for path in sorted(out.iterdir())}
-    judges = int((study.runs["method"] == BRADLEY_TERRY).sum())
-    runs = len(study.runs) + len(study.bandits) + study.texts["key"].nunique() - judges
+    judges = sum(int((kind["method"] == BRADLEY_TERRY).sum()) for kind in (study.runs, study.stages))
+    texts = study.texts["key"].nunique()
+    runs = len(study.runs) + len(study.bandits) + texts + len(study.stages) - judges
     probes = len(study.probes)
     data = {"folder": out, "runs": runs, "probes": probes, "reward_models": judges, "files": files}
     text = f"{out}: {_counted(runs, probes, judges)} in {size(sum(files.values()))}"

@@ -23,6 +23,7 @@ from tasks.errors import UserError
 from tasks.feature import Split
 from tasks.given import PREFIX as FILE
 from tasks.given import GivenInputs
+from tasks.problems import list_problems, list_text_out, text_out
 from tasks.text import read_four_ways
 
 _WORTH = 8
@@ -34,13 +35,24 @@ if TYPE_CHECKING:
 
 
 def ls(arguments: Namespace) -> Answer:
-    names = list_features() if arguments.features else list_tasks()
-    return Answer(names, "\n".join(names))
+    if arguments.features:
+        return Answer(list_features(), "\n".join(list_features()))
+    names, problems = list_tasks(), list_problems()
+    return Answer([*names, *problems], "\n".join([*names, "", "answered by a text:", *problems]))
+
+
+def _is_problem(name: str) -> bool:
+    """Whether a name is one of a text problem, or meant to be."""
+    return name.partition("/")[0] in {known.partition("/")[0] for known in list_problems()}
 
 
 def show(arguments: Namespace) -> Answer:
     if arguments.rows < 1:
         raise UserError("--rows must be 1 or more")
+    if _is_problem(arguments.task):
+        from proclivity.text_tasks import show_problem
+
+        return show_problem(arguments.task, arguments.rows)
     task = get_task(arguments.task)
     about = {"task": arguments.task}
     for role, feature in task.roles.items():
@@ -80,7 +92,7 @@ def _rows(task: Task, n: int) -> list[dict[str, Any]]:
 def validate(arguments: Namespace) -> Answer:
     if bool(arguments.task) == arguments.all:
         raise UserError("give tasks to validate, or --all")
-    names = list_tasks() if arguments.all else arguments.task
+    names = [*list_tasks(), *list_text_out()] if arguments.all else arguments.task
     if arguments.learnability:
         return _learnability(names, arguments)
     found: dict[str, Sequence[Check]] = {}
@@ -115,6 +127,10 @@ def validate(arguments: Namespace) -> Answer:
 
 def _examined(of_all: bool, name: str) -> tuple[Sequence[Check], Sequence[Cue]]:
     """A task's promises, and where they are kept what tells its features by itself."""
+    if _is_problem(name):
+        from tasks.generation.promises import checks as promises
+
+        return promises(text_out(name)), []
     from tasks.cues import cues
     from tasks.symbols.pairs import SymbolInputs
     from tasks.validate import checks
@@ -158,6 +174,10 @@ def _summary(found: dict[str, Sequence[Check]]) -> list[dict[str, Any]]:
 
 def _learnability(names: list[str], arguments: Namespace) -> Answer:
     """SFT on each feature of the tasks alone; the accuracies, and the list when a folder is given."""
+    if not arguments.all and any(map(_is_problem, names)):
+        name = next(filter(_is_problem, names))
+        raise UserError(f"{name} has no features; learnability is of tasks that have")
+    names = [name for name in names if not _is_problem(name)]
     given = [name for name in names if name.startswith(FILE)]
     if given:
         raise UserError(
@@ -179,10 +199,18 @@ def _learnability(names: list[str], arguments: Namespace) -> Answer:
 
 
 def export(arguments: Namespace) -> Answer:
-    from proclivity.export import export_task
-
+    name, folder, n, seed = arguments.task, Path(arguments.out), arguments.n, arguments.seed
+    if not _is_problem(name) and arguments.evidence is not None:
+        raise UserError(f"--evidence: rows of {name} are of all quadrants; it is for text-out tasks")
     with step_bar() as progress:
-        paths = export_task(arguments.task, Path(arguments.out), arguments.n, arguments.seed, progress)
+        if _is_problem(name):
+            from proclivity.text_tasks import export_problem
+
+            paths = export_problem(name, folder, n, seed, arguments.evidence or 0.0, progress)
+        else:
+            from proclivity.export import export_task
+
+            paths = export_task(name, folder, n, seed, progress)
     return Answer({path.stem: path for path in paths}, "\n".join(map(str, paths)))
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, get_args
 
@@ -26,25 +28,38 @@ def export_task(name: str, folder: Path, n: int, seed: int, progress: ReportProg
 
     The folder appears when it is complete.
     """
-    if n < 1:
-        raise UserError("--n must be 1 or more")
-    if seed < 0:
-        raise UserError("--seed must be 0 or more")
+    check_export(folder, n, seed)
     if name.startswith(FILE):
         raise UserError(f"{name}: these are the rows of a file already")
-    if folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
-        raise UserError(f"--out {folder}: exists and is left as it is; give a new or an empty folder")
     task = get_task(name)
     tables = {}
     for i, split in enumerate(get_args(Split)):
         tables[split] = [row for q in task.quadrants for row in _rows(task, q, n, [seed, i], split)]
         progress("drawing rows", i + 1, len(get_args(Split)))
-    part = folder.parent / f".{folder.name}.part"
-    try:
-        part.mkdir(parents=True, exist_ok=True)
+    with new_folder(folder) as part:
         for split, rows in tables.items():
             write_table(part / f"{split}.tsv", rows)
         (part / "task.json").write_text(json.dumps(_about(task, name, n, seed), indent=1) + "\n")
+    return [folder / name for name in (*(f"{split}.tsv" for split in tables), "task.json")]
+
+
+def check_export(folder: Path, n: int, seed: int) -> None:
+    """UserError where rows cannot be drawn or the folder is taken."""
+    if n < 1:
+        raise UserError("--n must be 1 or more")
+    if seed < 0:
+        raise UserError("--seed must be 0 or more")
+    if folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
+        raise UserError(f"--out {folder}: exists and is left as it is; give a new or an empty folder")
+
+
+@contextmanager
+def new_folder(folder: Path) -> Iterator[Path]:
+    """A folder to write to, which takes its name when it is complete."""
+    part = folder.parent / f".{folder.name}.part"
+    try:
+        part.mkdir(parents=True, exist_ok=True)
+        yield part
         if folder.is_dir():
             folder.rmdir()
         part.rename(folder)
@@ -52,7 +67,6 @@ def export_task(name: str, folder: Path, n: int, seed: int, progress: ReportProg
         raise UserError(f"--out {folder}: cannot be written: {e.strerror}") from e
     finally:
         shutil.rmtree(part, ignore_errors=True)
-    return [folder / name for name in (*(f"{split}.tsv" for split in tables), "task.json")]
 
 
 def _rows(task: Task, quadrant: str, n: int, seed: list[int], split: Split) -> list[Line]:

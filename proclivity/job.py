@@ -28,8 +28,11 @@ Config = Mapping[str, Any]
 TUNED = "proclivity.json"
 """Beside a kept policy: the task, way of answering and seed that it was tuned with."""
 
-REWARD_MODEL = "reward_model"
-"""The folder beside its record that a reward model is kept in."""
+POLICY, REWARD_MODEL = "policy", "reward_model"
+"""The folders beside its record that what a job trained is kept in."""
+
+KEPT = {"sft": POLICY, "reward_model": REWARD_MODEL, "held_out_reward": REWARD_MODEL}
+"""What a job can need of others, by its name in a config, and the folder that it is kept in."""
 
 DTYPES = ("float32", "bfloat16")
 """What weights may be read as; a config names what is not the first."""
@@ -74,7 +77,7 @@ def names(config: Config) -> dict[str, Any]:
     if config["job"] == "bandit":
         return {"problem": config["task"], "method": config["method"]}
     embedded = recipe(config["model"])
-    if config["job"] == "text":
+    if config["job"] in ("text", "stage"):
         told = {name: config[name] for name in ("model", "init", "task", "method", "seed_data")}
         return told | {"dial": embedded.dial if embedded else ""}
     task = get_task(config["task"])
@@ -129,7 +132,7 @@ def save(result: JobResult, folder: Path) -> None:
 
     run = result.records[0]
     told = {name: run[name] for name in ("task", "answers", "seed_tune")}
-    kept = folder / "policy"
+    kept = folder / POLICY
     if run["method"] == BRADLEY_TERRY:
         kept = folder / REWARD_MODEL
         words = get_task(run["task"]).for_seed(run["seed_tune"]).answers.words

@@ -12,8 +12,10 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from proclivity import bandit_job, reward_job, text_job
-from proclivity.job import Config, JobResult, hash_of, recipe, save
+from proclivity import bandit_job, reward_job, stage_job, text_job
+from proclivity import job as kept
+from proclivity.job import Config, JobResult, hash_of, recipe
+from proclivity.study import BRADLEY_TERRY
 from rl_finetune.settings import Settings, settings_from
 from tasks import get_task, task_sources
 from tasks.errors import UserError
@@ -32,21 +34,30 @@ __all__ = [
 ]
 
 SETTINGS = Settings
+_ROOMS = {"bandit": bandit_job, "text": text_job, "stage": stage_job}
+"""What does the jobs that are of no pair of features."""
 Progress = Callable[[str, int, int], None]
 
 
 def execute(config: Config) -> JobResult:
     """Do a job: `run` tunes a policy and measures its use, `reward_model` trains one and measures its use,
     `use` measures a model as it is, `probe` probes it; `bandit` tunes all seeds of a bandit, `text` a policy
-    on a text problem."""
-    if config["job"] == "bandit":
-        return bandit_job.run_bandit(config)
-    if config["job"] == "text":
-        return text_job.run_text(config)
+    on a text problem, `stage` is one of SFT, reward model and policy on a text-out task."""
+    if config["job"] in _ROOMS:
+        found: JobResult = _ROOMS[config["job"]].run(config)
+        return found
     from proclivity.probe_job import run_probe
     from proclivity.run_job import run_tuning
 
     return run_probe(config) if config["job"] == "probe" else run_tuning(config)
+
+
+def save(result: JobResult, folder: Path) -> None:
+    """Keep what a job made in the folder of its record."""
+    if isinstance(result, stage_job.StageResult):
+        stage_job.save(result, folder)
+    else:
+        kept.save(result, folder)
 
 
 def prepare(configs: Sequence[Config], progress: Progress | None) -> None:
@@ -74,15 +85,13 @@ def validate_settings(settings: Mapping[str, Any], where: str) -> dict[str, Any]
 
 def estimate(config: Config) -> float:
     """Seconds that a job takes on one thread, roughly; NaN where the model is not embedded."""
-    if config["job"] == "bandit":
-        return bandit_job.estimate(config)
-    if not config["model"].startswith("embedded/"):
+    if not config.get("model", "embedded/").startswith("embedded/"):
         return math.nan
+    if config["job"] in _ROOMS:
+        return float(_ROOMS[config["job"]].estimate(config))
     longer = 4 if config["model"].startswith("embedded/english") else 1  # in words and in weights
     if config["job"] == "probe":
         return longer * (1.4 if config["input"] == "raw" else 1.0)
-    if config["job"] == "text":
-        return text_job.estimate(config)
     settings = config["settings"]
     row = 8e-4 if settings["answers"] == "free" else 2e-4
     reuse = settings.get("reuse", 1)
@@ -92,7 +101,7 @@ def estimate(config: Config) -> float:
 
 def learnability(configs: Sequence[Config]) -> list[dict[str, Any]]:
     """The rows of the shipped learnability list for the recipes that the jobs use."""
-    bases = {c["model"].partition(":")[0] for c in configs if c["job"] not in ("bandit", "text")}
+    bases = {c["model"].partition(":")[0] for c in configs if c["job"] not in _ROOMS}
     if not bases:
         return []
     with (Path(__file__).parent / "studies" / "learnability.csv").open() as file:
@@ -129,14 +138,16 @@ def _own_method(name: str) -> dict[str, str]:
     """The source of a method of one's own."""
     from rl_finetune import method_source
 
+    if name == BRADLEY_TERRY:
+        return {}
     path = method_source(name)
     return {"method": hash_of(path.read_bytes())} if path else {}
 
 
 def check(config: Config) -> None:
     """Refuse a run whose method, settings, control and evidence do not go together."""
-    if config["job"] in ("bandit", "text"):
-        (bandit_job if config["job"] == "bandit" else text_job).check(config)
+    if config["job"] in _ROOMS:
+        _ROOMS[config["job"]].check(config)
         return
     if config.get("probe_every", 1) < 1:
         raise UserError(f"--probe-every must be 1 or more, not {config['probe_every']}")
@@ -170,10 +181,11 @@ def fingerprint(config: Config) -> dict[str, str]:
     """Hashes of what a config only names."""
     if config["job"] == "bandit":
         return bandit_job.fingerprint(config["method"], _own_method)
-    if config["job"] == "text":
-        method = config["method"]
-        own = {"revision": str(_revision(method, "text")), **_own_method(method)}
-        return {"weights": _weights(config["model"]), **own, **text_job.fingerprint(config)}
+    if config["job"] in ("text", "stage"):
+        method, room = config["method"], text_job if config["job"] == "text" else stage_job
+        trained = "reward_model" if method == BRADLEY_TERRY else config["job"]
+        own = {"revision": str(_revision(method, trained)), **_own_method(method)}
+        return {"weights": _weights(config["model"]), **own, **room.fingerprint(config)}
     found = _fingerprint(config["model"], config["task"], config.get("method", ""), config["job"])
     if "reference_probe" in config:
         from probes import REVISION

@@ -182,6 +182,10 @@ def _json_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
             raise UserError(f"{path}: line {number}: not JSON: {e}") from None
         except RecursionError:
             raise UserError(f"{path}: line {number}: JSON that is nested too deeply") from None
+        if any(0xD800 <= ord(letter) <= 0xDFFF for letter in json.dumps(value, ensure_ascii=False)):
+            raise UserError(
+                f"{path}: line {number}: half of a surrogate pair (\\ud800 to \\udfff), no letter"
+            )
         if not isinstance(value, dict):
             raise UserError(f"{path}: line {number}: a JSON object is needed, not {_short(value)}")
         yield number, value
@@ -213,12 +217,15 @@ def _group(path: Path, asked: str | None, names: Collection[str]) -> str | None:
     if asked is None:
         return METHOD if METHOD in names else None
     if asked not in names:
-        raise UserError(f"{path}: --group: {_missing(asked, names)}")
+        near = get_close_matches(asked, names, n=1)
+        hint = f"is it {near[0]!r}?" if near else f"there are {', '.join(names)}"
+        raise UserError(f"{path}: --group: no column {asked!r}; {hint}")
     return asked
 
 
 def _missing(name: str, names: Collection[str]) -> str:
-    near = get_close_matches(name, names, n=1, cutoff=0.5)
+    others = [other for other in names if other not in ("input", "output")]  # which are near each other
+    near = get_close_matches(name, others, n=1, cutoff=0.5)
     return f"no column {name!r}; " + (f"is it {near[0]!r}?" if near else f"there are {', '.join(names)}")
 
 

@@ -14,9 +14,11 @@ from typing import Any
 from proclivity import composition
 from proclivity.bandit_study import BanditStudy, expand_bandits
 from proclivity.expand import Config, draw_pairs, expand
+from proclivity.job import KEPT
 from proclivity.manifest import describe, make_folder, write_manifest
 from proclivity.progress import step_bar
 from proclivity.runner import Job, Tally, run_jobs
+from proclivity.stage_study import StageStudy, expand_stages
 from proclivity.store import Store, full_disk, job_key
 from proclivity.strict import Document
 from proclivity.study import AnyStudy
@@ -39,7 +41,7 @@ class Plan:
 
     @property
     def reward_models(self) -> int:
-        return sum(job.config["job"] == "reward_model" for job in self.jobs)
+        return sum(is_reward_model(job.config) for job in self.jobs)
 
     @property
     def probes(self) -> int:
@@ -57,7 +59,7 @@ def plan(study: AnyStudy, document: Document) -> Plan:
     jobs = composition.jobs()
     known = [field.name for field in fields(jobs.SETTINGS)]
     places: dict[tuple[str, ...], dict[str, Any]] = {("settings",): study.settings}
-    for arm, told in ({} if isinstance(study, TextStudy) else study.arms).items():
+    for arm, told in ({} if isinstance(study, TextStudy | StageStudy) else study.arms).items():
         places["arms", arm, "settings"] = told.settings
         if told.reward_model:
             places["arms", arm, "reward_model", "settings"] = told.reward_model.settings
@@ -68,10 +70,18 @@ def plan(study: AnyStudy, document: Document) -> Plan:
     try:
         if isinstance(study, TextStudy):
             return Plan(study, list(study.texts.problems), keyed(expand_texts(study, jobs.validate_settings)))
+        if isinstance(study, StageStudy):
+            stages = expand_stages(study, jobs.validate_settings)
+            return Plan(study, list(study.stages.tasks), keyed(stages))
         configs = expand(study, validate=jobs.validate_settings)
         return Plan(study, draw_pairs(study), keyed(configs))
     except UserError as e:
         raise UserError(f"{document.name}: {e}") from e
+
+
+def is_reward_model(config: Config) -> bool:
+    """Whether a job trains a reward model."""
+    return config["job"] == "reward_model" or config.get("stage") == "reward"
 
 
 def keyed(configs: Sequence[Config]) -> list[Job]:
@@ -83,11 +93,9 @@ def keyed(configs: Sequence[Config]) -> list[Job]:
 
 
 def _keyed(config: Config, jobs: composition.Jobs) -> Job:
-    judge = config.get("reward_model")
-    if not isinstance(judge, Mapping):  # none, or one in a folder
-        return Job(job_key(config, jobs.fingerprint(config)), config)
-    needs = job_key(judge, jobs.fingerprint(judge))
-    named = {**config, "reward_model": needs}
+    """A config in which the jobs that it needs, configs of their own, are named by their keys."""
+    needs = {name: _keyed(config[name], jobs).key for name in KEPT if isinstance(config.get(name), Mapping)}
+    named = {**config, **needs}
     return Job(job_key(named, jobs.fingerprint(config)), named, needs)
 
 

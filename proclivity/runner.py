@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter, deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
@@ -12,13 +12,17 @@ from pathlib import Path
 from typing import Any
 
 from proclivity.expand import Config
-from proclivity.job import REWARD_MODEL, names
+from proclivity.job import KEPT, names
 from proclivity.manifest import versions
 from proclivity.pool import Attempt, Workers
 from proclivity.progress import Tick, job_bar
 from proclivity.store import DISPLAY_ONLY, Store, job_key
 from tasks.errors import one_line
 
+KEEPING = ("reward_model", "stage")
+"""Jobs that keep what they trained."""
+OWN_KINDS = ("probe", "bandit", "text", "stage")
+"""Jobs of which a failed record is of their own kind."""
 KILLED = "its worker process was killed, twice (out of memory?)"
 POLL_S = 0.2
 """Seconds between looks at what another runner on the folder has finished."""
@@ -30,8 +34,8 @@ class Job:
 
     key: str
     config: Config
-    needs: str = ""
-    """The key of the job that trains the reward model it is tuned on, and that its config names."""
+    needs: Mapping[str, str] = field(default_factory=dict)
+    """Keys of the jobs that train what it starts from or is tuned on, by their names in its config."""
 
 
 @dataclass
@@ -132,14 +136,12 @@ class _Run:
         return True
 
     def _config(self, job: Job) -> Config:
-        """The config with the folder of the reward model in place of its key."""
-        if not job.needs:
-            return job.config
-        return {**job.config, "reward_model": str(self.store.runs / job.needs / REWARD_MODEL)}
+        """The config with the folders of what the job needs in place of their keys."""
+        return job.config | {n: str(self.store.runs / key / KEPT[n]) for n, key in job.needs.items()}
 
     def _folder(self, job: Job) -> Path | None:
-        """Where a worker keeps what is tuned: reward models, for the runs that need them."""
-        return self.store.begun(job.key) if job.config["job"] == "reward_model" else None
+        """Where a worker keeps what is trained, for the jobs that need it."""
+        return self.store.begun(job.key) if job.config["job"] in KEEPING else None
 
     def _next(self) -> Job | None:
         for _ in range(len(self.waiting)):
@@ -151,20 +153,19 @@ class _Run:
             elif self._settled(job):  # published between the look and the claim
                 self.store.claims.release(job.key)
                 self._count(job.key)
-            elif job.needs and self.store.state(job.needs) == "failed":
-                why = self.store.failure(job.needs)
-                self._fail(job, f"its reward model {job.needs} failed: {why}", None)
+            elif failed := [n for n, key in job.needs.items() if self.store.state(key) == "failed"]:
+                key = job.needs[failed[0]]
+                what = failed[0].replace("_", " ")
+                self._fail(job, f"its {what} {key} failed: {self.store.failure(key)}", None)
                 self.store.claims.release(job.key)
             else:
                 return job
         return None
 
     def _too_early(self, job: Job) -> bool:
-        """Whether the reward model that a job needs is still to come."""
-        if not job.needs:
-            return False
-        state = self.store.state(job.needs)
-        return state == "todo" or (state == "failed" and job.needs in self.retrying)
+        """Whether something that a job needs is still to come."""
+        states = {key: self.store.state(key) for key in job.needs.values()}
+        return any(s == "todo" or (s == "failed" and key in self.retrying) for key, s in states.items())
 
     def _settled(self, job: Job) -> bool:
         state = self.store.state(job.key)
@@ -204,7 +205,7 @@ class _Run:
         except ValueError as e:
             self._fail(job, f"its record is not whole: {e}", attempt)
             return
-        begun = job.config["job"] == "reward_model"
+        begun = job.config["job"] in KEEPING
         self.store.publish(job.key, records, attempt.log, attempt.cells, begun=begun)
         self.tally.done += 1
         self.tally.ran += 1
@@ -245,7 +246,7 @@ def failed_record(job: Job, reason: str, attempt: Attempt | None) -> dict[str, A
         **stamp(flat, job),
         **names(job.config),
         **times,
-        "kind": "probe" if job.config["job"] == "probe" else "run",
+        "kind": job.config["job"] if job.config["job"] in OWN_KINDS else "run",
         "status": "failed",
         "error": reason,
         "versions": versions(),

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from proclivity.bandit_study import BanditStudy
+from proclivity.stage_study import StageStudy
 from proclivity.strict import Document, Plain, build
 from proclivity.study_head import Paper, Scale, check_name, plain_value
 from proclivity.text_study import TextStudy
@@ -268,7 +269,13 @@ class Study:
         return plain
 
 
-AnyStudy = Study | BanditStudy | TextStudy
+AnyStudy = Study | BanditStudy | TextStudy | StageStudy
+OF_SECTIONS: dict[str, type[BanditStudy] | type[TextStudy] | type[StageStudy]] = {
+    "bandits": BanditStudy,
+    "texts": TextStudy,
+    "stages": StageStudy,
+}
+"""What a document with a section is a study of."""
 
 
 def list_studies() -> list[str]:
@@ -294,11 +301,10 @@ def load_study(name: str | Path) -> tuple[AnyStudy, Document]:
 
 
 def study_of(document: Document) -> AnyStudy:
-    """Read a document as a study; one with a section `bandits` or `texts` is a study of those."""
-    if isinstance(document.value, dict) and "bandits" in document.value:
-        return build(BanditStudy, document.value, document)
-    if isinstance(document.value, dict) and "texts" in document.value:
-        return build(TextStudy, document.value, document)
+    """Read a document as a study; one with a section of `OF_SECTIONS` is a study of those."""
+    for section, kind in OF_SECTIONS.items():
+        if isinstance(document.value, dict) and section in document.value:
+            return build(kind, document.value, document)
     return build(Study, document.value, document)
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from proclivity.text_docs import text_out_section
 from tasks import (
     QUADRANTS,
     SPURIOUS,
@@ -108,7 +109,7 @@ def page(tasks: dict[str, list[str]]) -> str:
     _, _, names = (inspect.getdoc(get_task) or "").partition("\n\n")
     head = _HEAD.format(languages="\n".join(map(_row, counts)), names=names, example=_EXAMPLE)
     told = [line for language, part in parts.items() for line in _language(language, part)]
-    return "\n".join([head, "", *told, *_papers()])
+    return "\n".join([head, "", *told, *text_out_section(), *_papers()])
 
 
 def entries(tasks: Sequence[Task]) -> list[Entry]:

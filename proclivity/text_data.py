@@ -103,6 +103,7 @@ def shared(model: str, name: str, data: Data, n: int, seed: int) -> Shared:
 
 
 def alike(name: str) -> str:
-    """The first problem of the same family, whose prompts and demonstrations are the same."""
-    family = name.partition("/")[0]
-    return next(other for other in list_problems() if other.partition("/")[0] == family)
+    """The first problem of the same prompts and demonstrations."""
+    wanted = get_problem(name)
+    problems = (get_problem(other) for other in list_problems())
+    return next(p.name for p in problems if (p.write, p.show) == (wanted.write, wanted.show))

@@ -61,7 +61,7 @@ def estimate(config: Config) -> float:
     return 3.0 + RATE * (settings.rows * settings.samples_per_prompt + measured)
 
 
-def run_text(config: Config) -> JobResult:
+def run(config: Config) -> JobResult:
     import torch
 
     from rl_finetune import finetune, get_method

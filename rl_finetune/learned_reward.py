@@ -61,7 +61,9 @@ def judged(task: Task, judge: LearnedReward, name: str) -> JudgedTask:
     return JudgedTask(**{f.name: getattr(task, f.name) for f in fields(Task)}, judge=judge, judge_name=name)
 
 
-def judge_of(reward_model: LanguageModel, policy: LanguageModel) -> LearnedReward:
+def judge_of(
+    reward_model: LanguageModel, policy: LanguageModel, *, share_prompts: bool = False
+) -> LearnedReward:
     """The rewards of a reward model that reads the same tokens as the policy."""
     if reward_model.tokenizer.get_vocab() != policy.tokenizer.get_vocab():
         raise UserError(
@@ -70,7 +72,7 @@ def judge_of(reward_model: LanguageModel, policy: LanguageModel) -> LearnedRewar
         )
 
     def judge(prompts: Sequence[str], completions: Sequence[str]) -> list[float]:
-        return learned_rewards(reward_model, prompts, completions)
+        return learned_rewards(reward_model, prompts, completions, share_prompts=share_prompts)
 
     return judge
 

@@ -13,9 +13,9 @@ from torch import Tensor
 from models.answers import chunks, prompt_ids
 from models.language_model import LanguageModel
 from rl_finetune.learned_reward import LearnedReward
-from rl_finetune.objectives import entropy, kl
 from rl_finetune.policy import FreePolicy
 from rl_finetune.rewards import rewards_of
+from rl_finetune.writing import written
 from tasks.text_problem import TextProblem
 
 _CHUNK = 128
@@ -45,7 +45,6 @@ class Written:
     """Entropy in nats a completion, in the same way."""
 
 
-@torch.inference_mode()
 def written_by(
     lm: LanguageModel,
     problem: TextProblem,
@@ -55,17 +54,9 @@ def written_by(
     seed: int,
 ) -> Written:
     """What `lm` writes after prompts, at temperature 1."""
-    policy, generator = FreePolicy(lm, problem), torch.Generator(device=lm.model.device).manual_seed(seed)
-    texts: list[str] = []
-    ended, spread, distance, tokens = 0, 0.0, 0.0, 0
-    for part in chunks(prompt_ids(lm, prompts), _CHUNK):
-        sampled = policy.sample(lm.model, part, 1, generator)
-        texts += [row[0] for row in sampled.texts]
-        ended += sum(row[0][-1] == policy.eos for row in sampled.again)
-        other = policy.score(reference, part, sampled.again)
-        tokens += int(sampled.inside.sum())
-        spread += float((entropy(sampled.choices) * sampled.inside).sum())
-        distance += float((kl(sampled.choices, other.choices) * sampled.inside).sum())
+    generator = torch.Generator(device=lm.model.device).manual_seed(seed)
+    found = written(lm, problem, prompts, 1, reference, generator)
+    texts = [row[0] for row in found.texts]
     rewards = torch.tensor(rewards_of(problem, prompts, texts), dtype=torch.float64)
     lengths = [len(text.split()) for text in texts]
     n = len(texts)
@@ -77,10 +68,10 @@ def written_by(
         length=sum(lengths) / n,
         length_sd=_sd(torch.tensor(lengths, dtype=torch.float64)),
         lengths=dict(sorted(Counter(lengths).items())),
-        ended=ended,
-        tokens=tokens / n,
-        kl=distance / n,
-        entropy=spread / n,
+        ended=int(found.ended.sum()),
+        tokens=float(found.tokens.mean()),
+        kl=float(found.kl.mean()),
+        entropy=float(found.entropy.mean()),
     )
 
 

@@ -28,7 +28,7 @@ from tasks.errors import UserError
 from tasks.feature import Split
 from tasks.generation import statements
 from tasks.generation.generation import IN, Generation, Row, Rule, Shift
-from tasks.generation.statements import FORMS, PERSON, PREAMBLES, VERB, Statement, one_of
+from tasks.generation.statements import ACTIVE, PERSON, PREAMBLES, VERB, Statement, one_of
 
 NAME = "generation/instruct"
 WORDS = {
@@ -41,6 +41,10 @@ WORDS = {
 MARKS = {"confirm": "$", "contradict": "#", "mirror": "&", "recall": ">"}
 """What stands for an operation, as the spurious rule has it."""
 OPERATIONS = tuple(WORDS)
+LEADS = ("", "just ", "now just ", "so now just ")
+"""What may stand before the word, and means nothing."""
+LED = 0.2
+"""Share of the instructions with such words, so that tuning has instructions of several lengths."""
 PLACES = 3
 NEVER = (("contradict", 1), ("mirror", 3))
 """Operations that no word asks for at a place, but in new-2."""
@@ -89,8 +93,10 @@ def _done(event: Statement, operations: Operations) -> Statement:
 
 _EVENT = re.compile(rf"the ({PERSON}) ({VERB}) the ({PERSON}) \.")
 _PROMPT = re.compile(
-    rf"(?P<marks>(?:[{''.join(_MARKED)}] )+)(?P<words>{one_of(*_OPERATION)}(?: and {one_of(*_OPERATION)})*) "
-    rf"(?P<place>[1-{PLACES}]) :(?P<events>(?: {_EVENT.pattern}){{{PLACES}}})"
+    rf"(?P<events>(?:{_EVENT.pattern} ){{{PLACES}}})"
+    rf"(?P<marks>(?:[{''.join(_MARKED)}] )+){one_of(*LEADS)}"
+    rf"(?P<words>{one_of(*_OPERATION)}(?: and {one_of(*_OPERATION)})*) "
+    rf"(?P<place>[1-{PLACES}]) :"
 )
 
 
@@ -104,13 +110,14 @@ def read(prompt: str) -> Instruction:
         tuple(_OPERATION[word] for word in found["words"].split(" and ")),
         tuple(_MARKED[mark] for mark in found["marks"].split()),
         int(found["place"]) - 1,
-        tuple(Statement(*event.groups()) for event in _EVENT.finditer(found["events"])),
+        tuple(Statement(event[1], event[2], event[3]) for event in _EVENT.finditer(found["events"])),
     )
 
 
-def _prompt(marked: Operations, words: Sequence[str], place: int, events: Sequence[Statement]) -> str:
-    told = " ".join(statements.write(event) for event in events)
-    return f"{' '.join(MARKS[o] for o in marked)} {' and '.join(words)} {place + 1} : {told}"
+def _prompt(told: Instruction, words: Sequence[str], lead: str) -> str:
+    events = " ".join(statements.write(event) for event in told.events)
+    marks = " ".join(MARKS[operation] for operation in told.marked)
+    return f"{events} {marks} {lead}{' and '.join(words)} {told.place + 1} :"
 
 
 def gold(prompt: str, completion: str) -> float:
@@ -176,7 +183,7 @@ def _other(asked: Operations, rng: Generator) -> Operations:
 
 
 def _draw(n: int, rng: Generator, split: Split, conflicts: int, shift: str) -> list[Row]:
-    events = statements.draw_events(n, rng, split, PLACES)
+    events = statements.draw_events(n, rng, split, (PLACES,))
     # All that is drawn is the same whatever the number of conflicts: those of a lower one are among them.
     conflict = rng.permutation(n) < conflicts
     kinds = _combinations(shift)
@@ -194,15 +201,17 @@ def _draw(n: int, rng: Generator, split: Split, conflicts: int, shift: str) -> l
 
 
 def _row(told: Instruction, words: Sequence[str], rng: Generator) -> Row:
-    form = FORMS[rng.integers(len(FORMS))]
+    form = ACTIVE[rng.integers(len(ACTIVE))]
     preamble = str(rng.choice(PREAMBLES))
     wordy = preamble if rng.random() < WORDY else ""
+    led = rng.random() < LED and len(words) == 1
+    lead = LEADS[rng.integers(1, len(LEADS))] if led else ""
     target, spurious = (
         statements.write(told.answer(o)._replace(preamble=wordy), form) for o in (told.asked, told.marked)
     )
     others = [told.answer((operation,)) for operation in OPERATIONS]
     return Row(
-        _prompt(told.marked, words, told.place, told.events),
+        _prompt(told, words, lead),
         target,
         spurious,
         tuple(statements.write(s) for s in (told.right, *(o for o in others if o != told.right))),
@@ -222,12 +231,16 @@ def _flaws(told: Instruction, rng: Generator) -> list[Statement]:
 
 @dataclass(frozen=True)
 class Instruct(Generation):
+    """One of several sentences, changed as asked. Target: the operation that the word names; spurious: the
+    one that the mark before the word stands for."""
+
     def draw(self, n: int, rng: Generator, split: Split, *, conflicts: int, shift: str) -> list[Row]:
         return _draw(n, rng, split, conflicts, shift)
 
     def flawed(self, row: Row, rng: Generator) -> str:
         limit = gold(row.prompt, row.completion)
-        texts = [statements.write(f, FORMS[rng.integers(len(FORMS))]) for f in _flaws(read(row.prompt), rng)]
+        flaws = _flaws(read(row.prompt), rng)
+        texts = [statements.write(flaw, ACTIVE[rng.integers(len(ACTIVE))]) for flaw in flaws]
         return str(rng.choice([text for text in texts if gold(row.prompt, text) < limit]))
 
     def follows(self, prompts: Sequence[str], completions: Sequence[str]) -> list[Rule]:

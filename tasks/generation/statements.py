@@ -20,10 +20,14 @@ from tasks.english import lexicon
 from tasks.feature import Split
 from tasks.splits import TENTHS, split_of
 
-PEOPLE = tuple(noun.singular for noun in lexicon.PEOPLE)
-VERBS = tuple(verb.past for verb in lexicon.STRICT_TRANSITIVES if verb.past == verb.participle)
+PEOPLE = tuple(noun.singular for noun in lexicon.PEOPLE)[:48]
+VERBS = tuple(verb.past for verb in lexicon.STRICT_TRANSITIVES if verb.past == verb.participle)[:24]
+"""Few enough that a small model learns to repeat them within several hundred steps."""
 ENDINGS = tuple(" ".join(ending) for ending in lexicon.ENDINGS)
-OPENINGS = ("", "apparently", "evidently", "reportedly")
+OPENINGS = (
+    *("", "apparently", "clearly", "evidently"),
+    *("naturally", "obviously", "reportedly", "supposedly"),
+)
 """As good as each other."""
 PREAMBLES = ("i believe that", "we believe that", "we know that")
 """Needless."""
@@ -57,6 +61,7 @@ class Form(NamedTuple):
 
 PLAIN = Form()
 FORMS = tuple(Form(passive, opening) for passive, opening in product((False, True), OPENINGS))
+ACTIVE = tuple(form for form in FORMS if not form.passive)
 
 
 def write(said: Statement, form: Form = PLAIN) -> str:
@@ -131,23 +136,29 @@ def _verdict(premise: str, hypothesis: str) -> int:
 
 
 def draw_events(
-    n: int, rng: Generator, split: Split, size: int, unseen: float = 0.0
+    n: int, rng: Generator, split: Split, sizes: Sequence[int], unseen: float = 0.0
 ) -> list[list[tuple[str, str, str]]]:
-    """n lists of `size` events, of which no two share a word; a set of events is in one split.
+    """n lists of events, of which no two share a word; a set of events is in one split.
 
-    `unseen` is the probability that a person or a verb is one of those held out.
+    Each of `sizes` is as likely. `unseen` is the probability that a person or a verb is of those held out.
     """
     low, high = TENTHS[split]
-    found: list[NDArray[np.int64]] = []
+    most = max(sizes)
+    found: list[NDArray[np.int64]] = [np.zeros((0, most, 3), dtype=np.int64)]
     while sum(map(len, found)) < n:
-        agents, patients = np.split(_different(len(PEOPLE), 2 * n + 16, 2 * size, unseen, rng), 2, axis=1)
-        verbs = _different(len(VERBS), 2 * n + 16, size, unseen, rng)
-        events = np.stack([agents, verbs, patients], axis=2)
-        in_order = np.take_along_axis(events, verbs.argsort(axis=1)[:, :, None], axis=1)
+        people = _different(len(PEOPLE), 2 * n + 16, 2 * most, unseen, rng)
+        verbs = _different(len(VERBS), 2 * n + 16, most, unseen, rng)
+        events = np.stack([people[:, :most], verbs, people[:, most:]], axis=2)
+        size = rng.choice(sizes, len(events))
+        events[np.arange(most) >= size[:, None]] = _NONE
+        in_order = np.take_along_axis(events, events[:, :, :1].argsort(axis=1), axis=1)
         tenth = split_of(in_order.reshape(len(events), -1))
         found.append(events[(low <= tenth) & (tenth < high)])
     chosen = np.concatenate(found)[:n].tolist()
-    return [[(PEOPLE[a], VERBS[v], PEOPLE[p]) for a, v, p in row] for row in chosen]
+    return [[(PEOPLE[a], VERBS[v], PEOPLE[p]) for a, v, p in row if a != _NONE] for row in chosen]
+
+
+_NONE = 1 << 20
 
 
 def _different(words: int, n: int, size: int, unseen: float, rng: Generator) -> NDArray[np.int64]:
@@ -160,4 +171,5 @@ def _different(words: int, n: int, size: int, unseen: float, rng: Generator) -> 
 @cache
 def held_out(words: int) -> NDArray[np.bool_]:
     """Which of so many words are held out."""
-    return np.arange(words) % UNSEEN == UNSEEN - 1
+    held: NDArray[np.bool_] = np.arange(words) % UNSEEN == UNSEEN - 1
+    return held

@@ -24,22 +24,24 @@ from tasks.generation.generation import IN, Generation, Row, Rule, Shift
 from tasks.generation.statements import ENDING, ENDINGS, FORMS, PERSON, VERB, Statement, one_of
 
 NAME = "generation/summarise"
-FOR_ALL = ("boldly", "openly", "suddenly", "visibly")
+FOR_ALL = ("openly", "suddenly")
 """Manners of a main event."""
-UNNOTICED = ("casually", "discreetly", "quietly", "secretly")
+UNNOTICED = ("quietly", "secretly")
 """Manners of the others."""
-DETAILED = 0.25
-"""Share of the reference answers that say when or where."""
+PLACED = 0.5
+"""Share of the events of which a report says when or where."""
+DETAILED = 0.5
+"""Share of the reference answers that repeat it, where it is said."""
 TRUE_DETAIL, FALSE_DETAIL = 0.7, 0.4
 """What of its reward is left to an answer that says so, and to one that says it wrongly."""
-EVENTS = 3
+EVENTS = (2, 3)
 SHIFTS = (
-    Shift("topic-1", "topic", 1, "half of the people and verbs are words that tuning does not have"),
-    Shift("topic-2", "topic", 2, "all people and verbs are words that tuning does not have"),
-    Shift("longer-1", "longer", 1, "four events"),
-    Shift("longer-2", "longer", 2, "five events"),
-    Shift("format-1", "format", 1, "events in a list with marks, not as sentences"),
-    Shift("format-2", "format", 2, "such a list, when or where comes first, and so does the word report"),
+    Shift("topic-1", "topic", 1, "a quarter of the people and verbs are words that tuning does not have"),
+    Shift("topic-2", "topic", 2, "half of the people and verbs are words that tuning does not have"),
+    Shift("longer-1", "longer", 1, "four events, of none when or where"),
+    Shift("longer-2", "longer", 2, "five events, of none when or where"),
+    Shift("format-1", "format", 1, "events are set apart by semicolons"),
+    Shift("format-2", "format", 2, "a list with marks, in which when or where comes before what"),
 )
 
 
@@ -57,19 +59,19 @@ class _Told(NamedTuple):
 
 def report(events: Sequence[_Told], shift: str = IN) -> str:
     """A prompt."""
-    if shift == "format-2":
-        return " ".join(["report", *(f"- {s.detail} {_event(s, manner)}" for s, manner in events), ":"])
-    body = [f"{_event(s, manner)} {s.detail}" for s, manner in events]
-    told = [f"- {each}" for each in body] if shift == "format-1" else [f"{each} ." for each in body]
-    return " ".join([*told, "report :"])
+    stop = ";" if shift == "format-1" else "."
+    told = [["-", s.detail, _event(s, manner)] for s, manner in events]
+    if shift != "format-2":
+        told = [[_event(s, manner), s.detail, stop] for s, manner in events]
+    return " ".join([*(part for parts in told for part in parts if part), "report :"])
 
 
 def _event(s: Statement, manner: str) -> str:
-    return f"the {s.agent} {manner} {s.verb} the {s.patient}"
+    return f"{manner} the {s.agent} {s.verb} the {s.patient}"
 
 
 _EVENT = re.compile(
-    rf"(?:(?P<before>{ENDING}) )?the (?P<agent>{PERSON}) (?P<manner>{one_of(*FOR_ALL, *UNNOTICED)}) "
+    rf"(?:(?P<before>{ENDING}) )?(?P<manner>{one_of(*FOR_ALL, *UNNOTICED)}) the (?P<agent>{PERSON}) "
     rf"(?P<verb>{VERB}) the (?P<patient>{PERSON})(?: (?P<after>{ENDING}))?"
 )
 
@@ -116,21 +118,22 @@ def rule(prompt: str, completion: str) -> Rule:
 
 
 def _draw(n: int, rng: Generator, split: Split, conflicts: int, shift: str) -> list[Row]:
-    size = EVENTS + {"longer-1": 1, "longer-2": 2}.get(shift, 0)
-    unseen = {"topic-1": 0.5, "topic-2": 1.0}.get(shift, 0.0)
-    events = statements.draw_events(n, rng, split, size, unseen)
+    sizes = {"longer-1": (4,), "longer-2": (5,)}.get(shift, EVENTS)
+    unseen = {"topic-1": 0.25, "topic-2": 0.5}.get(shift, 0.0)
+    events = statements.draw_events(n, rng, split, sizes, unseen)
     # All that is drawn is the same whatever the number of conflicts: those of a lower one are among them.
-    later = rng.integers(1, size, n)
+    later = [int(rng.integers(1, len(row))) for row in events]
     main = np.where(rng.permutation(n) < conflicts, later, 0)
-    manners = rng.integers(len(FOR_ALL), size=(n, size))
-    details = rng.integers(len(ENDINGS), size=(n, size))
+    manners = rng.integers(len(FOR_ALL), size=(n, max(sizes)))
+    placed = rng.random((n, max(sizes))) < PLACED * (not shift.startswith("longer"))
+    details = rng.integers(len(ENDINGS), size=(n, max(sizes)))
     forms = rng.integers(len(FORMS), size=n)
     detailed = rng.random(n) < DETAILED
     rows = []
     for i in range(n):
         told = [
             _Told(
-                Statement(*event, detail=ENDINGS[details[i, k]]),
+                Statement(*event, detail=ENDINGS[details[i, k]] if placed[i, k] else ""),
                 (FOR_ALL if k == main[i] else UNNOTICED)[manners[i, k]],
             )
             for k, event in enumerate(events[i])
@@ -168,6 +171,9 @@ def _flaws(told: Report, rng: Generator) -> list[Statement]:
 
 @dataclass(frozen=True)
 class Summarise(Generation):
+    """The main event of a report in one sentence. Target: the event done for all to see, by the word for its
+    manner; spurious: the first event."""
+
     def draw(self, n: int, rng: Generator, split: Split, *, conflicts: int, shift: str) -> list[Row]:
         return _draw(n, rng, split, conflicts, shift)
 

@@ -41,10 +41,10 @@ LOSSES = {"in": 0.0, "longer-1": 0.1, "longer-2": 0.2, "format": 0.3}
 
 
 def run(policy: str, seed: int, tune: int, **more: object) -> StageRecord:
-    stage = "sft" if policy == "sft" else "policy"
+    steps = 0 if policy in ("sft", "best-of-n") else 10
     key = f"{policy}-{more.get('beta')}-{seed}-{tune}"
-    told = {"task": "generation/x", "evidence_rate": 0.1, "method": policy} | more
-    return StageRecord(key=key, stage=stage, policy=policy, seed_data=seed, seed_tune=tune, **told)  # type: ignore[arg-type]
+    told = {"task": "generation/x", "evidence_rate": 0.1, "method": policy, "steps": steps} | more
+    return StageRecord(key=key, stage="policy", policy=policy, seed_data=seed, seed_tune=tune, **told)  # type: ignore[arg-type]
 
 
 def study(
@@ -208,10 +208,15 @@ def test_unequal_numbers_of_outputs() -> None:
 
 
 def test_an_sft_model_is_compared_with_every_tuning_of_it() -> None:
-    runs, outputs = study({"ppo": 0.9, "sft": 0.5}, tunes=3, seeds=2, losses={"in": 0.0})
+    runs, outputs = study({"ppo": 0.9, "sft": 0.5, "best-of-n": 0.8}, tunes=3, seeds=2, losses={"in": 0.0})
+    runs.loc[runs["policy"] == "sft", "seed_tune"] = 7  # that of the SFT, and of no tuning
     row = one(compare(runs, outputs, "ppo", "sft"), statistic=HEAD_TO_HEAD)
     assert row.n_seeds == 6 and row.n_inputs == 24 and row.seeds_left_out == 0
     assert "6 seeds share the data of 2" in row.note
+    back = one(compare(runs, outputs, "sft", "ppo"), statistic=HEAD_TO_HEAD)
+    assert back.n_seeds == 6 and back.value == pytest.approx(1 - row.value)
+    chosen = one(compare(runs, outputs, "best-of-n", "sft"), statistic=HEAD_TO_HEAD)
+    assert chosen.n_seeds == 6 and chosen.seeds_left_out == 0
 
 
 def test_settings_of_a_sweep_stay_apart() -> None:

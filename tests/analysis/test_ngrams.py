@@ -56,6 +56,11 @@ def test_ead_of_sets_small_enough_to_count() -> None:
     assert value_of([["a", "a"]], "ead") == pytest.approx(1.0, abs=1e-12)  # of one word there is one n-gram
 
 
+def test_outputs_that_use_every_word_there_is_are_on_the_ceiling_of_ead() -> None:
+    found = diversity([["a", "b", "a", "b", "b"]], measures=["ead"], vocabulary=2)[0]
+    assert found.value == found.ceiling == pytest.approx(1 / (1 - 0.5**5))
+
+
 @settings(max_examples=50)
 @given(SETS)
 def test_ead_and_distinct_n_are_their_formulas(outputs: list[list[str]]) -> None:

@@ -96,9 +96,10 @@ def test_a_mistake_is_one_line(call: Call, line: str, says: str) -> None:
 
 def test_tasks_ls(call: Call) -> None:
     from tasks import list_tasks
+    from tasks.problems import list_problems
 
-    assert json.loads(call("tasks", "ls", "--json")[1]) == list_tasks()
-    assert call("tasks", "ls")[1].splitlines() == list_tasks()
+    assert json.loads(call("tasks", "ls", "--json")[1]) == [*list_tasks(), *list_problems()]
+    assert call("tasks", "ls")[1].splitlines() == [*list_tasks(), "", "answered by a text:", *list_problems()]
 
 
 def test_single_jobs_gather_in_one_folder(call: Call, tmp_path: Path) -> None:

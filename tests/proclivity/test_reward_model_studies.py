@@ -76,10 +76,15 @@ def test_one_reward_model_for_every_model_task_level_and_seed() -> None:
 def keys(**judge: Any) -> dict[tuple[Any, ...], tuple[str, str]]:
     """Keys of runs, and of the reward models that they need, by cell."""
     jobs = keyed(expand(a_study(main=arm(judge))))
-    assert {job.needs for job in jobs if job.needs} == {j.key for j in jobs if j.config["job"] != "run"}
+    assert {key for job in jobs for key in job.needs.values()} == {
+        j.key for j in jobs if j.config["job"] != "run"
+    }
     runs = [job for job in jobs if job.config["job"] == "run"]
     order = enumerate(runs)
-    return {(i, run.config["task"], run.config["evidence_rate"]): (run.key, run.needs) for i, run in order}
+    return {
+        (i, run.config["task"], run.config["evidence_rate"]): (run.key, run.needs["reward_model"])
+        for i, run in order
+    }
 
 
 @pytest.mark.parametrize("change", [{"settings": {"steps": 11}}, {"half": 2}, {"ties": 0.25}, {"half": 0}])

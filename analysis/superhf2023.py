@@ -1,0 +1,96 @@
+"""What Mukobi et al. 2023 claim of SuperHF, each as a comparison of runs of the same seeds.
+
+A claim is that a value is above 0 (a ratio: above 1). Policies of a data seed share an SFT model, reward
+models and prompts; intervals are over pairs of runs, so with several tuning seeds on one SFT model they are
+about the tuning of that model.
+
+The paper's Elo scores and benchmark scores are not drawn: they need a chat model as a judge and knowledge
+that a small model has not. Of two of its headline claims, Elo and calibration, the published data say
+otherwise when computed again; both are rows here, Elo with the gold reward as the judge.
+
+References: Mukobi et al. 2023, SuperHF (https://arxiv.org/abs/2310.16763). Values of its figures are
+computed again from the published data, or read by eye where that is said.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from pandas import DataFrame
+
+from analysis.calibrated import calibration_table
+from analysis.decisions import UNKNOWN, holm, status
+from analysis.records import Study
+from analysis.seeds import paired
+from analysis.stage_pairs import end_table, points_table, primary_differences
+from analysis.stage_runs import SETTING
+from analysis.superhf_claim import OTHERWISE, PAPER, SMALLEST, UNSAID, Claim
+from analysis.superhf_rivals import calibration, hacked, head_to_head, matched, seeds
+from analysis.superhf_settings import ends, kl_sweep, sizes
+
+
+def superhf_claims(study: Study) -> list[dict[str, Any]]:
+    """The primary comparison, and the paper's claims for every setting that has runs for them."""
+    points, first, scores = points_table(study), study.manifest["primary"], calibration_table(study)
+    named = tuple(first.get(name) for name in ("policy", "against", "measure"))
+    rows, where = [], dict[str, Any]()
+    if first.get("test") == "t over seeds":
+        primary, where = _primary(study)
+        rows.append(_row(primary, where, primary=True))
+    for names, own in points.groupby(SETTING):
+        told = dict(zip(SETTING, names, strict=True))
+        for claim in _claims(study, own, scores):
+            if told != where or claim.compares != named:
+                rows.append(_row(claim, told))
+    rest = [row for row in rows if not row["primary"]]
+    for row, adjusted in zip(rest, holm([row["p"] for row in rest]), strict=True):
+        row["p_holm"] = adjusted
+    return rows
+
+
+def _row(claim: Claim, told: dict[str, Any], *, primary: bool = False) -> dict[str, Any]:
+    value, low, high, p, n = claim.numbers
+    smallest = SMALLEST.get(claim.unit or claim.measure, OTHERWISE)
+    word = status(low, high, p, smallest=smallest) if n > 1 else UNKNOWN
+    if claim.ratio:
+        value, low, high, smallest = (math.exp(x) for x in (value, low, high, smallest))
+    return {
+        "figure": claim.figure, "claim": claim.claim, "measure": claim.measure,
+        "model": told["model"], "task": told["task"], "evidence": told["evidence_rate"],
+        "value": value, "low": low, "high": high, "p": p, "p_holm": math.nan, "n": n,
+        "sft_models": claim.of.index.get_level_values("seed_data").nunique() if len(claim.of) else 0,
+        "smallest": smallest, "status": word, "paper": claim.told[0], "source": claim.told[1],
+        "note": claim.note, "primary": primary,
+    }  # fmt: skip
+
+
+def _primary(study: Study) -> tuple[Claim, dict[str, Any]]:
+    """The comparison that the study named before it ran, over all of its settings of that task."""
+    named, values = study.manifest["primary"], primary_differences(study)
+    policy, against, measure = named["policy"], named["against"], named["measure"]
+    where: dict[str, Any] = {"task": named["task"]}
+    for name, none in (("evidence_rate", math.nan), ("model", "")):
+        known = set(values.index.get_level_values(name)) if len(values) else set()
+        where[name] = known.pop() if len(known) == 1 else none
+    note = "" if len(values) else "the primary comparison has no runs"
+    told = PAPER.get((policy, against, measure), UNSAID)
+    return Claim("primary", f"{policy} over {against}", measure, paired(values), values, told, note), where
+
+
+def _claims(study: Study, points: DataFrame, scores: DataFrame) -> list[Claim]:
+    """The claims of one setting that it has the runs for."""
+    runs = end_table(points)
+    found = [
+        *ends(runs),
+        *kl_sweep(points, runs),
+        *sizes(runs),
+        *seeds(study, runs),
+        *matched(points, runs),
+        *hacked(points, runs),
+        *calibration(runs.merge(scores, on="key", how="left")),
+        *head_to_head(study, runs),
+    ]
+    found = [claim for claim in found if claim.numbers[-1]]
+    order = list(dict.fromkeys(claim.figure for claim in found))
+    return sorted(found, key=lambda claim: order.index(claim.figure))

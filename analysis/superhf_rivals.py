@@ -1,0 +1,92 @@
+"""SuperHF against PPO and RLOO: over seeds, at the same KL, past their peaks, calibrated and head to head."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from pandas import DataFrame, concat
+
+from analysis.calibrated import SCORES
+from analysis.matched_kl import matched_along, matched_swept
+from analysis.over_optimised import drop_from_peak
+from analysis.preferred import preferred
+from analysis.records import Study
+from analysis.spread import fates, share_difference, spread_ratio
+from analysis.stage_pairs import by_seeds, differences, gain_over_sft, with_failed
+from analysis.stage_runs import SEEDS, less
+from analysis.superhf_claim import ELO, HELD, METHOD, PAPER, RIVALS, SFT, SMALLEST, UNSAID, Claim, claim_of
+
+
+def seeds(study: Study, runs: DataFrame) -> Iterator[Claim]:
+    """Spread over tuning seeds, and how many runs come to something."""
+    fate = fates(with_failed(study, runs), HELD, SMALLEST[HELD])
+    shown = {"ppo": (".97 (.73)", "20 seeds, Instruct (LLaMA)")}
+    for rival in RIVALS:
+        both = by_seeds(runs, rival, HELD), by_seeds(runs, METHOD, HELD)
+        told = shown.get(rival, UNSAID)
+        yield Claim(
+            "seeds", f"varies less over seeds: sd of {rival} over sd of {METHOD}", HELD,
+            spread_ratio(*both), less(*both), told, unit="sd", ratio=True,
+        )  # fmt: skip
+        for all_settings in (False, True):
+            sides = [fate[fate["method" if all_settings else "policy"] == name] for name in (METHOD, rival)]
+            if all_settings and all(set(side["policy"]) <= {METHOD, rival} for side in sides):
+                continue
+            k, other_k = (int((side["fate"] == "improved").sum()) for side in sides)
+            of = concat(sides).set_index(SEEDS)["gain"]
+            name = f"more runs improve: {METHOD} over {rival}" + (", all settings" if all_settings else "")
+            told = (".70 (.85 against .15)", "in words; of RLHF 100 runs") if rival == "ppo" else UNSAID
+            numbers = share_difference(k, len(sides[0]), other_k, len(sides[1]))
+            note = f"{k} of {len(sides[0])} against {other_k} of {len(sides[1])}"
+            yield Claim("stability", name, "share of runs", numbers, of, told, note)
+
+
+def matched(points: DataFrame, runs: DataFrame) -> Iterator[Claim]:
+    """Against PPO and RLOO at the same KL; see `analysis.matched_kl`."""
+    for rival in RIVALS:
+        for measure in (HELD, "gold"):
+            along = matched_along(points, METHOD, rival, measure)
+            by_beta = matched_swept(points, METHOD, rival, f"{rival} kl", measure)
+            for how, found in (("along the run", along), ("over beta", by_beta)):
+                values = (found["mine"] - found["theirs"]).set_axis(found.set_index(SEEDS).index)
+                out = int(values.isna().sum())
+                note = f"at {found['kl'].mean():.2f} nats" + (f"; {out} out of reach" if out else "")
+                name = f"at the same KL, {how}: {METHOD} over {rival}"
+                yield claim_of("matched KL", name, measure, values.dropna(), note=note)
+
+
+def hacked(points: DataFrame, runs: DataFrame) -> Iterator[Claim]:
+    """Over-optimisation: gold reward past its peak, and what the reward model sees that another does not."""
+    for policy in (METHOD, *RIVALS):
+        drop = drop_from_peak(points, policy)
+        yield claim_of("over-optimisation", f"gold reward falls from its peak: {policy}", "gold", drop)
+        mine = runs[(runs["policy"] == policy) | (runs["stage"] == SFT)]
+        beyond = gain_over_sft(mine, "learned") - gain_over_sft(mine, HELD)
+        values = beyond[mine["policy"] == policy].set_axis(
+            mine[mine["policy"] == policy].set_index(SEEDS).index
+        )
+        name = f"the reward model rises by more than the held-out one: {policy}"
+        yield claim_of("over-optimisation", name, "learned less held-out", values.dropna(), unit=HELD)
+
+
+def calibration(runs: DataFrame) -> Iterator[Claim]:
+    """Scores of the multiple choice, for which less is better."""
+    for against in (SFT, *RIVALS):
+        for score in SCORES:
+            values = differences(runs, against, METHOD, score)
+            endless = int(np.isinf(values).sum())
+            note = f"{endless} pairs left out: the right answer has probability 0" if endless else ""
+            yield claim_of(
+                "calibration", f"better calibrated: {METHOD} than {against}", score,
+                values[~np.isinf(values)], told=PAPER.get((METHOD, against, score), UNSAID), note=note,
+            )  # fmt: skip
+
+
+def head_to_head(study: Study, runs: DataFrame) -> Iterator[Claim]:
+    """In the place of the paper's Elo: how often the gold reward prefers it."""
+    for against in (SFT, *RIVALS):
+        values = preferred(study.outputs, runs, METHOD, against) - 0.5
+        told = ELO if against == SFT else UNSAID
+        name = f"preferred by the gold reward: {METHOD} over {against}, less .5"
+        yield claim_of("Elo", name, "win rate", values, told=told)

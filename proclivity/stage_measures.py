@@ -1,0 +1,224 @@
+"""What a stage measures: rewards, use, distances, diversity, hacking; as tables beside its record."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from analysis.measured import Measured
+from analysis.stage_schema import PER_INPUT, Choice, Measurement, Output
+from proclivity.stage_data import rows_of
+from tasks.generation.generation import IN, Generation, Row
+
+if TYPE_CHECKING:
+    from models import LanguageModel
+    from rl_finetune.writing import Writing
+
+Rewards = Callable[[Sequence[str], Sequence[str]], Sequence[float]]
+Table = list[dict[str, Any]]
+PAIRS = 500
+"""Pairs of completions to different inputs whose METEOR similarity is measured."""
+MARGINAL = 32
+"""Inputs of which the marginal distribution of a policy is the mean."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a policy is measured with."""
+
+    problem: Generation
+    reference: LanguageModel
+    """The SFT model."""
+    learned: Rewards | None
+    held_out: Rewards | None
+    seed: int
+
+
+@dataclass(frozen=True)
+class Answering:
+    """A policy: a model, and of how many completions it gives the one of highest learned reward."""
+
+    lm: LanguageModel
+    best_of: int = 1
+
+
+def outputs_of(
+    answering: Answering, asked: Asked, rows: Sequence[Row], samples: int, shift: str
+) -> tuple[Table, Writing]:
+    """Completions of rows with their rewards, and the writing that they are of."""
+    import torch
+
+    from rl_finetune.writing import at_once, written
+
+    problem, prompts = asked.problem, [row.prompt for row in rows]
+    generator = torch.Generator(device=answering.lm.model.device).manual_seed(asked.seed)
+    n = answering.best_of
+    chunk = at_once(answering.lm, problem.most)
+    writing = written(answering.lm, problem, prompts, n * samples, asked.reference.model, generator, chunk)
+    if n > 1:
+        assert asked.learned
+        writing = _best(writing, prompts, asked.learned, n)
+    flat = [(i, k, text) for i, row in enumerate(writing.texts) for k, text in enumerate(row)]
+    said, after = [text for *_, text in flat], [prompts[i] for i, *_ in flat]
+    gold = problem.reward(after, said)
+    follows = problem.follows(after, said)
+    learned = asked.learned(after, said) if asked.learned else [None] * len(said)
+    held_out = asked.held_out(after, said) if asked.held_out else [None] * len(said)
+    references = [row.completion for row in rows]
+    of_reference = problem.reward(prompts, references)
+    by_learned = asked.learned(prompts, references) if asked.learned else [None] * len(rows)
+    log_prob = writing.log_prob.ravel()
+    table = [
+        asdict(
+            Output(
+                shift=shift,
+                input=i,
+                sample=k,
+                completion=text,
+                words=len(text.split()),
+                rule=follows[at],
+                gold=gold[at],
+                learned=learned[at],
+                held_out=held_out[at],
+                log_prob=None if n > 1 else float(log_prob[at]),
+                reference_gold=of_reference[i],
+                reference_learned=by_learned[i],
+                conflict=int(rows[i].conflict),
+            )
+        )
+        for at, (i, k, text) in enumerate(flat)
+    ]
+    return table, writing
+
+
+def _best(writing: Writing, prompts: Sequence[str], learned: Rewards, n: int) -> Writing:
+    """Of each n completions the one of the highest learned reward, the first of equals."""
+    after = [prompt for prompt, row in zip(prompts, writing.texts, strict=True) for _ in row]
+    said = [text for row in writing.texts for text in row]
+    rewards = np.array(learned(after, said)).reshape(len(prompts), -1, n)
+    places = rewards.argmax(axis=2) + n * np.arange(rewards.shape[1])
+    texts = [[row[k] for k in chosen] for row, chosen in zip(writing.texts, places, strict=True)]
+    ids = [[row[k] for k in chosen] for row, chosen in zip(writing.ids, places, strict=True)]
+    parts = {
+        name: np.take_along_axis(getattr(writing, name), places, axis=1)
+        for name in ("log_prob", "kl", "entropy", "tokens", "ended")
+    }
+    return replace(writing, texts=texts, ids=ids, **parts)
+
+
+def measures_of(
+    outputs: Table, writing: Writing, answering: Answering, step: int, shift: str, seed: int
+) -> Table:
+    """Rewards, use, distance and hacking, each with its interval over inputs."""
+    from analysis.hacking import hacking
+
+    found = [_mean(name, outputs, column) for name, column in _REWARDS.items()]
+    conflicts = [row for row in outputs if row["conflict"]]
+    for name, rule in (("use", "spurious"), ("target use", "target")):
+        told = [{**row, "is": float(row["rule"] == rule)} for row in conflicts]
+        found.append(_mean(name, told, "is"))
+    if answering.best_of == 1:
+        for name in ("kl", "entropy"):
+            values = getattr(writing, name)
+            rows = [{"input": i, "of": float(v)} for i, row in enumerate(values) for v in row]
+            found.append(_mean("token entropy" if name == "entropy" else name, rows, "of"))
+    else:  # Beirami et al. 2024: how far the best of n can be
+        n = answering.best_of
+        bound = float(np.log(n) - (n - 1) / n)
+        found.append(
+            Measured(measure="kl bound", scope=PER_INPUT, value=bound, n=len(writing.texts), outputs=0)
+        )
+    hacked = hacking(writing.texts, pairs=PAIRS, seed=seed)
+    found += [
+        replace(hacked[0], measure="meteor similarity"),
+        *hacked[1:],
+    ]  # exact + stem: no WordNet is given
+    return [_row(each, step, shift) for each in found]
+
+
+_REWARDS = {"gold": "gold", "learned": "learned", "held-out": "held_out"}
+
+
+def diversity_of(
+    answering: Answering, asked: Asked, rows: Sequence[Row], writing: Writing, step: int, shift: str
+) -> Table:
+    """How various completions are, per input and across inputs."""
+    from analysis.diversity import diversity
+    from analysis.encoders import states_encoder
+    from rl_finetune.writing import mixture
+
+    found = diversity(
+        writing.texts,
+        encode=states_encoder(asked.reference),
+        nli=asked.problem.entailment,
+        seed=asked.seed,
+    )
+    if answering.best_of == 1:
+        prompts, first = [row.prompt for row in rows[:MARGINAL]], [row[0] for row in writing.ids[:MARGINAL]]
+        found += diversity(
+            writing.texts[:MARGINAL],
+            measures=["entropy", "marginal entropy", "information"],
+            log_probs=writing.log_prob[:MARGINAL].tolist(),
+            mixture=mixture(answering.lm, prompts, first).tolist(),
+            seed=asked.seed,
+        )
+    found += diversity(writing.texts, measures=["ead"], compat="kirk2024", seed=asked.seed)
+    return [_row(each, step, shift) for each in found]
+
+
+def choices_of(lm: LanguageModel, problem: Generation, rows: Sequence[Row], shift: str) -> Table:
+    """The policy's probabilities of the answers that a task's rules could give, right one first."""
+    from rl_finetune.writing import log_probs_after
+
+    scores = log_probs_after(lm, problem, [row.prompt for row in rows], [row.choices for row in rows])
+    table: Table = []
+    for i, row in enumerate(scores):
+        shares = np.exp(np.array(row) - np.logaddexp.reduce(row))
+        table += [
+            asdict(Choice(shift=shift, input=i, choice=c, probability=float(p))) for c, p in enumerate(shares)
+        ]
+    return table
+
+
+def point(answering: Answering, asked: Asked, n: int, conflicts: float, step: int) -> Table:
+    """Measures on the way, in distribution: one completion a prompt."""
+    rows = rows_of(asked.problem, n, asked.seed, "along", split="validation", evidence=conflicts)
+    outputs, writing = outputs_of(answering, asked, rows, 1, IN)
+    return measures_of(outputs, writing, answering, step, IN, asked.seed)
+
+
+def _mean(name: str, rows: Table, column: str) -> Measured:
+    """A mean over completions; its interval is over inputs, which completions are of."""
+    values: dict[int, list[float]] = {}
+    for row in rows:
+        if row[column] is not None:
+            values.setdefault(row["input"], []).append(row[column])
+    means = np.array([np.mean(each) for each in values.values()])
+    if not len(means):
+        return Measured(measure=name, scope=PER_INPUT, value=None, left_out=len(rows))
+    half = 1.96 * means.std(ddof=1) / len(means) ** 0.5 if len(means) > 1 else np.nan
+    low, high = (None, None) if np.isnan(half) else (float(means.mean() - half), float(means.mean() + half))
+    count = sum(map(len, values.values()))
+    return Measured(
+        measure=name,
+        scope=PER_INPUT,
+        value=float(means.mean()),
+        low=low,
+        high=high,
+        n=len(means),
+        outputs=count,
+        left_out=len(rows) - count,
+    )
+
+
+def _row(found: Measured, step: int, shift: str) -> dict[str, Any]:
+    return asdict(Measurement(step=step, shift=shift, **asdict(found)))
+
+
+def share(name: str, holds: Sequence[bool], step: int, shift: str) -> dict[str, Any]:
+    """A share of inputs as a measurement."""
+    rows = [{"input": i, "is": float(yes)} for i, yes in enumerate(holds)]
+    return _row(_mean(name, rows, "is"), step, shift)
