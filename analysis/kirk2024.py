@@ -93,7 +93,7 @@ def _win_rates(study: Study, table: DataFrame) -> DataFrame:
     """Both win rates of every run by the gold reward: means over inputs."""
     told = table.drop_duplicates("key").drop(columns=["shift", "measure", "scope", "value", "n"])
     told = told.assign(entry=labels(told))
-    names = [*SETTING, "policy", "stage", "entry", *SEEDS]
+    names = [*SETTING, "policy", "stage", "steps", "entry", *SEEDS]
     rows = study.outputs.merge(told[["key", *names]], on="key", how="inner")
     found = []
     for _, cell in rows.groupby(SETTING):

@@ -6,6 +6,7 @@ import dataclasses
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from analysis.calibration import calibration
@@ -59,19 +60,20 @@ def test_calibration_is_that_of_the_choices() -> None:
     assert RUNS.loc[RUNS["policy"] == "best-of-n", "ece"].isna().all()
 
 
-def test_the_drop_is_from_the_peak_on_the_way_whatever_prompts_the_way_has() -> None:
-    """Gold rises by .1 on the way and ends .1 below the SFT model; prompts on the way pay .3 more."""
-    study = simulated({"ppo": Truth("ppo", 0.45)}, inputs=80, samples=8, noise=0.001)
-    measures = study.measures.copy()
-    on_the_way = (measures["measure"] == "gold") & measures["step"].isin((0, 5))
-    runs = measures["key"].map(study.stages.set_index("key")["policy"]) == "ppo"
-    for step, gain in ((0, 0.0), (5, 0.1)):
-        here = on_the_way & runs & (measures["step"] == step)
-        measures.loc[here, "value"] = 0.85 + gain
+def test_the_drop_is_from_the_peak_of_the_other_runs_on_the_way() -> None:
+    """Gold rises by .1 on the way and falls by .2 from there; the end, of other prompts, takes no part."""
+    study = simulated({"ppo": Truth("ppo", 0.9)}, inputs=4)
+    runs = study.stages.loc[study.stages["policy"] == "ppo", "key"]
+    ends = study.measures[study.measures["step"] == 5]
+    last = ends[ends["key"].isin(runs)].assign(step=8)
+    measures = pd.concat([study.measures, last], ignore_index=True)
+    for step, gold in ((0, 0.5), (5, 0.6), (8, 0.4)):
+        here = measures["key"].isin(runs) & (measures["measure"] == "gold") & (measures["step"] == step)
+        measures.loc[here, "value"] = gold
     table = joined_table(dataclasses.replace(study, measures=measures))
     row = table[(table["entry"] == "ppo") & (table["column"] == "drop")].iloc[0]
-    assert row["value"] == pytest.approx(0.2, abs=0.03) and row["low"] > 0.1
-    assert math.isnan(_value("best-of-n", "drop")["value"])
+    assert row["value"] == pytest.approx(0.2) and row["runs"] == 4
+    assert math.isnan(_value("best-of-n", "drop")["value"]) and math.isnan(_value("sft", "drop")["value"])
 
 
 def test_one_run_has_its_interval_over_inputs() -> None:
@@ -92,7 +94,7 @@ def test_what_lacks_is_minus_and_never_a_crash() -> None:
         measures=STUDY.measures[STUDY.measures["measure"].isin(("gold", "ead"))],
     )
     rows = joined_wide(joined_table(poor))
-    assert all(row["use"] == row["ece"] == row["drop"] == "-" and row["ead"] != "-" for row in rows)
+    assert all(row["use"] == row["ece"] == row["meteor"] == "-" and row["ead"] != "-" for row in rows)
     nothing = dataclasses.replace(poor, measures=poor.measures[:0])
     assert not len(joined_table(nothing)) and not joined_question(run_values(nothing))
     broken = STUDY.choices.assign(probability=math.nan)
