@@ -3,8 +3,8 @@
 The rules, set before any outcome:
 
     along   A run is read where it first reaches a KL: between the two measured steps around that place, by a
-            line. The KL is the smaller of the two runs' at their ends, so each pair of runs has one and no
-            run is read beyond what it did.
+            line. The KL is the smaller of the two runs' at the last point on the way, so each pair of runs
+            has one and no run is read beyond what it did. The end is left out, being of other prompts.
     swept   The KL is the first policy's at its end. The other's runs of the same seeds that differ in beta,
             and the SFT model at 0, are sorted by KL and read by a line between neighbours. A KL beyond all
             of them has no value: nothing is extrapolated.
@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from pandas import DataFrame
 
-from analysis.stage_pairs import end_table
+from analysis.stage_pairs import end_table, way_table
 from analysis.stage_runs import SEEDS
 
 COLUMNS = [*SEEDS, "kl", "mine", "theirs"]
@@ -39,8 +39,9 @@ def first_reach(kl: np.ndarray, values: np.ndarray, at: float) -> float:
 def matched_along(points: DataFrame, policy: str, against: str, column: str) -> DataFrame:
     """One row for each pair of runs of the same seeds: their values at the smaller of their last KLs."""
     rows: list[dict[str, Any]] = []
-    theirs = dict(iter(_known(points, against, column).groupby(SEEDS)))
-    for seeds, run in _known(points, policy, column).groupby(SEEDS):
+    way = way_table(points)
+    theirs = dict(iter(_known(way, against, column).groupby(SEEDS)))
+    for seeds, run in _known(way, policy, column).groupby(SEEDS):
         other = theirs.get(seeds)
         if other is None or run["key"].nunique() > 1 or other["key"].nunique() > 1:
             continue

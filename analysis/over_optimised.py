@@ -1,19 +1,21 @@
-"""What a policy loses by being tuned on: its gold reward at its peak less that at its end."""
+"""What a policy loses by being tuned on: its gold reward at its peak less that later on."""
 
 from __future__ import annotations
 
 from pandas import DataFrame, Series
 
+from analysis.stage_pairs import way_table
 from analysis.stage_runs import SEEDS
 
 
 def drop_from_peak(points: DataFrame, policy: str, column: str = "gold") -> Series:
-    """For each run: the column at the step where the mean of the *other* runs peaks, less that at its end.
+    """For each run: the column where the mean of the *other* runs peaks, less that at the last point.
 
     A run's own highest point is high by luck too; the others' step is not, so without a fall the mean is not
-    above 0. Needs two runs; steps that a run lacks are left out.
+    above 0. Needs two runs; steps that a run lacks are left out, and the end, which is of other prompts.
     """
-    curves = points[points["policy"] == policy].pivot_table(index=SEEDS, columns="step", values=column)
+    way = way_table(points)
+    curves = way[way["policy"] == policy].pivot_table(index=SEEDS, columns="step", values=column)
     curves = curves.dropna(axis="columns")
     if len(curves) < 2 or curves.shape[1] < 2:
         return Series(dtype=float)

@@ -20,4 +20,4 @@ def preferred(outputs: DataFrame, runs: DataFrame, policy: str, against: str, sc
 
 
 def _of(outputs: DataFrame, runs: DataFrame) -> DataFrame:
-    return outputs.merge(runs[["key", "stage", *SEEDS]], on="key", how="inner")
+    return outputs.merge(runs[["key", "stage", "steps", *SEEDS]], on="key", how="inner")

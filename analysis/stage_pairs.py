@@ -5,25 +5,50 @@ from __future__ import annotations
 from pandas import DataFrame, Series, concat
 
 from analysis.records import Study
-from analysis.stage_runs import SEEDS, SETTING, less
-from analysis.stage_schema import IN, MEASURES
+from analysis.stage_runs import SEEDS, SETTING, SFT, less, of_policies
+from analysis.stage_schema import ACROSS, IN, MEASURES, PER_INPUT
 from analysis.stages import along, ends, measured
 
 UNTUNED = ("sft", "best-of-n")
-"""Methods that a seed of the tuning need not change."""
+"""Methods that a seed of the tuning does not change."""
+BETWEEN = ("meteor similarity", "modal share")
+"""Measures that are taken across inputs."""
+MOVED = ("gold", "learned", "held-out", "meteor similarity")
 
 
 def points_table(study: Study) -> DataFrame:
     """One row a finished policy or SFT model and measured step: measures in distribution, as columns.
 
-    A measure that the study lacks is NaN.
+    Points on the way are of other prompts than the end. For what `MOVED` names they are moved by what the SFT
+    model has at its end less what it has on the way, as step 0, so that a run begins where its SFT model is.
+    That is for the eye: what is tested compares points on the way with each other. A measure that the study
+    lacks is NaN.
     """
-    told = study.stages[(study.stages["status"] == "ok") & (study.stages["stage"] != "reward")]
+    told = of_policies(study.stages[study.stages["status"] == "ok"])
     points = along(study)
-    points = points[(points["shift"] == IN) & points["measure"].isin(MEASURES)]
+    scope = points["measure"].map(dict.fromkeys(BETWEEN, ACROSS)).fillna(PER_INPUT)
+    points = points[(points["shift"] == IN) & points["measure"].isin(MEASURES) & (points["scope"] == scope)]
     wide = points.pivot_table(index=["key", "step"], columns="measure", values="value")
     wide = wide.reindex(columns=list(MEASURES)).reset_index().rename_axis(columns=None)
-    return told.merge(wide, on="key", how="inner").sort_values([*SETTING, "policy", *SEEDS, "key", "step"])
+    found = told.merge(wide, on="key", how="inner")
+    return _moved(found).sort_values([*SETTING, "policy", *SEEDS, "key", "step"]).reset_index(drop=True)
+
+
+def _moved(points: DataFrame) -> DataFrame:
+    names, on_the_way = list(MOVED), points["step"] < points["steps"]
+    start = points[on_the_way & (points["step"] == 0)].set_index("key")[names]
+    sft = points[(points["stage"] == SFT) & ~on_the_way].groupby([*SETTING, "seed_data"])[names].mean()
+    by = points[[*SETTING, "seed_data", "key"]].join(start.add_suffix(" start"), on="key")
+    by = by.join(sft.add_suffix(" sft"), on=[*SETTING, "seed_data"])
+    for name in names:
+        move = (by[f"{name} sft"] - by[f"{name} start"]).fillna(0.0)
+        points[name] = points[name] + move.where(on_the_way, 0.0)
+    return points
+
+
+def way_table(points: DataFrame) -> DataFrame:
+    """The points on the way: all on the same prompts for the runs of a data seed."""
+    return points[points["step"] < points["steps"]]
 
 
 def end_table(points: DataFrame) -> DataFrame:

@@ -35,7 +35,7 @@ def superhf_claims(study: Study) -> list[dict[str, Any]]:
     points, first, scores = points_table(study), study.manifest["primary"], calibration_table(study)
     named = tuple(first.get(name) for name in ("policy", "against", "measure"))
     rows, where = [], dict[str, Any]()
-    if None not in named:
+    if first.get("test") == "t over seeds":
         primary, where = _primary(study)
         rows.append(_row(primary, where, primary=True))
     for names, own in points.groupby(SETTING):

@@ -27,14 +27,14 @@ SMALLEST = {
     **dict.fromkeys(SCORES, 0.01),
     "NLL": 0.02,
 }
-"""Smallest effects of interest, set before any run. Rewards by a reward model are log-odds: 0.1 makes the
-better of two answers 1.1 times as likely to be preferred; bars of the paper have standard errors of .03 to
-.09. Gold rewards and win rates range from 0 to 1. METEOR: without synonyms it is up to .013 lower. An sd:
-half as large again. NLL: two per cent of the right answer's probability. A probability that is off by
-.1 costs .01 of a Brier score, a bin that is off by .1 costs .01 of the published MSE."""
+"""Smallest effects of interest, set before any run. Rewards by a reward model are in standard deviations of
+the SFT model's completions, a tenth of which is little; bars of the paper have standard errors of .03 to .09.
+Gold rewards and win rates range from 0 to 1. METEOR: without synonyms it is up to .013 lower. An sd: half as
+large again. NLL: two per cent of the right answer's probability. A probability that is off by .1 costs .01 of
+a Brier score, a bin that is off by .1 costs .01 of the published MSE."""
 OTHERWISE = 0.05
 FIFTH = 0.2
-"""Of the run: by then the paper's curve at the default beta is flat."""
+"""Of the run: from then on the paper's curve at the default beta is flat."""
 SUPERBATCH = 16
 """The paper's default, from where on it finds nothing gained."""
 ELO = (

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 
 from pandas import DataFrame
 
-from analysis.stage_pairs import by_seeds, differences
-from analysis.stage_runs import less
+from analysis.stage_pairs import differences, way_table
+from analysis.stage_runs import SEEDS, less
 from analysis.superhf_claim import (
     BON,
     FIFTH,
@@ -37,11 +37,11 @@ def ends(runs: DataFrame) -> Iterator[Claim]:
 
 
 def _completions(runs: DataFrame, against: str) -> str:
-    """Words for unequal samples; none where they are equal, or where the other was not tuned on any."""
+    """Words for unequal samples; none where they are equal, or where the other is not tuned."""
     mine, theirs = (
         sorted(set(runs.loc[runs["policy"] == name, "completions"])) for name in (METHOD, against)
     )
-    if against == SFT or mine == theirs:
+    if against in (SFT, BON) or mine == theirs:
         return ""
     return f"tuned on {_listed(mine)} completions against {_listed(theirs)}"
 
@@ -65,11 +65,19 @@ def kl_sweep(points: DataFrame, runs: DataFrame) -> Iterator[Claim]:
         cost = less(kept[HELD], without[HELD])
         told = ("about -1 (-1), though said to keep it", "KL sweep, by eye, Instruct (LLaMA)")
         yield claim_of("KL sweep", f"reward is kept: beta {default:g} over 0", HELD, cost, told=told)
-    mine = points[points["policy"] == METHOD]
-    early = mine[mine["step"] >= FIFTH * mine["steps"]].drop_duplicates("key")
-    rise = less(by_seeds(runs, METHOD, HELD), by_seeds(early, METHOD, HELD))
-    told = ("about 0 after a fifth", "progress figure, by eye, LLaMA")
-    yield claim_of("progress", "reward rises after the first fifth of the run", HELD, rise, told=told)
+    yield from _progress(way_table(points[points["policy"] == METHOD]))
+
+
+def _progress(way: DataFrame) -> Iterator[Claim]:
+    """Whether the reward still rises between a fifth of the run and the last point on the way."""
+    way = way.assign(share=way["step"] / way["steps"]).sort_values(["key", "step"])
+    way = way[way["share"] >= FIFTH]
+    early, late = way.drop_duplicates("key"), way.drop_duplicates("key", keep="last")
+    if len(way) and early["share"].max() < late["share"].min():
+        values = less(*(each.groupby(SEEDS)[HELD].mean() for each in (late, early)))
+        name = f"reward rises from {early['share'].max():.0%} to {late['share'].min():.0%} of the run"
+        told = ("about 0 after a fifth", "progress figure, by eye, LLaMA")
+        yield claim_of("progress", name, HELD, values, told=told)
 
 
 def sizes(runs: DataFrame) -> Iterator[Claim]:

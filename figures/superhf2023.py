@@ -29,6 +29,7 @@ from figures.style import GREY, SPURIOUS, TARGET, save, style
 from figures.superhf_parts import (
     INTERVALS,
     LABELS,
+    MOVED_NOTE,
     Drawn,
     Part,
     dots,
@@ -149,7 +150,7 @@ def progress(parts: Sequence[Part]) -> Drawn:
             axes.set_ylabel(LABELS[measure])
         axes_row[1].legend(loc="best")
         told_runs = seeds_in(default)
-    caption(figure, f"{told_runs}; {INTERVALS}. Step 0 is the SFT model.")
+    caption(figure, f"{told_runs}; {INTERVALS}. {MOVED_NOTE}")
     return figure, table_of(rows)
 
 
@@ -184,7 +185,7 @@ def sizes(parts: Sequence[Part]) -> Drawn:
                 axes.text(0.5, 0.5, "not run", transform=axes.transAxes, ha="center", color=GREY)
             axes.axhline(0, color=GREY, lw=0.5)
             axes.set_xlabel(label)
-        axes_row[0].set_ylabel("reward above SFT, log-odds")
+        axes_row[0].set_ylabel("reward above SFT, sd of SFT")
     caption(figure, f"{told_runs}; {INTERVALS}.")
     return figure, table_of(rows)
 

@@ -18,9 +18,9 @@ from figures.stage_style import looks_of
 from figures.style import DOUBLE, INK, counted, message
 
 LABELS = {
-    HELD: "held-out reward, log-odds",
+    HELD: "held-out reward, sd of SFT",
     METEOR: "METEOR similarity\n(exact + stem)",
-    "learned": "learned reward, log-odds",
+    "learned": "learned reward, sd of SFT",
     "gold": "gold reward",
 }
 COLUMNS = [*SETTING, "panel", "line", "x", "y", "low", "high", "n"]
@@ -28,6 +28,7 @@ Part = tuple[str, DataFrame, dict[str, Any]]
 """A setting in words, its measured points, and its columns of a table."""
 Drawn = tuple[Figure, DataFrame]
 INTERVALS = "means and 95 % t intervals over runs"
+MOVED_NOTE = "Points on the way are of other prompts than the end, moved to begin at the SFT model."
 
 
 def rows_of_panels(parts: Sequence[Part], columns: int, height: float, **shared: Any) -> tuple[Figure, Any]:

@@ -30,6 +30,7 @@ from figures.style import GREY, PALE, SPURIOUS, TARGET
 from figures.superhf_parts import (
     INTERVALS,
     LABELS,
+    MOVED_NOTE,
     Drawn,
     Part,
     dots,
@@ -63,7 +64,7 @@ def seeds(parts: Sequence[Part], study: Study) -> Drawn:
         rows += dots(axes_row[0], gains, {**told, "panel": "gain"})
         axes_row[0].set_xlim(left=min(axes_row[0].get_xlim()[0], -0.02))
         axes_row[0].axvline(0, color=GREY, lw=0.5)
-        axes_row[0].set_xlabel("held-out reward above SFT, log-odds")
+        axes_row[0].set_xlabel("held-out reward above SFT, sd")
         rows += _ratios(axes_row[1], runs, [name for name in names if name != METHOD], told)
         rows += _shares(axes_row[2], fates(with_failed(study, runs), HELD, SMALLEST[HELD]), names, told)
         told_runs = seeds_in(runs[runs["policy"].isin(names)])
@@ -142,8 +143,8 @@ def matched_kl(parts: Sequence[Part]) -> Drawn:
         axes_row[0].legend(loc="best")
         rows += _differences(axes_row[2], points, told)
         told_runs = seeds_in(points[points["policy"].isin(tuned(points))])
-    lines = "Lines: means by step along runs; crosses: means of ends over beta"
-    caption(figure, f"{told_runs}. {lines}; right: {INTERVALS}.")
+    lines = "Lines: means by step; crosses: means of ends over beta"
+    caption(figure, f"{told_runs}. {lines}; right: {INTERVALS}.\n{MOVED_NOTE}")
     return figure, table_of(rows)
 
 
@@ -215,14 +216,14 @@ def over_optimisation(parts: Sequence[Part]) -> Drawn:
                 rows += _along_kl(axes, own, judge, {**told, "panel": name})
             above.text(0.97, 0.06, name, transform=above.transAxes, ha="right", weight="bold")
             below.axhline(0, color=GREY, lw=0.5)
-        grid[2 * place, 0].set_ylabel("reward above SFT,\nlog-odds")
+        grid[2 * place, 0].set_ylabel("reward above SFT,\nsd of SFT")
         grid[2 * place + 1, 0].set_ylabel("gold reward\nabove SFT")
         told_runs = seeds_in(points[points["policy"].isin(tuned(points))])
     for axes in grid[-1]:
         axes.set_xlabel("KL(policy || SFT), nats")
     shown = next(axes for axes in grid[0] if axes.lines)
     shown.legend(loc="best")
-    caption(figure, f"{told_runs}; means by step, 95 % t intervals over runs.")
+    caption(figure, f"{told_runs}; means by step, 95 % t intervals over runs. {MOVED_NOTE}")
     return figure, table_of(rows)
 
 

@@ -12,10 +12,13 @@ import numpy as np
 from pandas import DataFrame
 
 from analysis.records import COLUMNS, OF_STAGES, Study, frame
+from analysis.stage_pairs import BETWEEN
 from analysis.stage_schema import Choice, Measurement, Output, StageRecord
 
 TASK, MODEL = "generation/summarise", "embedded/english"
 STEPS = 50
+ELSEWHERE = 0.3
+"""By how much the held-out reward is higher on the prompts of the way than on those of the end."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +93,7 @@ def simulated(
             for rate in evidence:
                 for seed in range(seeds):
                     told = {"task": task, "model": model, "evidence_rate": rate, "seed_data": seed}
+                    _training(tables, told)
                     start = rng.normal(scale=0.3) + 0.4 * models.index(model)
                     _run(tables, rng, told, "sft", Truth("sft", 0.0, 0.0, hacked=0.0), start, inputs, noise)
                     for policy, given in policies.items():
@@ -106,6 +110,15 @@ def simulated(
     return Study("toy", manifest, empty, empty, empty, [], stages=stages, **beside)
 
 
+def _training(tables: dict[str, list[dict[str, Any]]], told: dict[str, Any]) -> None:
+    """How the SFT model was made, and a measure of that: no part of anything."""
+    key = f"training {told}"
+    made = StageRecord(key=key, stage="sft", policy="sft training", method="sft", steps=5, **told)
+    tables["stage"].append(_row(made))
+    decoy = Measurement(key=key, step=5, shift="in", measure="held-out", scope="per input", value=99.0)
+    tables["measures"].append(_row(decoy))
+
+
 def _row(value: Any) -> dict[str, Any]:
     return {k: math.nan if v is None else v for k, v in dataclasses.asdict(value).items()}
 
@@ -115,32 +128,33 @@ def _run(
     truth: Truth, start: float, inputs: int, noise: float,
 ) -> None:  # fmt: skip
     """A run's record, measures along it, outputs and choices."""
-    stage = "sft" if policy == "sft" else "policy"
-    steps = 0 if truth.method == "best-of-n" else STEPS
+    steps = STEPS if truth.method not in ("sft", "best-of-n") else 0  # an SFT model is a policy of no step
     record: dict[str, Any] = {"steps": steps, "completions": 1600, "samples_per_prompt": 4, "batch_size": 8}
     record |= {**told, **truth.record}
     if not steps:
         record["completions"] = 0
+    if policy == "sft":
+        record["seed_tune"] = record["seed_data"]
     key = " ".join(str(v) for v in (policy, *record.values()))
     tables["stage"].append(
-        _row(StageRecord(key=key, stage=stage, policy=policy, method=truth.method, **record))
+        _row(StageRecord(key=key, stage="policy", policy=policy, method=truth.method, **record))
     )
     steps = record["steps"]
-    off = rng.normal(scale=noise * truth.spread) if stage == "policy" else 0.0
+    off = rng.normal(scale=noise * truth.spread) if policy != "sft" else 0.0
     many = [0, steps // 10, steps // 4, steps // 2, 3 * steps // 4, steps] if steps else [0]
-    for step in [steps] if stage == "sft" else many:
+    for step in many:
         part = math.sqrt(step / steps) if steps else 1.0
-        part = 1.0 if stage == "sft" else part
-        jitter = rng.normal(scale=noise * 0.02, size=4)
+        elsewhere = ELSEWHERE if step < steps else 0.0
+        jitter = rng.normal(scale=noise * 0.02 * (step > 0 or not steps), size=4)  # all begin alike
         held = start + part * (truth.gain + off)
         fallen = truth.falls * max(0.0, 2 * step / steps - 1) if steps else 0.0
-        alike = 0.08 + (part * (truth.alike - 0.08) if stage == "policy" else 0)
+        alike = 0.08 + (part * (truth.alike - 0.08) if policy != "sft" else 0)
         values = {
-            "held-out": held + jitter[0],
-            "learned": held + part * truth.hacked + jitter[1],
-            "gold": 0.5 + 0.1 * start + part * 0.2 * truth.gain - fallen + 0.5 * jitter[2],
-            "kl": part * truth.kl,
-            "meteor similarity": alike + 0.1 * jitter[3],
+            "held-out": held + jitter[0] + elsewhere,
+            "learned": held + part * truth.hacked + jitter[1] - elsewhere,
+            "gold": 0.5 + 0.1 * start + part * 0.2 * truth.gain - fallen + 0.5 * jitter[2] + elsewhere / 10,
+            "kl": part * truth.kl if truth.method != "best-of-n" else math.nan,
+            "meteor similarity": alike + 0.1 * jitter[3] + elsewhere / 100,
             "modal share": 0.02 + part * (truth.modal - 0.02),
             "empty share": 0.0,
             "length": 6.0,
@@ -148,12 +162,15 @@ def _run(
         tables["measures"] += [
             _row(
                 Measurement(
-                    key=key, step=step, shift="in", measure=measure, scope="per input", value=float(value),
+                    key=key, step=step, shift="in", measure=measure, value=float(value),
+                    scope="across inputs" if measure in BETWEEN else "per input",
                     low=float(value) - 0.05, high=float(value) + 0.05, n=inputs, outputs=inputs * 4,
                 )
             )
             for measure, value in values.items()
         ]  # fmt: skip
+    decoy = Measurement(key=key, step=steps, shift="in", measure="modal share", scope="per input", value=0.99)
+    tables["measures"].append(_row(decoy))  # of one input it may be high
     gold = 0.5 + 0.2 * (truth.gain + off) + rng.normal(scale=0.15, size=(inputs, 2))
     tables["outputs"] += [
         _row(
@@ -162,7 +179,7 @@ def _run(
         for i in range(inputs)
         for j in range(2)
     ]
-    for i in range(inputs):
+    for i in range(inputs if truth.method != "best-of-n" else 0):  # which has no probabilities
         p = np.full(3, (1 - truth.confidence) / 2)
         p[0 if rng.random() < 0.6 else 1] = truth.confidence
         tables["choices"] += [
