@@ -159,6 +159,8 @@ def test_a_known_fall_from_the_peak_is_found(seed: int) -> None:
     shape = np.array([0.0, 0.5, 1.0, 0.7])
     values = rng.normal(size=5)[:, None] + shape + rng.normal(scale=1e-3, size=(5, 4))
     assert drop_from_peak(curves(values), "ppo").to_numpy() == pytest.approx(0.3, abs=0.01)
+    rising = drop_from_peak(curves(values[:, :3]), "ppo")
+    assert rising.to_numpy() == pytest.approx(-0.5, abs=0.01)
 
 
 def curves(values: np.ndarray) -> DataFrame:
