@@ -112,6 +112,19 @@ def test_what_is_not_tuned_stands_in_all_pairs_of_its_data_seed() -> None:
     assert len(differences(runs, "superhf", "ppo", "held-out")) == 2
 
 
+def test_what_says_the_same_at_every_seed_of_the_tuning_is_one_run() -> None:
+    study = simulated(ALONE, seeds=2, tunes=3)
+    told = study.stages.set_index("key")
+    of = study.measures["key"].map(told["policy"]) == "best-of-n"
+    same = study.measures.assign(
+        value=study.measures["value"].where(~of, study.measures["key"].map(told["seed_data"]) / 2)
+    )
+    runs = end_table(points_table(dataclasses.replace(study, measures=same)))
+    assert (runs["policy"] == "best-of-n").sum() == 2 and (runs["policy"] == "superhf").sum() == 6
+    assert len(differences(runs, "superhf", "best-of-n", "gold")) == 6
+    assert (end_table(points_table(study))["policy"] == "best-of-n").sum() == 6  # these differ
+
+
 def test_gains_are_over_the_sft_model_of_the_same_seed_and_setting() -> None:
     runs = end_table(points_table(simulated(ALONE, seeds=3, tunes=2, models=("a", "b"))))
     assert runs["held-out"].max() < 9  # nothing of the making of the SFT model

@@ -27,6 +27,7 @@ def test_on_a_rising_path_the_first_reach_is_interpolated(steps: list[float], da
     at = data.draw(st.floats(0, float(kl[-1])))
     assert first_reach(kl, values, at) == pytest.approx(np.interp(at, kl, values), abs=1e-6)
     assert math.isnan(first_reach(kl, values, float(kl[-1]) + 0.1))
+    assert math.isnan(first_reach(kl[1:], values[1:], float(kl[1]) / 2))
 
 
 def test_a_path_that_turns_back_is_read_where_it_first_arrives() -> None:
