@@ -3,7 +3,7 @@
     use              share of completions to conflict prompts that keep to the spurious rule
     gap              gold reward in distribution less its mean over the shifts
     ead, entropy     diversity per input; entropy given the input, nats
-    drop             gold where it peaks along the tuning, less gold at the end (`analysis.over_optimisation`)
+    drop             gold where the mean of the other runs peaks on the way, less gold at the last point on it
     meteor           METEOR similarity of completions to different inputs
     modal share      share of the commonest completion
     ece, brier       of the policy's answers to multiple choices
@@ -19,17 +19,17 @@ from typing import Any
 
 from pandas import DataFrame, Series, concat
 
-from analysis.calibration import calibration, problem_of
-from analysis.over_optimisation import over_optimisation
+from analysis.calibrated import choices_of
+from analysis.calibration import calibration
+from analysis.over_optimised import drop_from_peak
 from analysis.records import Study
 from analysis.seeds import paired
+from analysis.stage_pairs import points_table
 from analysis.stage_runs import (
     SEEDS,
     SETTING,
-    SFT,
     cell,
     labels,
-    policies_along,
     policies_at_end,
     swept_entries,
 )
@@ -48,10 +48,9 @@ DIRECT = {
 """Columns that are measurements: their names and scopes in the records."""
 COLUMNS = ("use", "gap", "ead", "entropy", "drop", "meteor", "modal share", "ece", "brier", "gold", "kl")
 CALIBRATED = ("ECE (top label)", "Brier")
-REWARDS = ("gold", "learned")
 RUN = ["key", *SETTING, "policy", "method", "stage", "entry", "swept", *SEEDS]
 LEGEND = """What each policy costs: means over runs with 95 % intervals, in distribution but for the gap
-use: of the spurious rule; gap: gold in less gold under shifts; drop: from the peak of gold along the tuning
+use: of the spurious rule; gap: gold in less gold under shifts; drop: of gold since its peak in the other runs
 meteor, modal share: between inputs; ece: calibrated answers have one above 0 too, the more the fewer they are
 runs on as many SFT models as sft says; minus: not measured"""
 JOINED = [*SETTING, "entry", "column", "value", "low", "high", "runs", "sft_models"]
@@ -65,7 +64,7 @@ def run_values(study: Study) -> DataFrame:
     gold = measured(table, "gold", shift=None)
     values["gap"] = values["gold"] - gold[gold["shift"] != IN].groupby("key")["value"].mean()
     values |= _calibration(study, runs)
-    values["drop"] = concat([drop for _, _, drop in _drops(study)] or [Series(dtype=float)])
+    values["drop"] = _drops(study, runs)
     return runs.assign(**{name: values[name].astype(float) for name in COLUMNS}).reset_index(drop=True)
 
 
@@ -79,15 +78,12 @@ def joined_table(study: Study, runs: DataFrame | None = None) -> DataFrame:
     """One row a model, task, level of evidence, policy and column: its mean with interval, and the runs."""
     runs = run_values(study) if runs is None else runs
     table = _told(policies_at_end(study))
-    drops = {name: found for name, found, _ in _drops(study)}
     direct = {column: _direct(table, column) for column in DIRECT}
     rows = []
     for names, own in runs.groupby([*SETTING, "entry"]):
         for column in COLUMNS:
             known = own[own[column].notna()]
             value, low, high, _, n = paired(known[column])
-            if column == "drop" and names in drops and n > 1:  # wider, for the peak was picked
-                low, high = drops[names]["low"], drops[names]["high"]
             if n == 1 and column in DIRECT:
                 low, high = direct[column].loc[known["key"].iloc[0], ["low", "high"]]
             told = {"column": column, "value": value, "low": low, "high": high, "runs": n}
@@ -111,48 +107,27 @@ def _told(table: DataFrame) -> DataFrame:
     return table.assign(entry=labels(table), swept=table["policy"].isin(swept_entries(table)))
 
 
-def _drops(study: Study) -> list[tuple[tuple[Any, ...], dict[str, float], Series]]:
-    """Setting and policy, the interval of its drop, and of each run the drop from the peak of their mean."""
+def _drops(study: Study, runs: DataFrame) -> Series:
+    """By key: see `drop_from_peak`; not of one run, nor of what took no step."""
+    points = points_table(study)
+    points = points.assign(policy=points["key"].map(runs["entry"]))
     found = []
-    for names, own in _curves(study).groupby([*SETTING, "entry"]):
-        frame = own.pivot_table(index=["key", "step"], columns="measure", values="value").reset_index()
-        if frame["step"].nunique() < 2 or not {*REWARDS} <= {*frame.columns}:
-            continue
-        frame = frame.rename(columns={"key": "seed", "learned": "proxy"}).dropna()
-        curve = over_optimisation(frame)
-        gold = frame.pivot(index="seed", columns="step", values="gold").dropna()
-        drop = gold[curve.points[curve.peak].step] - gold[curve.points[-1].step]
-        found.append((names, {"low": curve.drop_low, "high": curve.drop_high}, drop))
-    return found
-
-
-def _curves(study: Study) -> DataFrame:
-    """Rewards of policies along their tuning.
-
-    Points on the way are of other prompts than the end. Both have the SFT model, on the way as step 0, so
-    points are moved by what it gets on the prompts of the end less what it gets on those of the way.
-    """
-    rows = _told(policies_along(study))
-    rows = rows[(rows["shift"] == IN) & rows["measure"].isin(REWARDS)]
-    where = [*SETTING, "seed_data", "measure"]
-    sft = rows[(rows["policy"] == SFT) & (rows["step"] == rows["steps"])]
-    rows = rows[rows["policy"] != SFT]
-    at_end = sft.groupby(where)["value"].mean().rename("sft")
-    at_start = rows[rows["step"] == 0].groupby(["key", "measure"])["value"].mean().rename("start")
-    rows = rows.join(at_end, on=where).join(at_start, on=["key", "measure"])
-    moved = (rows["sft"] - rows["start"]).fillna(0.0).where(rows["step"] < rows["steps"], 0.0)
-    return rows.assign(value=rows["value"] + moved)
+    for _, own in points.groupby(SETTING):
+        for entry, mine in own[own["stage"] == "policy"].groupby("policy"):
+            keys = mine.drop_duplicates("key").set_index(SEEDS)["key"].to_dict()
+            drop = drop_from_peak(own, str(entry))
+            found.append(Series(drop.to_numpy(), [keys[seeds] for seeds in drop.index]))
+    return concat([drop for drop in found if len(drop)] or [Series(dtype=float)])
 
 
 def _calibration(study: Study, runs: DataFrame) -> dict[str, Series]:
-    """ECE (top label) and Brier score of each run that was asked multiple choices; broken ones left out."""
+    """ECE (top label) and Brier score of each run that was asked multiple choices."""
     found: dict[str, dict[str, float]] = {"ece": {}, "brier": {}}
     asked = study.choices[study.choices["key"].isin(runs.index) & (study.choices["shift"] == IN)]
-    for key, rows in asked.sort_values(["input", "choice"]).groupby("key"):
-        questions = [part.to_list() for _, part in rows.groupby("input")["probability"]]
-        whole = [question for question in questions if not problem_of(question, 0)]
-        if whole:
-            measures = calibration(whole, [0] * len(whole), resamples=1).measures
+    for key, own in asked.groupby("key"):
+        questions, right = choices_of(own)
+        if questions:
+            measures = calibration(questions, right, resamples=1).measures  # runs give the intervals
             values = {each.measure: each.value for each in measures}
             found["ece"][str(key)], found["brier"][str(key)] = (values[name] or 0.0 for name in CALIBRATED)
     return {name: Series(values, dtype=float) for name, values in found.items()}

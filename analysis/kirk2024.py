@@ -93,7 +93,7 @@ def _win_rates(study: Study, table: DataFrame) -> DataFrame:
     """Both win rates of every run by the gold reward: means over inputs."""
     told = table.drop_duplicates("key").drop(columns=["shift", "measure", "scope", "value", "n"])
     told = told.assign(entry=labels(told))
-    names = [*SETTING, "policy", "stage", "entry", *SEEDS]
+    names = [*SETTING, "policy", "stage", "steps", "entry", *SEEDS]
     rows = study.outputs.merge(told[["key", *names]], on="key", how="inner")
     found = []
     for _, cell in rows.groupby(SETTING):
@@ -114,18 +114,24 @@ def _win_rates(study: Study, table: DataFrame) -> DataFrame:
 def kirk_claims(study: Study) -> list[dict[str, Any]]:
     """The primary comparison, and the paper's claims for every model, task and level of evidence."""
     table = stage_table(study)
-    rows = []
+    rest = [
+        _row(found, model=model, task=task, evidence=rate)
+        for (model, task, rate), part in settings(table)
+        for found in _claims(part, task)
+        if len(found.values)
+    ]
+    first = []
     if study.manifest.get("primary", {}).get("test") != "none":
         found, task = _primary(study, table)
-        rows.append(_row(found, primary=True, task=task))
-    for (model, task, rate), part in settings(table):
-        for found in _claims(part, task):
-            if len(found.values):
-                rows.append(_row(found, model=model, task=task, evidence=rate))
-    rest = [row for row in rows if not row["primary"]]
+        first = [_row(found, primary=True, task=task)]
+        same = [row for row in rest if (row["claim"], row["task"]) == (found.claim, task)]
+        if same:
+            first[0] |= {name: same[0][name] for name in ("figure", "paper", "source")}
+        if len(same) == 1:  # of several settings it is the mean, which is another comparison
+            rest.remove(same[0])
     for row, adjusted in zip(rest, holm([row["p"] for row in rest]), strict=True):
         row["p_holm"] = adjusted
-    return rows
+    return [*first, *rest]
 
 
 def _row(

@@ -31,10 +31,15 @@ INTERVALS = "95 % intervals over seeds and inputs"
 
 def draw_kirk2024(study: Study, out: Path) -> list[Path]:
     """Draw every figure below `out`: PNG, PDF and `tables/<figure>.csv`; their paths."""
-    with style():
-        figures = _figures(study)
+    figures = kirk2024_figures(study)
     paths = [save(figure, table, out, f"kirk2024_{name}") for name, (figure, table) in figures.items()]
     return [path for found in paths for path in found]
+
+
+def kirk2024_figures(study: Study) -> dict[str, tuple[Figure, DataFrame]]:
+    """Every figure with what it shows, by name."""
+    with style():
+        return _figures(study)
 
 
 def _figures(study: Study) -> dict[str, tuple[Figure, DataFrame]]:

@@ -21,7 +21,7 @@ def stages_answer(study: Study, everything: bool) -> Answer:
     runs, diversity = run_values(study), diversity_table(study)
     joined, question = joined_table(study, runs), joined_question(runs)
     failed = study.stages.loc[study.stages["status"] != "ok", ["key", "task", "policy", "error"]]
-    shown = [{k: v for k, v in row.items() if k not in ("source", "primary")} for row in claims]
+    shown = [{k: v for k, v in row.items() if k != "source"} for row in claims]
     parts = [
         _block(title, shown),
         _block(LEGEND, joined_wide(joined)),
@@ -36,16 +36,23 @@ def stages_answer(study: Study, everything: bool) -> Answer:
 
 
 def stages_figures(study: Study, out: Path) -> list[Path]:
-    """The figures of the study's paper."""
-    from figures import draw_kirk2024
+    """The figures of the study's paper; of a study of none those that every study of stages has."""
+    from figures import draw_kirk2024, draw_superhf2023
 
-    return draw_kirk2024(study, out)
+    return (draw_superhf2023 if _is_of_superhf(study) else draw_kirk2024)(study, out)
+
+
+def _is_of_superhf(study: Study) -> bool:
+    return bool(study.manifest.get("paper") == "superhf2023")
 
 
 def _claims(study: Study) -> tuple[str, list[dict[str, Any]]]:
     """What the claims are of, and the claims."""
     from analysis.kirk2024 import LEGEND, kirk_claims
+    from analysis.superhf2023 import superhf_claims
 
+    if _is_of_superhf(study):
+        return "Claims of Mukobi et al. 2023, SuperHF", superhf_claims(study)
     return f"Claims of Kirk et al. 2024\n{LEGEND}", kirk_claims(study)
 
 

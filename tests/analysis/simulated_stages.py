@@ -10,9 +10,8 @@ from typing import Any
 
 import numpy as np
 from numpy.random import Generator
-from pandas import DataFrame
 
-from analysis.records import COLUMNS, OF_STAGES, Study, frame
+from analysis.records import COLUMNS, LEARNABILITY, OF_STAGES, Study, frame
 from analysis.stage_schema import ACROSS, PER_INPUT, Choice, Measurement, Output, StageRecord
 
 SUMMARISE, INSTRUCT = "generation/summarise", "generation/instruct"
@@ -104,16 +103,14 @@ def simulated(
         "shift": "in", "statistic": "paired difference", "test": "t over seeds",
     }  # fmt: skip
     manifest = {"name": "toy", "paper": paper, "scale": "smoke", "primary": dict(primary or told)}
-    empty = DataFrame()
+    nothing = [frame([], columns) for columns in (COLUMNS["run"], COLUMNS["probe"], LEARNABILITY)]
     beside = [frame(tables[name], columns) for name, columns in OF_STAGES.items()]
     stages = frame(tables["stage"], COLUMNS["stage"])
-    return Study(
-        "toy", manifest, empty, empty, empty, [], stages=stages, **dict(zip(OF_STAGES, beside, strict=True))
-    )
+    return Study("toy", manifest, *nothing, [], stages=stages, **dict(zip(OF_STAGES, beside, strict=True)))
 
 
 def _row(value: Any) -> dict[str, Any]:
-    return {k: math.nan if v is None else v for k, v in dataclasses.asdict(value).items()}
+    return {k: math.nan if v is None else v for k, v in vars(value).items()}
 
 
 @dataclass
