@@ -25,13 +25,13 @@ COLUMNS = [*SEEDS, "kl", "mine", "theirs"]
 
 
 def first_reach(kl: np.ndarray, values: np.ndarray, at: float) -> float:
-    """The value where a path first reaches a KL, NaN where it never does."""
+    """The value where a path first reaches a KL; NaN where it never does, or begins beyond it."""
     reached = np.flatnonzero(kl >= at - 1e-12)
     if not len(reached):
         return math.nan
     i = int(reached[0])
     if i == 0:
-        return float(values[0])
+        return float(values[0]) if kl[0] <= at + 1e-12 else math.nan
     share = (at - kl[i - 1]) / (kl[i] - kl[i - 1])
     return float(values[i - 1] + share * (values[i] - values[i - 1]))
 

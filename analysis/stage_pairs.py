@@ -7,7 +7,7 @@ from pandas import DataFrame, Series, concat
 from analysis.records import Study
 from analysis.stage_runs import SEEDS, SETTING, SFT, less, of_policies
 from analysis.stage_schema import ACROSS, IN, MEASURES, PER_INPUT
-from analysis.stages import along, ends, measured
+from analysis.stages import SWEPT, along, ends, measured
 
 UNTUNED = ("sft", "best-of-n")
 """Methods that a seed of the tuning does not change."""
@@ -30,8 +30,14 @@ def points_table(study: Study) -> DataFrame:
     points = points[(points["shift"] == IN) & points["measure"].isin(MEASURES) & (points["scope"] == scope)]
     wide = points.pivot_table(index=["key", "step"], columns="measure", values="value")
     wide = wide.reindex(columns=list(MEASURES)).reset_index().rename_axis(columns=None)
-    found = told.merge(wide, on="key", how="inner")
+    found = _once(told.merge(wide, on="key", how="inner"))
     return _moved(found).sort_values([*SETTING, "policy", *SEEDS, "key", "step"]).reset_index(drop=True)
+
+
+def _once(points: DataFrame) -> DataFrame:
+    """Without repeated runs of what is not tuned: best-of-n says the same whatever the seed of the tuning."""
+    same = [*SETTING, "policy", "seed_data", *SWEPT, *MEASURES]
+    return points[~((points["steps"] == 0) & points.sort_values("seed_tune").duplicated(same))]
 
 
 def _moved(points: DataFrame) -> DataFrame:

@@ -29,6 +29,11 @@ from analysis.superhf_claim import OTHERWISE, PAPER, SMALLEST, UNSAID, Claim
 from analysis.superhf_rivals import calibration, hacked, head_to_head, matched, seeds
 from analysis.superhf_settings import ends, kl_sweep, sizes
 
+LEGEND = """claim: the value is above 0 (of sd: above 1); 95 % intervals and p over runs, paired by seeds
+rewards in standard deviations of the SFT model's completions; calibration turned so that above 0 is better
+n: pairs of runs (of shares: runs), on sft_models SFT models, about the tuning of which the intervals are
+paper: what its data show, in its units; p_holm: all but the primary one"""
+
 
 def superhf_claims(study: Study) -> list[dict[str, Any]]:
     """The primary comparison, and the paper's claims for every setting that has runs for them."""

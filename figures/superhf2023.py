@@ -182,8 +182,9 @@ def sizes(parts: Sequence[Part]) -> Drawn:
                 axes.legend(loc="best")
                 told_runs = seeds_in(sweep)
             else:
-                axes.text(0.5, 0.5, "not run", transform=axes.transAxes, ha="center", color=GREY)
-            axes.axhline(0, color=GREY, lw=0.5)
+                axes.text(0.5, 0.5, f"{entry}: not run", transform=axes.transAxes, ha="center", color=GREY)
+                axes.set_axis_off()
+            axes.axhline(0, color=GREY, lw=0.5, visible=len(sweep) > 0)
             axes.set_xlabel(label)
         axes_row[0].set_ylabel("reward above SFT, sd of SFT")
     caption(figure, f"{told_runs}; {INTERVALS}.")

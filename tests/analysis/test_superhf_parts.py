@@ -27,6 +27,7 @@ def test_on_a_rising_path_the_first_reach_is_interpolated(steps: list[float], da
     at = data.draw(st.floats(0, float(kl[-1])))
     assert first_reach(kl, values, at) == pytest.approx(np.interp(at, kl, values), abs=1e-6)
     assert math.isnan(first_reach(kl, values, float(kl[-1]) + 0.1))
+    assert math.isnan(first_reach(kl[1:], values[1:], float(kl[1]) / 2))
 
 
 def test_a_path_that_turns_back_is_read_where_it_first_arrives() -> None:
@@ -159,6 +160,8 @@ def test_a_known_fall_from_the_peak_is_found(seed: int) -> None:
     shape = np.array([0.0, 0.5, 1.0, 0.7])
     values = rng.normal(size=5)[:, None] + shape + rng.normal(scale=1e-3, size=(5, 4))
     assert drop_from_peak(curves(values), "ppo").to_numpy() == pytest.approx(0.3, abs=0.01)
+    rising = drop_from_peak(curves(values[:, :3]), "ppo")
+    assert rising.to_numpy() == pytest.approx(-0.5, abs=0.01)
 
 
 def curves(values: np.ndarray) -> DataFrame:
