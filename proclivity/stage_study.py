@@ -52,7 +52,7 @@ class Demonstrated:
     """Optimiser steps."""
     batch_size: int = 64
     """Demonstrations a step."""
-    learning_rate: float = 2e-3
+    learning_rate: float = 4e-3
     """Peak learning rate."""
 
     def __post_init__(self) -> None:
