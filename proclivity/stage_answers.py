@@ -49,10 +49,11 @@ def _is_of_superhf(study: Study) -> bool:
 def _claims(study: Study) -> tuple[str, list[dict[str, Any]]]:
     """What the claims are of, and the claims."""
     from analysis.kirk2024 import LEGEND, kirk_claims
+    from analysis.superhf2023 import LEGEND as OF_SUPERHF
     from analysis.superhf2023 import superhf_claims
 
     if _is_of_superhf(study):
-        return "Claims of Mukobi et al. 2023, SuperHF", superhf_claims(study)
+        return f"Claims of Mukobi et al. 2023, SuperHF\n{OF_SUPERHF}", superhf_claims(study)
     return f"Claims of Kirk et al. 2024\n{LEGEND}", kirk_claims(study)
 
 
