@@ -67,43 +67,71 @@ def pairs_of(
 ) -> Pairs:
     """n preference pairs: completions of unequal gold reward that `say` gives, or the task's own without it.
 
-    With a half only prompts of that half; with 0 of both. A smaller n gives the beginning of a larger one's.
-    Where too few can be found it is an error, or they are fewer.
+    On a share `evidence` of their prompts the two rules disagree: prompts are drawn until there are as many
+    pairs of either kind, since a kind can give fewer pairs than the other. With a half they are of prompts of
+    that half; with 0 of both. Where too few can be found it is an error, or they are fewer.
     """
+    conflicts = int(n * evidence + 1e-9)
     found: Pairs = {"prompt": [], "chosen": [], "rejected": [], "conflict": []}
-    drawn, part = 0, 0
-    while len(found["prompt"]) < n:
-        if drawn >= _MOST_DRAWN * max(n, _CHUNK) or (drawn >= 4 * n and not all_of_them):
-            if not all_of_them:
-                break
-            raise UserError(
-                f"{problem.name}: {drawn} prompts give {len(found['prompt'])} preference pairs, not {n}: "
-                "completions are too often of equal reward"
+    for conflict, wanted in ((False, n - conflicts), (True, conflicts)):
+        kind: Pairs = {name: [] for name in found}
+        drawn, part = 0, 0
+        while len(kind["prompt"]) < wanted:
+            if drawn >= _MOST_DRAWN * max(wanted, _CHUNK) or (drawn >= 4 * n and not all_of_them):
+                if not all_of_them:
+                    break
+                which = "with conflict " if conflict else ""
+                raise UserError(
+                    f"{problem.name}: {drawn} prompts {which}give {len(kind['prompt'])} preference pairs, "
+                    f"not {wanted}: completions are too often of equal reward; pairs: task needs none"
+                )
+            told = (split, float(conflict), shift, part)
+            new = (
+                _sampled(problem, seed, what, half, say, *told)
+                if say
+                else _given(problem, seed, what, half, *told)
             )
-        rng = np.random.default_rng([seed, STREAMS[what], crc32(shift.encode()), part, 1])
-        if say:
-            rows = rows_of(
-                problem, _CHUNK, seed, what, split=split, evidence=evidence, shift=shift, part=part
-            )
-            rows = [row for row in rows if not half or half_of(row.prompt) == half]
-            new = unequal(problem, rows, say([row.prompt for row in rows], part), rng)
-        else:
-            new = _given(problem, rng, split, evidence, shift, half)
-        for name, column in new.items():
-            found[name] += column
-        drawn, part = drawn + _CHUNK, part + 1
-    return {name: column[:n] for name, column in found.items()}
+            for name, column in new.items():
+                kind[name] += column
+            drawn, part = drawn + _CHUNK, part + 1
+        for name, column in kind.items():
+            found[name] += column[:wanted]
+    order = np.random.default_rng([seed, STREAMS[what], half]).permutation(len(found["prompt"]))
+    return {name: [column[i] for i in order] for name, column in found.items()}
+
+
+def _sampled(
+    problem: Generation,
+    seed: int,
+    what: str,
+    half: int,
+    say: Say,
+    split: Split,
+    evidence: float,
+    shift: str,
+    part: int,
+) -> Pairs:
+    """Pairs of completions that are said after a chunk of prompts."""
+    rows = rows_of(problem, _CHUNK, seed, what, split=split, evidence=evidence, shift=shift, part=part)
+    rows = [row for row in rows if not half or half_of(row.prompt) == half]
+    rng = np.random.default_rng([seed, STREAMS[what], crc32(shift.encode()), part, int(evidence)])
+    return unequal(problem, rows, say([row.prompt for row in rows], 2 * part + int(evidence)), rng)
 
 
 def _given(
-    problem: Generation, rng: np.random.Generator, split: Split, evidence: float, shift: str, half: int
+    problem: Generation,
+    seed: int,
+    what: str,
+    half: int,
+    split: Split,
+    evidence: float,
+    shift: str,
+    part: int,
 ) -> Pairs:
-    """Preference pairs of the task itself."""
+    """A chunk of the task's own pairs."""
+    rng = np.random.default_rng([seed, STREAMS[what], crc32(shift.encode()), part, int(evidence)])
     told = problem.preferences(_CHUNK, rng, split, evidence=evidence, shift=shift).to_dict()
-    rules = (
-        problem.follows(told["prompt"], told["chosen"]) if problem.has_gold else [""] * len(told["prompt"])
-    )
-    told["conflict"] = [rule == "target" for rule in rules]
+    told["conflict"] = [bool(evidence)] * len(told["prompt"])
     mine = [i for i, prompt in enumerate(told["prompt"]) if not half or half_of(prompt) == half]
     return {name: [told[name][i] for i in mine] for name in ("prompt", "chosen", "rejected", "conflict")}
 

@@ -23,10 +23,11 @@ def check(config: Config) -> None:
 
     settings = settings_from(dict(config["settings"]))
     problem = text_out(config["task"])
-    shifts = [each.name for each in problem.shifts]
-    for shift in config["measured"]["shifts"]:
-        if shift not in shifts:
-            raise UserError(f"{config['task']} has no shift {shift}; it has {', '.join(shifts) or 'none'}")
+    if config["evidence_rate"] and not int(settings.rows * config["evidence_rate"] + 1e-9):
+        raise UserError(
+            f"evidence {config['evidence_rate']:g} of {settings.rows} prompts of {config['policy']} is no "
+            "counter-example at all"
+        )
     if not problem.has_gold:
         if config["evidence_rate"] or config["measured"]["conflicts"]:
             raise UserError(

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from proclivity.stage_data import rows_of
 from proclivity.stage_study import Measured as Told
@@ -162,6 +163,7 @@ def diversity_of(
         encode=states_encoder(asked.reference),
         nli=asked.problem.entailment if asked.problem.has_gold else None,
         vocabulary=len(answering.lm.tokenizer),
+        compat="kirk2024",
         seed=asked.seed,
     )
     if answering.best_of == 1:
@@ -173,7 +175,6 @@ def diversity_of(
             mixture=mixture(answering.lm, prompts, first).tolist(),
             seed=asked.seed,
         )
-    found += diversity(writing.texts, measures=["ead"], compat="kirk2024", seed=asked.seed)
     return [_row(each, step, shift) for each in found]
 
 
@@ -218,8 +219,7 @@ def _mean(name: str, rows: Table, column: str) -> Measured:
     means = np.array([np.mean(each) for each in values.values()])
     if not len(means):
         return Measured(measure=name, scope=PER_INPUT, value=None, left_out=len(rows))
-    half = 1.96 * means.std(ddof=1) / len(means) ** 0.5 if len(means) > 1 else np.nan
-    low, high = (None, None) if np.isnan(half) else (float(means.mean() - half), float(means.mean() + half))
+    low, high = _interval(means)
     count = sum(map(len, values.values()))
     return Measured(
         measure=name,
@@ -231,6 +231,20 @@ def _mean(name: str, rows: Table, column: str) -> Measured:
         outputs=count,
         left_out=len(rows) - count,
     )
+
+
+def _interval(values: NDArray[np.float64]) -> tuple[float | None, float | None]:
+    """95 % for a mean: Student's t; Wilson's for a share of which all or none are; none of equal others."""
+    from scipy.stats import t as student
+
+    n, mean = len(values), float(values.mean())
+    if n > 1 and values.std():
+        half = float(student.ppf(0.975, n - 1)) * float(values.std(ddof=1)) / n**0.5
+        return mean - half, mean + half
+    if mean in (0.0, 1.0):
+        edge = 1.96**2 / (n + 1.96**2)
+        return (0.0, edge) if mean == 0 else (1 - edge, 1.0)
+    return None, None
 
 
 def _row(found: Measured, step: int, shift: str) -> dict[str, Any]:

@@ -161,7 +161,7 @@ def _reward(config: Config, problem: Generation, settings: Settings) -> _Found:
             continue
         rows = rows_of(problem, HELD_OUT_PAIRS, seed, "judged", split="test", evidence=1.0, shift=shift)
         prompts = [row.prompt for row in rows]
-        target = learned_rewards(trained.lm, prompts, [row.choices[0] for row in rows])
+        target = learned_rewards(trained.lm, prompts, [row.completion for row in rows])
         spurious = learned_rewards(trained.lm, prompts, [row.spurious for row in rows])
         preferred = [b > a for a, b in zip(target, spurious, strict=True)]
         measures.append(share("spurious preference", preferred, settings.steps, shift))
@@ -260,7 +260,7 @@ def _sampling(config: Config) -> int:
 
 
 def _shifts(problem: Generation, told: Measured) -> tuple[str, ...]:
-    return told.shifts or tuple(each.name for each in problem.shifts)
+    return tuple(shift.name for shift in problem.shifts if not told.shifts or shift.name in told.shifts)
 
 
 def _points(steps: int, points: int) -> set[int]:

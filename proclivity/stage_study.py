@@ -63,7 +63,7 @@ class Demonstrated:
 class Preferred:
     """How reward models are made, of the SFT model, one on either half of the prompts."""
 
-    steps: int = 150
+    steps: int = 80
     """Optimiser steps."""
     batch_size: int = 32
     """Preference pairs a step."""
@@ -89,16 +89,18 @@ class Measured:
     samples: int = 16
     """Completions of each at the end."""
     along: int = 64
-    """Prompts in distribution, of one completion each, at each point on the way."""
+    """The first of them that are completed, once each, at each point on the way, in distribution."""
     points: int = 6
     """Points on the way."""
     conflicts: float = 0.5
     """Share of the prompts on which the two rules disagree."""
     shifts: tuple[str, ...] = ()
-    """Distributions beside that of the tuning; none named: all that the task has."""
+    """Distributions beside that of the tuning, of those that a task has; none named: all of them."""
 
     def __post_init__(self) -> None:
         _positive(self, "inputs", "samples", "along")
+        if self.along > self.inputs:
+            raise UserError(f"along: {self.along} are the first of {self.inputs} inputs; there are no more")
         if not 0 <= self.conflicts <= 1:
             raise UserError("conflicts: must be within 0 and 1")
 
@@ -132,6 +134,10 @@ class Stages:
                 text_out(task)
             except UserError as e:
                 raise UserError(f"tasks: {e}") from e
+        there = {shift.name for task in self.tasks for shift in text_out(task).shifts}
+        for shift in self.measured.shifts:
+            if shift not in there:
+                raise UserError(f"measured: {unknown('shift', shift, there)}")
         for rate in self.evidence:
             if not 0 <= rate <= 1:
                 raise UserError(f"evidence: {rate} is outside 0 to 1")

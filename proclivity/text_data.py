@@ -21,7 +21,7 @@ from tasks.text_problem import TextProblem
 if TYPE_CHECKING:
     from models import LanguageModel
 
-REVISION = 1
+REVISION = 2
 """Raised by hand when a change of the code changes the data that runs share."""
 NORMALISED_ON = 256
 """Completions of the reference whose learned rewards have mean 0 and standard deviation 1."""

@@ -188,7 +188,8 @@ class FreePolicy:
 
     def encode(self, completions: Sequence[str]) -> list[list[int]]:
         ids = self.tokenizer([" " + c for c in completions], add_special_tokens=False)["input_ids"]
-        return [[*row, self.eos] for row in ids]
+        # What goes on to the limit was cut off, and did not end.
+        return [[*row, self.eos][: self.most] for row in ids]
 
     def decode(self, ids: Ids) -> list[str]:
         ended = [list(row[:-1]) if row and row[-1] == self.eos else list(row) for row in ids]

@@ -19,6 +19,7 @@ from proclivity.strict import Plain
 from proclivity.study import study_from
 from rl_finetune.writing import log_probs_after
 from tasks.errors import UserError
+from tasks.generation.generation import Row
 from tasks.problems import text_out
 from tests.proclivity.test_text_study import save_model
 
@@ -143,7 +144,9 @@ def test_a_study_of_stages_runs_and_is_analysed_and_its_models_are_there(
         (("policies", "sft"), {"method": "sft"}, "sft is what every study has"),
         (("policies", "rloo", "seeds"), 3, "seeds must be within 1 and 2, not 3"),
         (("evidence",), [1.5], "1.5 is outside 0 to 1"),
-        (("measured", "shifts"), ["longer-9"], "has no shift longer-9"),
+        (("evidence",), [0.01], "evidence 0.01 of 16 prompts of reward is no counter-example"),
+        (("measured", "along"), 7, "along: 7 are the first of 6 inputs"),
+        (("measured", "shifts"), ["longer-9"], "unknown shift 'longer-9'"),
         (("policies", "rloo", "method"), "sft", "learns from no pairs or rewards"),
         (("tasks",), ["lengths/min-length"], "no reference answers and no shifts"),
     ],
@@ -173,9 +176,38 @@ def test_the_halves_of_two_reward_models_share_no_prompt() -> None:
         better = problem.reward(pairs["prompt"], pairs["chosen"])
         worse = problem.reward(pairs["prompt"], pairs["rejected"])
         assert all(a > b for a, b in zip(better, worse, strict=True))
-        assert 0 < sum(pairs["conflict"]) < 60
-    fewer = pairs_of(problem, 20, 3, say=None, half=1, evidence=0.5)
-    assert fewer["prompt"] == halves[0]["prompt"][:20]
+        assert sum(pairs["conflict"]) == 30 and 5 < sum(pairs["conflict"][:30]) < 25
+
+
+def test_pairs_are_of_the_share_of_conflicts_asked_for_whatever_the_model_says() -> None:
+    """A model that keeps to the spurious rule gives few pairs on conflicts."""
+    problem, rng = text_out(TASK), np.random.default_rng(0)
+
+    def say(prompts: list[str], part: int) -> list[list[str]]:
+        told = {row.prompt: row for p in range(40) for row in seen(p)}
+        said = []
+        for prompt in prompts:
+            row = told[prompt]
+            texts = (
+                [row.spurious] * 4
+                if row.conflict and rng.random() < 0.9
+                else [row.completion, row.spurious, "."]
+            )
+            said.append(texts[:3])
+        return said
+
+    def seen(part: int) -> list[Row]:
+        asked = {"split": "train", "part": part}
+        return [
+            row
+            for e in (0.0, 1.0)
+            for row in rows_of(problem, 256, 5, "preferences", evidence=e, **asked)  # type: ignore[arg-type]
+        ]
+
+    pairs = pairs_of(problem, 200, 5, say=say, evidence=0.1)
+    assert sum(pairs["conflict"]) == 20 and len(pairs["prompt"]) == 200
+    follows = problem.follows(pairs["prompt"], pairs["chosen"])
+    assert all((rule == "target") == told for rule, told in zip(follows, pairs["conflict"], strict=True))
 
 
 def test_completions_of_equal_reward_make_no_pair_and_too_few_are_told() -> None:
