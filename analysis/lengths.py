@@ -14,12 +14,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 from pandas import DataFrame, Series
 
 from analysis.decisions import holm, status
 from analysis.records import Study
-from analysis.seeds import paired
+from analysis.seeds import best_rates, paired
 
 SMALLEST = 1.0
 """Smallest effect of interest: one word."""
@@ -184,9 +183,4 @@ def chosen_rates(study: Study, close: float = 0.01) -> dict[str, float]:
     It is that of the highest learned reward at the end, averaged over problems and seeds; of two that differ
     by less than `close`, the smaller.
     """
-    means = run_table(study).groupby(["method", "learning_rate"])["reward_learned"].mean()
-    found = {}
-    for method in sorted(set(means.index.get_level_values("method"))):
-        rates = means[method].sort_index()
-        found[str(method)] = float(rates.index[np.argmax(rates > rates.max() - close)])
-    return found
+    return best_rates(run_table(study).groupby(["method", "learning_rate"])["reward_learned"].mean(), close)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 from pandas import Series
 from scipy.stats import t as student
 
@@ -19,3 +20,12 @@ def paired(differences: Series) -> tuple[float, float, float, float, int]:
         return mean, mean, mean, 0.0 if mean else 1.0, n
     half = float(student.ppf(0.975, n - 1)) * error
     return mean, mean - half, mean + half, float(2 * student.sf(abs(mean / error), n - 1)), n
+
+
+def best_rates(rewards: Series, close: float) -> dict[str, float]:
+    """Of rewards by method and learning rate, each method's best rate; of two within `close`, the smaller."""
+    found = {}
+    for method in sorted(set(rewards.index.get_level_values(0))):
+        rates = rewards[method].sort_index()
+        found[str(method)] = float(rates.index[np.argmax(rates > rates.max() - close)])
+    return found

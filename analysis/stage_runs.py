@@ -8,8 +8,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pandas import DataFrame, Series
 
 from analysis.records import Study
+from analysis.seeds import best_rates
 from analysis.stage_schema import IN, PER_INPUT
-from analysis.stages import SWEPT, along
+from analysis.stages import SWEPT, along, measured
 
 SFT = "sft"
 """The policy that every other one of its data seed starts from."""
@@ -51,6 +52,16 @@ def single(table: DataFrame) -> DataFrame:
     """Rows of the SFT models and of the policies that no setting is swept of."""
     kept = of_policies(table)
     return kept[~kept["policy"].isin(swept_entries(kept))]
+
+
+def chosen_rates(study: Study, close: float = 0.01) -> dict[str, float]:
+    """The learning rate of each entry of a study that sweeps it.
+
+    It is that of the highest learned reward at the end, in distribution, averaged over tasks and seeds; of
+    two that differ by less than `close` standard deviations of the SFT model's completions, the smaller.
+    """
+    learned = measured(policies_at_end(study), "learned")
+    return best_rates(learned.groupby(["policy", "learning_rate"])["value"].mean(), close)
 
 
 def policies_of(table: DataFrame) -> list[str]:

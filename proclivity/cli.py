@@ -20,8 +20,8 @@ from tasks.errors import UserError, one_line
 
 PAPERS = ("cruz2023", "lovering2021")
 """Whose definition of a feature's bits there is."""
-REPRODUCED = (*PAPERS, "tajwar2024")
-SCALES = ("smoke", "quick", "laptop", "paper")
+REPRODUCED = (*PAPERS, "tajwar2024", "kirk2024", "superhf2023")
+SCALES = ("smoke", "quick", "laptop", "gpu", "paper")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

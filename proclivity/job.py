@@ -46,6 +46,10 @@ class JobResult:
     """Answers on every cell of a task with several spurious features."""
     policy: Any = field(default=None, repr=False)
     """The tuned model, for a caller in the same process."""
+    tables: Mapping[str, list[dict[str, Any]]] = field(default_factory=dict)
+    """Of a stage, the tables beside its record, by the names of their files."""
+    keep: bool = True
+    """Whether a stage keeps the model."""
 
 
 @lru_cache(maxsize=4)

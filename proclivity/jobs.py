@@ -54,7 +54,7 @@ def execute(config: Config) -> JobResult:
 
 def save(result: JobResult, folder: Path) -> None:
     """Keep what a job made in the folder of its record."""
-    if isinstance(result, stage_job.StageResult):
+    if result.records[0]["kind"] == "stage":
         stage_job.save(result, folder)
     else:
         kept.save(result, folder)

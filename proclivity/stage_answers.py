@@ -16,6 +16,7 @@ def stages_answer(study: Study, everything: bool) -> Answer:
     from analysis.joined import LEGEND, joined_table, joined_wide, run_values
     from analysis.joined_question import ASKED, joined_question
     from analysis.stage_diversity import EDGES, diversity_table, diversity_wide
+    from analysis.stage_runs import chosen_rates
 
     title, claims = _claims(study)
     runs, diversity = run_values(study), diversity_table(study)
@@ -29,6 +30,9 @@ def stages_answer(study: Study, everything: bool) -> Answer:
         _block(EDGES, plain(diversity) if everything else diversity_wide(diversity)),
     ]
     told = {"claims": claims, "joined": joined, "runs": runs, "question": question, "diversity": diversity}
+    if study.manifest["primary"].get("test") == "none":  # a study that chooses learning rates
+        rates = [{"policy": name, "rate": f"{rate:g}"} for name, rate in chosen_rates(study).items()]
+        parts.append(_block("Learning rates by the rule", rates))
     parts += [f"failed: {row['task']}, {row['policy']}: {row['error']}" for row in failed.to_dict("records")]
     parts += [f"not read: {problem}" for problem in study.problems]
     data = {name: plain(found) for name, found in told.items()} | {"failed": plain(failed)}

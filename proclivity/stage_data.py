@@ -19,8 +19,7 @@ if TYPE_CHECKING:
     from models import LanguageModel
 
 STREAMS = {
-    "demonstrations": 31, "preferences": 32, "prompts": 33, "normal": 34, "inputs": 35, "along": 36,
-    "judged": 37,
+    "demonstrations": 31, "preferences": 32, "prompts": 33, "normal": 34, "inputs": 35, "judged": 37,
 }  # fmt: skip
 """What is drawn for what."""
 _CHUNK = 256

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from proclivity.job import POLICY, REWARD_MODEL, Config, JobResult, hash_of
 from proclivity.stage_study import SFT, Measured
@@ -17,15 +14,6 @@ REVISION = 1
 """Raised by hand when a change of the code changes what stages are trained on, or what is measured."""
 RATE = 1.2e-3
 """Seconds that the model passes of one completion take, roughly, on one thread."""
-
-
-@dataclass(frozen=True)
-class StageResult(JobResult):
-    """A stage's record, the tables beside it, and what it trained."""
-
-    tables: Mapping[str, list[dict[str, Any]]] = field(default_factory=dict)
-    """By the names of their files."""
-    keep: bool = True
 
 
 def check(config: Config) -> None:
@@ -84,13 +72,13 @@ def estimate(config: Config) -> float:
     return RATE * (measured + trained) + 6
 
 
-def run(config: Config) -> StageResult:
+def run(config: Config) -> JobResult:
     from proclivity.stage_run import run_stage
 
     return run_stage(config)
 
 
-def save(result: StageResult, folder: Path) -> None:
+def save(result: JobResult, folder: Path) -> None:
     """Write a stage's tables, and the model that it trained where that is kept."""
     import pandas as pd
 

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from analysis.measured import Measured
-from analysis.stage_schema import PER_INPUT, Choice, Measurement, Output
 from proclivity.stage_data import rows_of
+from proclivity.stage_study import Measured as Told
 from tasks.generation.generation import IN, Generation, Row
 
 if TYPE_CHECKING:
+    from analysis.measured import Measured
     from models import LanguageModel
     from rl_finetune.writing import Writing
 
@@ -35,6 +35,9 @@ class Asked:
     learned: Rewards | None
     held_out: Rewards | None
     seed: int
+    """Of the prompts."""
+    sampling: int
+    """Seed of what is sampled."""
 
 
 @dataclass(frozen=True)
@@ -51,10 +54,11 @@ def outputs_of(
     """Completions of rows with their rewards, and the writing that they are of."""
     import torch
 
+    from analysis.stage_schema import Output
     from rl_finetune.writing import at_once, written
 
     problem, prompts = asked.problem, [row.prompt for row in rows]
-    generator = torch.Generator(device=answering.lm.model.device).manual_seed(asked.seed)
+    generator = torch.Generator(device=answering.lm.model.device).manual_seed(asked.sampling)
     n = answering.best_of
     chunk = at_once(answering.lm, problem.most)
     writing = written(answering.lm, problem, prompts, n * samples, asked.reference.model, generator, chunk)
@@ -115,6 +119,8 @@ def measures_of(
 ) -> Table:
     """Rewards, use, distance and hacking, each with its interval over inputs."""
     from analysis.hacking import hacking
+    from analysis.measured import Measured
+    from analysis.stage_schema import PER_INPUT
 
     found = [_mean(name, outputs, column) for name, column in _REWARDS.items()]
     conflicts = [row for row in outputs if row["conflict"]]
@@ -173,6 +179,7 @@ def diversity_of(
 
 def choices_of(lm: LanguageModel, problem: Generation, rows: Sequence[Row], shift: str) -> Table:
     """The policy's probabilities of the answers that a task's rules could give, right one first."""
+    from analysis.stage_schema import Choice
     from rl_finetune.writing import log_probs_after
 
     scores = log_probs_after(lm, problem, [row.prompt for row in rows], [row.choices for row in rows])
@@ -185,15 +192,25 @@ def choices_of(lm: LanguageModel, problem: Generation, rows: Sequence[Row], shif
     return table
 
 
-def point(answering: Answering, asked: Asked, n: int, conflicts: float, step: int) -> Table:
-    """Measures on the way, in distribution: one completion a prompt."""
-    rows = rows_of(asked.problem, n, asked.seed, "along", split="validation", evidence=conflicts)
+def inputs_of(asked: Asked, told: Told, shift: str) -> list[Row]:
+    """The prompts that every policy of a data seed is measured on."""
+    return rows_of(
+        asked.problem, told.inputs, asked.seed, "inputs", split="test", evidence=told.conflicts, shift=shift
+    )
+
+
+def point(answering: Answering, asked: Asked, told: Told, step: int) -> Table:
+    """Measures on the way, in distribution: one completion to each of the first prompts."""
+    rows = inputs_of(asked, told, IN)[: told.along]
     outputs, writing = outputs_of(answering, asked, rows, 1, IN)
     return measures_of(outputs, writing, answering, step, IN, asked.seed)
 
 
 def _mean(name: str, rows: Table, column: str) -> Measured:
     """A mean over completions; its interval is over inputs, which completions are of."""
+    from analysis.measured import Measured
+    from analysis.stage_schema import PER_INPUT
+
     values: dict[int, list[float]] = {}
     for row in rows:
         if row[column] is not None:
@@ -217,6 +234,8 @@ def _mean(name: str, rows: Table, column: str) -> Measured:
 
 
 def _row(found: Measured, step: int, shift: str) -> dict[str, Any]:
+    from analysis.stage_schema import Measurement
+
     return asdict(Measurement(step=step, shift=shift, **asdict(found)))
 
 

@@ -11,16 +11,15 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from analysis.stage_schema import StageRecord
-from proclivity.job import KEPT, Config, device_of, identity, load_model, plain_row
+from proclivity.job import KEPT, Config, JobResult, device_of, identity, load_model, plain_row
 from proclivity.stage_data import pairs_of, rows_of, said_by
-from proclivity.stage_job import StageResult
 from proclivity.stage_measures import (
     Answering,
     Asked,
     Table,
     choices_of,
     diversity_of,
+    inputs_of,
     measures_of,
     outputs_of,
     point,
@@ -40,7 +39,7 @@ NORMALISED_ON = 256
 """Prompts on whose completions by the SFT model rewards have mean 0 and standard deviation 1."""
 
 
-def run_stage(config: Config) -> StageResult:
+def run_stage(config: Config) -> JobResult:
     import torch
 
     start = time.perf_counter()
@@ -66,7 +65,7 @@ def run_stage(config: Config) -> StageResult:
         "wall_s": time.perf_counter() - start,
         **found.columns,
     }
-    return StageResult(
+    return JobResult(
         [_record(record)],
         policy=found.trained,
         tables={name: [plain_row(row) for row in rows] for name, rows in found.tables.items()},
@@ -98,9 +97,10 @@ def _sft(config: Config, problem: Generation, settings: Settings) -> _Found:
 
     def observe(step: int, now: LanguageModel) -> None:
         if step in _points(settings.steps, told.points):
-            asked = Asked(problem, now, None, None, config["seed_data"])
-            measures.extend(point(Answering(now), asked, told.along, told.conflicts, step))
+            asked = Asked(problem, now, None, None, config["seed_data"], _sampling(config))
+            measures.extend(point(Answering(now), asked, told, step))
 
+    observe(0, lm)
     outcome = finetune(
         lm,
         problem,
@@ -183,7 +183,9 @@ def _policy(config: Config, problem: Generation, settings: Settings) -> _Found:
         for name in ("reward_model", "held_out_reward")
     }
     told = Measured(**config["measured"])
-    asked = Asked(problem, reference, judges["reward_model"], judges["held_out_reward"], seed)
+    asked = Asked(
+        problem, reference, judges["reward_model"], judges["held_out_reward"], seed, _sampling(config)
+    )
     measures: Table = []
     method = get_method(config["method"])
     tunes = method.trains and config["policy"] != SFT
@@ -196,8 +198,9 @@ def _policy(config: Config, problem: Generation, settings: Settings) -> _Found:
 
         def observe(step: int, now: LanguageModel) -> None:
             if step in _points(settings.steps, told.points) and step < settings.steps:
-                measures.extend(point(Answering(now), asked, told.along, told.conflicts, step * used.reuse))
+                measures.extend(point(Answering(now), asked, told, step * used.reuse))
 
+        observe(0, reference)
         if used.samples == "pairs":
             say = _say(config, reference, problem)
             rows = pairs_of(problem, settings.rows, seed, say=say, half=1, evidence=rate)
@@ -220,9 +223,7 @@ def _policy(config: Config, problem: Generation, settings: Settings) -> _Found:
         columns |= {"beta": outcome.beta, "step_s": outcome.step_s}
     tables: dict[str, Table] = {"measures": measures, "outputs": [], "choices": []}
     for shift in (IN, *_shifts(problem, told)):
-        inputs = rows_of(
-            problem, told.inputs, seed, "inputs", split="test", evidence=told.conflicts, shift=shift
-        )
+        inputs = inputs_of(asked, told, shift)
         outputs, writing = outputs_of(answering, asked, inputs, told.samples, shift)
         tables["outputs"] += outputs
         measures += measures_of(outputs, writing, answering, steps, shift, seed)
@@ -253,6 +254,11 @@ def _say(config: Config, lm: LanguageModel, problem: Generation) -> Any:
     return said_by(lm, problem, made["samples"], config["seed_data"]) if made["pairs"] == "sampled" else None
 
 
+def _sampling(config: Config) -> int:
+    """The seed of what is sampled to measure a stage: another one for every tuning."""
+    return 1000 * int(config["seed_data"]) + int(config["seed_tune"])
+
+
 def _shifts(problem: Generation, told: Measured) -> tuple[str, ...]:
     return told.shifts or tuple(each.name for each in problem.shifts)
 
@@ -268,4 +274,6 @@ def _key_of(config: Config, name: str) -> str:
 
 
 def _record(values: dict[str, Any]) -> dict[str, Any]:
+    from analysis.stage_schema import StageRecord
+
     return plain_row(asdict(StageRecord(**values)))

@@ -36,7 +36,9 @@ def check_kl(method: Method, settings: Settings) -> None:
     kl, asked = method.set(settings).kl, (settings.kl_in, settings.kl_estimator, settings.kl_direction)
     if method.kl.place in ("log-ratios", "weights") and asked != (OWN, OWN, OWN):
         raise UserError(f"{method.name} has beta in its objective; it takes no kl_in, estimator or direction")
-    if kl.place == "none" and asked != (OWN, OWN, OWN):
+    if settings.kl_in == "none" and (settings.beta or asked[1:] != (OWN, OWN)):
+        raise UserError("kl_in=none is without a KL; it takes no beta, estimator or direction")
+    if kl.place == "none" and settings.kl_in != "none" and asked != (OWN, OWN, OWN):
         raise UserError(f"{method.name} has no KL of its own; say kl_in=loss")
     if kl.place == "reward" and method.reward != "advantage":
         raise UserError(f"kl_in=reward needs a method whose reward is an advantage, unlike {method.name}")

@@ -98,6 +98,8 @@ class Method:
         if settings.samples_from != OWN:
             found["samples"] = settings.samples_from
         changed = replace(self, **found)
+        if settings.kl_in == "none":
+            return replace(changed, beta=0.0, kl=KL("none"))
         return replace(changed, kl=changed._kl(settings))
 
     def _kl(self, settings: Settings) -> KL:

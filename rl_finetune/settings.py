@@ -64,10 +64,11 @@ class Settings:
     kl_in: str = _later(
         _knob(
             OWN,
-            "where the KL enters: the reward or the loss; own: as the method has it",
+            "where the KL enters: the reward, the loss or nowhere; own: as the method has it",
             OWN,
             "reward",
             "loss",
+            "none",
         )
     )
     kl_estimator: str = _later(

@@ -102,6 +102,9 @@ def test_a_study_of_stages_runs_and_is_analysed_and_its_models_are_there(
     # Shares of a multiple choice add up to 1.
     shares = study.choices.groupby(["key", "shift", "input"])["probability"].sum()
     assert np.allclose(shares, 1, atol=1e-6)
+    # Every policy is followed from the SFT model on, whose measures they share.
+    rloo_points = study.measures[(study.measures["key"] == key) & (study.measures["measure"] == "gold")]
+    assert set(rloo_points.loc[rloo_points["shift"] == "in", "step"]) == {0, 2, 4}
     # SFT is at no distance from itself, and the best of three has no distance but a bound.
     ends = study.measures.merge(study.stages[["key", "policy", "steps"]], on="key")
     kl = ends[(ends["measure"] == "kl") & (ends["policy"] == "sft")]

@@ -377,6 +377,7 @@ def test_a_loss_that_is_no_number_ends_the_run_before_the_policy_takes_the_step(
         ("rwr", {"kl_estimator": "k1"}, "rwr has beta in its objective"),
         ("pref-ft", {"kl_direction": "forward"}, "pref-ft has no KL of its own; say kl_in=loss"),
         ("superhf", {"kl_in": "reward"}, "needs a method whose reward is an advantage, unlike superhf"),
+        ("superhf", {"kl_in": "none", "beta": 0.1}, "kl_in=none is without a KL"),
         ("rloo", {"kl_estimator": "exact"}, "is of whole distributions and needs kl_in=loss"),
         ("rloo", {"kl_direction": "forward"}, "kl_direction=forward needs kl_in=loss"),
         ("sft", {"kl_in": "loss", "kl_estimator": "k2"}, "kl_estimator=k2 is of answers of the policy"),

@@ -71,6 +71,15 @@ def test_equal_seeds_give_equal_weights_and_others_do_not(lm: LanguageModel, tas
     assert (hashes[2] == hashes[0]) == (not drawn)
 
 
+def test_superhf_without_its_kl_is_online_best_of_n_distillation(lm: LanguageModel, task: Task) -> None:
+    rows, bare = rows_of(task, SHORT.rows), replace(SHORT, kl_in="none")
+    ways = (("superhf", bare), ("online-bon-distillation", SHORT), ("superhf", SHORT))
+    found = [finetune(lm, task, rows, get_method(name), how, seed=0) for name, how in ways]
+    hashes = [weights_hash(tuned.lm.model) for tuned in found]
+    assert hashes[0] == hashes[1] != hashes[2]
+    assert found[0].beta == 0 and found[2].beta == 0.35
+
+
 def test_a_model_with_dropout_is_tuned_without_it(forgetful: LanguageModel, task: Task) -> None:
     hashes = []
     for seed in (0, 1):
