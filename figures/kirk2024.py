@@ -130,6 +130,7 @@ def _counts(part: DataFrame) -> str:
 def bars(axes: Axes, places: np.ndarray, rows: DataFrame, width: float, colour: str, label: str) -> None:
     """Bars with their intervals; what is not known leaves a gap."""
     axes.bar(places, rows["value"], width=0.92 * width, color=colour, label=label)
+    axes.hlines(rows["value"], places - 0.46 * width, places + 0.46 * width, color=colour, lw=1.2)  # of 0 too
     known = rows["low"].notna().to_numpy()
     axes.vlines(places[known], rows["low"][known], rows["high"][known], color="black", lw=0.7)
 

@@ -52,11 +52,9 @@ def diversity_bars(table: DataFrame, scope: str) -> tuple[Figure, DataFrame]:
         line[0].set_ylabel(f"diversity {scope}")
     largest = table.sort_values("runs").iloc[-1]
     told = count_note(largest["runs"], largest["sft_models"], largest["inputs"])
-    edges = (
-        "Dashes: floor (identical outputs) and ceiling (nothing shared), printed below; bars begin at 0 or "
-    )
-    edges += "or at a lower floor"
-    caption(figure, f"{edges}.\n{told}; 95 % intervals over runs, of one run over its inputs")
+    edges = "Dashes: floor (identical outputs) and ceiling (nothing shared), printed below; bars begin at 0"
+    intervals = "95 % intervals over runs, of one run over its inputs"
+    caption(figure, f"{edges} or at a lower floor.\n{told}; {intervals}")
     return figure, table
 
 
@@ -86,6 +84,7 @@ def _range(values: Series) -> str:
 
 def against_kl(table: DataFrame, panels: Sequence[tuple[str, str]]) -> tuple[Figure, DataFrame]:
     """A panel a measure: dots are runs, markers the means of each policy or setting of it."""
+    table = table.merge(DataFrame(panels, columns=["measure", "scope"]), on=["measure", "scope"])
     there = set(table[["measure", "scope"]].itertuples(index=False, name=None))
     shown = [panel for panel in panels if panel in there]
     if not shown:
@@ -108,8 +107,7 @@ def against_kl(table: DataFrame, panels: Sequence[tuple[str, str]]) -> tuple[Fig
     told += " or setting, with 95 % intervals over runs"
     bound = "; hollow: its largest possible KL, log N - (N - 1)/N" if table["bound"].any() else ""
     caption(figure, told + bound)
-    wanted = DataFrame(shown, columns=["measure", "scope"])
-    return figure, table.merge(wanted, on=["measure", "scope"])
+    return figure, table
 
 
 def _points(axes: Axes, rows: DataFrame, looks: dict[str, tuple[str, str]]) -> None:

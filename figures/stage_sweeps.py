@@ -74,6 +74,9 @@ def kl_sweep(table: DataFrame) -> tuple[Figure, DataFrame]:
         line[0].axhline(start, color=GREY, lw=0.7, ls="--")
         line[1].plot([0], [start], "o", ms=4, color=GREY, label=SFT)
         line[0].set_ylabel(label)
+        reached = float(rows["kl"].max())
+        if reached > 0:  # an interval of few runs may be far wider
+            line[1].set_xlim(-0.05 * reached, 1.15 * reached)
     betas = table["beta"].dropna()
     least = float(betas[betas > 0].min())
     if betas.max() > 5 * least:
