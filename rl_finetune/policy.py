@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -28,7 +29,7 @@ from tasks.text_problem import TextProblem
 
 Ids = Sequence[Sequence[int]]
 _EXAMPLES = 64
-"""Open answers by which the longest is judged: words differ in their number of tokens."""
+"""Open answers, or demonstrations, by which the longest is judged: words differ in their number of tokens."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -179,12 +180,20 @@ class FreePolicy:
         self.eos = int(lm.tokenizer.eos_token_id)
         self.words: tuple[str, ...] | None = None
         if isinstance(task, TextProblem):
-            self.most = task.most
+            self.most = math.ceil(task.most * self._tokens_a_word(task))
             return
         self.words = task.answers.words
         rng = np.random.default_rng(0)
         examples = self.words or {task.answers.say(k % 2, rng) for k in range(_EXAMPLES)}
         self.most = max(len(ids) for ids in answer_ids(lm, sorted(examples))) + 1
+
+    def _tokens_a_word(self, problem: TextProblem) -> float:
+        """Tokens, of demonstrations, that a word and an end have at most on the average of a text."""
+        if not (problem.in_words and problem.show):
+            return 1.0
+        said = [text for _, text in problem.show(_EXAMPLES, np.random.default_rng(0), "train") if text]
+        ids = self.tokenizer([" " + text for text in said], add_special_tokens=False)["input_ids"]
+        return max(len(row) / len(text.split()) for row, text in zip(ids, said, strict=True))
 
     def encode(self, completions: Sequence[str]) -> list[list[int]]:
         ids = self.tokenizer([" " + c for c in completions], add_special_tokens=False)["input_ids"]

@@ -46,6 +46,9 @@ class TextProblem:
     coverage: Callable[[str], float] = _alike
     """How likely, relative to others, a completion of the reference is to be among the preference data."""
 
+    in_words: bool = False
+    """Whether `most` is of words, of each of which a tokenizer may make several tokens."""
+
     def prompts(self, n: int, rng: Generator, split: Split = "train") -> Dataset:
         from datasets import Dataset
 

@@ -193,6 +193,7 @@ SUMMARISE = Summarise(
     NAME,
     lambda n, rng, split: [row.prompt for row in _draw(n, rng, split, 0, IN)],
     most=14,  # a sentence has 11 words at most: words that go on to the limit are none
+    in_words=True,
     optimum=1.0,
     chance=0.0,
     show=lambda n, rng, split: [(row.prompt, row.completion) for row in _draw(n, rng, split, 0, IN)],

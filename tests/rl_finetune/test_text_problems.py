@@ -229,3 +229,20 @@ def test_what_a_text_problem_cannot_do_is_told(lm: LanguageModel, task: Task) ->
         finetune(lm, PROBLEM, rows, get_method("rloo"), settings, seed=0, control="shuffled_labels")
     with pytest.raises(UserError, match="has no demonstrations"):
         replace(PROBLEM, show=None).demonstrations(2, np.random.default_rng(0))
+
+
+def test_a_limit_in_words_leaves_room_for_the_tokens_that_words_are_made_of(
+    lm: LanguageModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = replace(PROBLEM, in_words=True)
+    assert FreePolicy(lm, told).most == FreePolicy(lm, PROBLEM).most == 12
+    real = lm.tokenizer
+
+    def in_pieces(texts: list[str], **options: bool) -> dict[str, list[list[int]]]:
+        return {
+            "input_ids": [[t for i in ids for t in (i, i)] for ids in real(texts, **options)["input_ids"]]
+        }
+
+    pieces = replace(lm, tokenizer=in_pieces)  # type: ignore[arg-type]
+    monkeypatch.setattr(in_pieces, "eos_token_id", 1, raising=False)
+    assert FreePolicy(pieces, told).most == 24 and FreePolicy(pieces, PROBLEM).most == 12
