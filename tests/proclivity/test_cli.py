@@ -65,7 +65,7 @@ def test_starting_loads_nothing_heavy(environment: dict[str, str], arguments: li
         ("study rnu x", "unknown command 'rnu'; did you mean 'run'?"),
         ("study run x --wokers 2", "unknown option '--wokers'; did you mean '--workers'?"),
         ("study run x --work 2", "unknown option '--work'; did you mean '--workers'"),
-        ("reproduce cruz2032", "unknown paper 'cruz2032'; did you mean 'cruz2023'?"),
+        ("reproduce cruz2032", "unknown paper 'cruz2032'; did you mean 'cruz2023'"),
         ("reproduce cruz2023 --scale quik", "unknown scale 'quik'; did you mean 'quick'?"),
         ("reproduce tajwar2024 --scale laptop", "no study at scale laptop; it has smoke or quick"),
         ("study run x --workers two", "invalid int value: 'two'"),
