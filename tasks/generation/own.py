@@ -108,7 +108,7 @@ def text_task(
         words: by slot; a source is one way to fill the slots, and stands in one split only.
         compose: writes the prompt of a source, in which the two rules disagree or agree as asked for.
         target, spurious: the answers of the two rules, read from the prompt alone.
-        most: tokens of a completion, its end among them.
+        most: words of a completion, its end among them.
         gold: the reward of (prompt, completion), 0 to 1, 0 for an empty text; without it 1 for the words of
             the right answer, else 0.
         others: further wrong answers to a prompt, for multiple choices and preference pairs.
@@ -136,6 +136,7 @@ def text_task(
         0.0,
         show,
         rewards,
+        in_words=True,
         shifts=tuple(shifts),
         words=words,
         compose=compose,
