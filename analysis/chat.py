@@ -66,6 +66,8 @@ class Endpoint:
     timeout: float = 120.0
     """Seconds."""
     pause: Callable[[float], None] = time.sleep
+    report: Callable[[int, int], None] | None = None
+    """Told how many of the questions without a kept answer are answered."""
 
 
 def chat_judge(
@@ -77,6 +79,7 @@ def chat_judge(
     workers: int = 4,
     timeout: float = 120.0,
     pause: Callable[[float], None] = time.sleep,
+    report: Callable[[int, int], None] | None = None,
 ) -> Judge:
     """A judge that is a chat model. URL and key are OPENAI_BASE_URL and OPENAI_API_KEY where not given."""
     url = url or os.environ.get(BASE, "")
@@ -84,7 +87,7 @@ def chat_judge(
         raise UserError(f"endpoint {url!r}: needs a URL such as http://localhost:8000/v1, or set {BASE}")
     url = url.rstrip("/").removesuffix("/chat/completions") + "/chat/completions"
     kept = Path(cache) if cache else None
-    where = Endpoint(url, model, key or os.environ.get(KEY) or None, kept, workers, timeout, pause)
+    where = Endpoint(url, model, key or os.environ.get(KEY) or None, kept, workers, timeout, pause, report)
 
     def prefer(pairs: Sequence[Pair]) -> list[float]:
         asked = [question for pair in pairs for question in both_orders(pair)]
@@ -123,8 +126,10 @@ def answers(questions: Sequence[str], where: Endpoint) -> list[str]:
 
     with ThreadPoolExecutor(where.workers) as pool:
         try:
-            for done in [pool.submit(one, *each) for each in missing]:
+            for number, done in enumerate([pool.submit(one, *each) for each in missing], 1):
                 done.result()
+                if where.report:
+                    where.report(number, len(missing))
         finally:
             pool.shutdown(cancel_futures=True)
     return [found[_name(question, where)] for question in questions]

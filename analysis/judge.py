@@ -98,7 +98,7 @@ def reward_judge(folder: str | Path, device: str = "cpu") -> Judge:
 
 
 def judge_pairs(
-    rows: Sequence[Mapping[str, Any]], judge: Judge, *, resamples: int = RESAMPLES
+    rows: Sequence[Mapping[str, Any]], judge: Judge, *, resamples: int = RESAMPLES, seed: int = 0
 ) -> tuple[Judgement, list[float]]:
     """How often the outputs of rows are preferred to their references, and the preference of each row.
 
@@ -111,12 +111,24 @@ def judge_pairs(
                 kind = "no" if name not in row else "no text in"
                 raise UserError(f"row {number}: {kind} {name}; a row to judge has {', '.join(COLUMNS)}")
     found = judge.prefer([Pair(row["input"], row["output"], row["reference"]) for row in rows])
-    table = DataFrame({"input": [row["input"] for row in rows], "value": found}).astype({"value": float})
+    return judgement(judge.name, [row["input"] for row in rows], found, resamples=resamples, seed=seed), found
+
+
+def judgement(
+    judge: str,
+    inputs: Sequence[str],
+    preferences: Sequence[float],
+    *,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> Judgement:
+    """What preferences come to: 1, 0, between these, or NaN, each of an output to an input."""
+    table = DataFrame({"input": inputs, "value": preferences}).astype({"value": float})
     by = table.groupby("input", as_index=False)["value"].mean().assign(seed_data=0, seed_tune=0)
-    interval = two_level([(1.0, by)], resamples=resamples)
+    interval = two_level([(1.0, by)], resamples=resamples, seed=seed)
     judged = table["value"].dropna()
     low, high = (float(np.clip(end, 0, 1)) for end in (interval.low, interval.high))
     note = "" if interval.n_inputs > 1 else interval.note
     ties = float((judged == 0.5).mean())
-    told = (ties, interval.n_inputs, len(judged), len(rows) - len(judged), note)
-    return Judgement(judge.name, interval.value, low, high, *told), found
+    told = (ties, interval.n_inputs, len(judged), len(table) - len(judged), note)
+    return Judgement(judge, interval.value, low, high, *told)

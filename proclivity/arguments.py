@@ -83,6 +83,24 @@ def rates(text: str) -> tuple[float, ...]:
         raise argparse.ArgumentTypeError(f"must be numbers such as 0,0.25, not {text}") from e
 
 
+def add_group(commands: Any, name: str, about: str) -> Any:
+    """A command that is followed by another; what the others are added to."""
+    return commands.add_parser(name, help=about, description=about).add_subparsers(
+        metavar="COMMAND", required=True
+    )
+
+
+def add_command(commands: Any, name: str, body: str, about: str, **options: Any) -> Parser:
+    """A command, with what all of them take. `body` is the function that answers, as module:function."""
+    command: Parser = commands.add_parser(name, help=about, description=about, **options)
+    command.set_defaults(body=body)
+    command.add_argument("--json", action="store_true", help="print one JSON value")
+    command.add_argument(
+        "--include", action="append", metavar="PATH", help="a file with tasks or methods of your own"
+    )
+    return command
+
+
 def add_fields(parser: argparse._ActionsContainer, kind: type, only: Collection[str] = ()) -> None:
     """An option for each field of a dataclass: its name, type, default and `metadata["help"]`.
 

@@ -13,7 +13,8 @@ from types import FrameType
 from typing import Any, NoReturn
 
 from proclivity.answer import Answer, as_json
-from proclivity.arguments import Parser, a_count, a_seed, add_fields, rates
+from proclivity.arguments import Parser, a_seed, add_command, add_fields, add_group, rates
+from proclivity.cli_metrics import add_metrics
 from proclivity.job import DTYPES
 from tasks import INCLUDE
 from tasks.errors import UserError, one_line
@@ -95,16 +96,16 @@ def parser() -> Parser:
     )
     top.add_argument("--version", action=_Version, nargs=0, help="print versions and exit")
     commands = top.add_subparsers(metavar="COMMAND", required=True)
-    _tasks(_group(commands, "tasks", "what is asked"))
-    _models(_group(commands, "models", "who is asked"))
-    methods = _group(commands, "methods", "how models are tuned")
-    _command(methods, "ls", "commands_lists:methods_ls", "list the methods")
+    _tasks(add_group(commands, "tasks", "what is asked"))
+    _models(add_group(commands, "models", "who is asked"))
+    methods = add_group(commands, "methods", "how models are tuned")
+    add_command(methods, "ls", "commands_lists:methods_ls", "list the methods")
     _single(commands)
     _studies(commands)
-    _metrics(_group(commands, "metrics", "what outputs and probabilities from anywhere show"))
-    cache = _group(commands, "cache", "pre-trained embedded models on disk")
-    _command(cache, "ls", "commands_lists:cache_ls", "list what is cached")
-    _command(cache, "clear", "commands_lists:cache_clear", "remove all that is cached")
+    add_metrics(add_group(commands, "metrics", "what outputs and probabilities from anywhere show"))
+    cache = add_group(commands, "cache", "pre-trained embedded models on disk")
+    add_command(cache, "ls", "commands_lists:cache_ls", "list what is cached")
+    add_command(cache, "clear", "commands_lists:cache_clear", "remove all that is cached")
     return top
 
 
@@ -118,38 +119,22 @@ class _Version(Action):
         raise SystemExit(0)
 
 
-def _group(commands: Any, name: str, about: str) -> Any:
-    return commands.add_parser(name, help=about, description=about).add_subparsers(
-        metavar="COMMAND", required=True
-    )
-
-
-def _command(commands: Any, name: str, body: str, about: str, **options: Any) -> Parser:
-    command: Parser = commands.add_parser(name, help=about, description=about, **options)
-    command.set_defaults(body=body)
-    command.add_argument("--json", action="store_true", help="print one JSON value")
-    command.add_argument(
-        "--include", action="append", metavar="PATH", help="a file with tasks or methods of your own"
-    )
-    return command
-
-
 def _tasks(commands: Any) -> None:
-    ls = _command(commands, "ls", "commands_tasks:ls", "list the tasks")
+    ls = add_command(commands, "ls", "commands_tasks:ls", "list the tasks")
     ls.add_argument("--features", action="store_true", help="list the features instead")
-    show = _command(commands, "show", "commands_tasks:show", "show a task and rows of its quadrants")
+    show = add_command(commands, "show", "commands_tasks:show", "show a task and rows of its quadrants")
     show.add_argument("task", metavar="TASK")
     show.add_argument(
         "--rows", type=int, default=3, metavar="N", help="rows a quadrant, or a kind of prompts (default: 3)"
     )
-    validate = _command(commands, "validate", "commands_tasks:validate", "check what a task promises")
+    validate = add_command(commands, "validate", "commands_tasks:validate", "check what a task promises")
     validate.add_argument("task", nargs="*", metavar="TASK")
     validate.add_argument("--all", action="store_true", help="every task")
     validate.add_argument(
         "--learnability", action="store_true", help="tune on each feature alone instead: can it be learnt?"
     )
     validate.add_argument("--out", metavar="D", help="folder of the learnability runs (default: out/NAME)")
-    export = _command(commands, "export", "commands_tasks:export", "write a task's rows as files")
+    export = add_command(commands, "export", "commands_tasks:export", "write a task's rows as files")
     export.add_argument("task", metavar="TASK")
     export.add_argument("--out", metavar="D", required=True, help="a new or empty folder")
     export.add_argument(
@@ -162,14 +147,16 @@ def _tasks(commands: Any) -> None:
         "--evidence", type=float, help="of a text-out task: share of conflicts in tuning rows (default: 0)"
     )
     export.add_argument("--seed", type=int, default=0, help="of the rows (default: 0)")
-    new = _command(commands, "new", "commands_tasks:new", "write a file with a task of your own, to change")
+    new = add_command(
+        commands, "new", "commands_tasks:new", "write a file with a task of your own, to change"
+    )
     new.add_argument("name", metavar="NAME", help="such as mine/negated-vs-timed")
     new.add_argument("--out", metavar="FILE", help="default: the last part of NAME, with .py")
 
 
 def _models(commands: Any) -> None:
-    _command(commands, "ls", "commands_lists:models_ls", "list the embedded models")
-    pretrain = _command(
+    add_command(commands, "ls", "commands_lists:models_ls", "list the embedded models")
+    pretrain = add_command(
         commands, "pretrain", "commands_lists:models_pretrain", "pre-train an embedded model, once"
     )
     pretrain.add_argument("model", metavar="MODEL", help="such as embedded/symbols")
@@ -179,7 +166,9 @@ def _models(commands: Any) -> None:
 
 
 def _single(commands: Any) -> None:
-    probe = _command(commands, "probe", "commands_steps:probe", "how extractable are a task's two features?")
+    probe = add_command(
+        commands, "probe", "commands_steps:probe", "how extractable are a task's two features?"
+    )
     about = "in place of --model: a folder of checkpoints (step-N, checkpoint-N), each of which is probed"
     probe.add_argument("--checkpoints", metavar="D", help=about)
     about = "revisions of the Hub model, each of which is probed"
@@ -202,7 +191,7 @@ def _single(commands: Any) -> None:
     about = "prompts a quadrant, to measure what layers are used for by erasing and swapping"
     probe.add_argument("--use", type=int, default=0, metavar="N", help=about)
     _seed_and_out(probe)
-    finetune = _command(
+    finetune = add_command(
         commands,
         "finetune",
         "commands_steps:finetune",
@@ -220,7 +209,7 @@ def _single(commands: Any) -> None:
     _report_to(finetune)
     _seed_and_out(finetune)
     about = "train a reward model on preference pairs; which feature does it use?"
-    reward = _command(commands, "reward-model", "commands_single:reward_model", about, late=_training)
+    reward = add_command(commands, "reward-model", "commands_single:reward_model", about, late=_training)
     _model_and_task(reward)
     _evidence(reward)
     about = "share of pairs whose answers have equal reward (default: 0)"
@@ -229,7 +218,7 @@ def _single(commands: Any) -> None:
     reward.add_argument("--half", type=int, choices=(1, 2), default=0, help=about)
     _report_to(reward)
     _seed_and_out(reward)
-    use = _command(
+    use = add_command(
         commands,
         "use",
         "commands_single:use",
@@ -299,8 +288,8 @@ def _training(command: Parser) -> None:
 
 
 def _studies(commands: Any) -> None:
-    study = _group(commands, "study", "grids of runs and probes with one primary test")
-    run = _command(study, "run", "commands_study:run", "run a study, or go on with it")
+    study = add_group(commands, "study", "grids of runs and probes with one primary test")
+    run = add_command(study, "run", "commands_study:run", "run a study, or go on with it")
     run.add_argument(
         "study", metavar="FILE|NAME", help="a YAML file, or a shipped study (see proclivity study ls)"
     )
@@ -308,21 +297,23 @@ def _studies(commands: Any) -> None:
         "--dry-run", action="store_true", help="print runs, time, disk and the pairs drawn; run nothing"
     )
     _running(run)
-    status = _command(study, "status", "commands_study:status", "how far a study is")
+    status = add_command(study, "status", "commands_study:status", "how far a study is")
     status.add_argument("folder", metavar="D")
-    compact = _command(study, "compact", "commands_study:compact", "a study's records as three small files")
+    compact = add_command(
+        study, "compact", "commands_study:compact", "a study's records as three small files"
+    )
     compact.add_argument("folder", metavar="D")
     compact.add_argument("--out", metavar="E", required=True, help="where to")
-    _command(study, "ls", "commands_study:ls", "list the shipped studies")
-    analyze = _command(commands, "analyze", "commands_analysis:analyze", "the claims as tables")
+    add_command(study, "ls", "commands_study:ls", "list the shipped studies")
+    analyze = add_command(commands, "analyze", "commands_analysis:analyze", "the claims as tables")
     analyze.add_argument("folder", metavar="D", nargs="+")
     analyze.add_argument("--all", action="store_true", help="every claim, arm by arm")
-    figures = _command(
+    figures = add_command(
         commands, "figures", "commands_analysis:figures", "draw a study's figures, PNG and PDF"
     )
     figures.add_argument("folder", metavar="D")
     figures.add_argument("--out", metavar="D", help="where to (default: D/figures)")
-    reproduce = _command(
+    reproduce = add_command(
         commands, "reproduce", "commands_study:reproduce", "run a paper's studies, tables and figures"
     )
     reproduce.add_argument("paper", metavar="PAPER", choices=REPRODUCED)
@@ -330,39 +321,6 @@ def _studies(commands: Any) -> None:
         "--scale", metavar="SCALE", choices=SCALES, default="quick", help=", ".join(SCALES)
     )
     _running(reproduce)
-
-
-def _metrics(commands: Any) -> None:
-    about = "how varied are the outputs, per input and across inputs?"
-    diversity = _metric(commands, "diversity", about, "FILE.jsonl", "kirk2024")
-    about = "measure the cosine of encodings by this model, or by hashed-ngrams, which is none"
-    diversity.add_argument("--encoder", metavar="NAME|PATH", help=about)
-    diversity.add_argument("--nli", metavar="NAME|PATH", help="measure contradiction by this NLI model")
-    about = "words that there could be (default: the different ones of the whole file)"
-    diversity.add_argument("--vocabulary", type=a_count, metavar="N", help=about)
-    about = "is the reward hacked? sameness, length, empty outputs, gold against proxy reward"
-    hacking = _metric(commands, "hacking", about, "FILE.jsonl", "superhf2023")
-    about = "a folder with WordNet, for METEOR with synonyms"
-    hacking.add_argument("--wordnet", metavar="FOLDER", help=about)
-    about = "pairs of outputs that METEOR looks at, at most (default: 20000)"
-    hacking.add_argument("--pairs", type=a_count, default=20_000, metavar="N", help=about)
-    about = "are probabilities of answers as often right as they say?"
-    calibration = _metric(commands, "calibration", about, "FILE.csv", "superhf2023")
-    calibration.add_argument("--bins", type=a_count, default=10, metavar="N", help="default: 10")
-
-
-def _metric(commands: Any, name: str, about: str, file: str, paper: str) -> Parser:
-    command = _command(commands, name, f"commands_metrics:{name}", about)
-    command.add_argument("file", metavar=file, help="docs/metrics.md tells its columns")
-    about = "one table for each value of this column (default: method, if there is one)"
-    command.add_argument("--group", metavar="COLUMN", help=about)
-    about = "this paper's variants beside ours, defects included"
-    command.add_argument("--compat", metavar="PAPER", choices=(paper,), default="", help=f"{about}: {paper}")
-    command.add_argument(
-        "--seed", type=a_seed, default=0, help="of resamples and of pairs drawn (default: 0)"
-    )
-    command.add_argument("--out", metavar="D", help="write table and picture here: CSV, PNG and PDF")
-    return command
 
 
 def _running(command: Parser) -> None:

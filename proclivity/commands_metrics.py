@@ -1,4 +1,4 @@
-"""metrics: diversity, hacking and calibration of what any framework wrote."""
+"""metrics: diversity, hacking, preference and calibration of what any framework wrote."""
 
 from __future__ import annotations
 
@@ -89,6 +89,19 @@ def hacking(arguments: Namespace) -> Answer:
                     DataFrame([{"input": row.input, **row.numbers} for row in rows])
                 )
     return _answer(arguments, found, "hacking", notes, curves=curves)
+
+
+def preference(arguments: Namespace) -> Answer:
+    from proclivity.preference import judged, read_judged
+
+    read = read_judged(arguments)
+    _unused(arguments, read.unused)
+    found, notes = {}, {}
+    with step_bar() as report:
+        for name, (measures, told) in judged(arguments, read, report).items():
+            found[name] = measures
+            notes[name] = [*told, *_unequal(_texts(read.groups()[name]))]
+    return _answer(arguments, found, "preference", notes)
 
 
 def calibration(arguments: Namespace) -> Answer:

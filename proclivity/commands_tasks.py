@@ -23,7 +23,7 @@ from tasks.errors import UserError
 from tasks.feature import Split
 from tasks.given import PREFIX as FILE
 from tasks.given import GivenInputs
-from tasks.problems import list_problems, list_text_out, text_out
+from tasks.problems import list_problems, list_text_out, meant_as_problem, text_out
 from tasks.text import read_four_ways
 
 _WORTH = 8
@@ -41,15 +41,10 @@ def ls(arguments: Namespace) -> Answer:
     return Answer([*names, *problems], "\n".join([*names, "", "answered by a text:", *problems]))
 
 
-def _is_problem(name: str) -> bool:
-    """Whether a name is one of a text problem, or meant to be."""
-    return name.partition("/")[0] in {known.partition("/")[0] for known in list_problems()}
-
-
 def show(arguments: Namespace) -> Answer:
     if arguments.rows < 1:
         raise UserError("--rows must be 1 or more")
-    if _is_problem(arguments.task):
+    if meant_as_problem(arguments.task):
         from proclivity.text_tasks import show_problem
 
         return show_problem(arguments.task, arguments.rows)
@@ -127,7 +122,7 @@ def validate(arguments: Namespace) -> Answer:
 
 def _examined(of_all: bool, name: str) -> tuple[Sequence[Check], Sequence[Cue]]:
     """A task's promises, and where they are kept what tells its features by itself."""
-    if _is_problem(name):
+    if meant_as_problem(name):
         from tasks.generation.promises import checks as promises
 
         return promises(text_out(name)), []
@@ -174,10 +169,10 @@ def _summary(found: dict[str, Sequence[Check]]) -> list[dict[str, Any]]:
 
 def _learnability(names: list[str], arguments: Namespace) -> Answer:
     """SFT on each feature of the tasks alone; the accuracies, and the list when a folder is given."""
-    if not arguments.all and any(map(_is_problem, names)):
-        name = next(filter(_is_problem, names))
+    if not arguments.all and any(map(meant_as_problem, names)):
+        name = next(filter(meant_as_problem, names))
         raise UserError(f"{name} has no features; learnability is of tasks that have")
-    names = [name for name in names if not _is_problem(name)]
+    names = [name for name in names if not meant_as_problem(name)]
     given = [name for name in names if name.startswith(FILE)]
     if given:
         raise UserError(
@@ -200,10 +195,10 @@ def _learnability(names: list[str], arguments: Namespace) -> Answer:
 
 def export(arguments: Namespace) -> Answer:
     name, folder, n, seed = arguments.task, Path(arguments.out), arguments.n, arguments.seed
-    if not _is_problem(name) and arguments.evidence is not None:
+    if not meant_as_problem(name) and arguments.evidence is not None:
         raise UserError(f"--evidence: rows of {name} are of all quadrants; it is for text-out tasks")
     with step_bar() as progress:
-        if _is_problem(name):
+        if meant_as_problem(name):
             from proclivity.text_tasks import export_problem
 
             paths = export_problem(name, folder, n, seed, arguments.evidence or 0.0, progress)

@@ -28,6 +28,8 @@ class Written:
     output: str
     numbers: Mapping[str, float]
     """Its numeric columns."""
+    reference: str = ""
+    """The answer that it is compared with, where that was asked for."""
 
 
 @dataclass
@@ -64,16 +66,19 @@ def by_input(rows: Sequence[Written]) -> dict[str, list[Written]]:
     return found
 
 
-def read_outputs(path: Path, numbers: Collection[str], group: str | None) -> Outputs:
+def read_outputs(
+    path: Path, numbers: Collection[str], group: str | None, *, required: bool = False, judged: bool = False
+) -> Outputs:
     """One JSON object a line: `input`, and `output` (a string) or `outputs` (a list of them).
 
     `numbers` may be given, in every line or in none; beside `outputs` each is a list as long, or one number
-    for all. An input may have several lines. `input` may be any JSON value.
+    for all. An input may have several lines. `input` may be any JSON value. With `required` they must be
+    given; with `judged` there must be texts `input`, the prompt, and `reference`, one for all outputs.
     """
     lines = list(_json_lines(path))
     names = list(dict.fromkeys(name for _, line in lines for name in line))
     group = _group(path, group, names)
-    present = [name for name in numbers if name in names]
+    present = [name for name in numbers if required or name in names]
     rows = []
     for number, line in lines:
         where = f"{path}: line {number}"
@@ -91,11 +96,16 @@ def read_outputs(path: Path, numbers: Collection[str], group: str | None) -> Out
             name: _numbers(where, name, _value(where, line, name), len(texts), several) for name in present
         }
         named = str(_value(where, line, group)) if group else ""
+        for name in ("input", "reference") if judged else ():
+            if not isinstance(_value(where, line, name), str):
+                raise UserError(f"{where}: {name} is a text to be judged, not {_short(line[name])}")
+        reference = line["reference"] if judged else ""
         for k, text in enumerate(texts):
-            rows.append(Written(named, of_input, text, {name: column[k] for name, column in columns.items()}))
+            own = {name: column[k] for name, column in columns.items()}
+            rows.append(Written(named, of_input, text, own, reference))
         if not texts:
             raise UserError(f'{where}: outputs is empty; at least one output is needed, which may be ""')
-    read = {"input", "output", "outputs", group, *numbers}
+    read = {"input", "output", "outputs", group, *numbers, *(["reference"] if judged else [])}
     return Outputs(rows, tuple(present), tuple(name for name in names if name not in read))
 
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from proclivity.stage_data import rows_of
 from proclivity.stage_study import Measured as Told
 from tasks.generation.generation import IN, Generation, Row
+from tasks.generation.own import knows_entailment
 
 if TYPE_CHECKING:
     from analysis.measured import Measured
@@ -161,7 +162,7 @@ def diversity_of(
     found = diversity(
         writing.texts,
         encode=states_encoder(asked.reference),
-        nli=asked.problem.entailment if asked.problem.has_gold else None,
+        nli=asked.problem.entailment if knows_entailment(asked.problem) else None,
         vocabulary=len(answering.lm.tokenizer),
         compat="kirk2024",
         seed=asked.seed,
@@ -183,9 +184,12 @@ def choices_of(lm: LanguageModel, problem: Generation, rows: Sequence[Row], shif
     from analysis.stage_schema import Choice
     from rl_finetune.writing import log_probs_after
 
-    scores = log_probs_after(lm, problem, [row.prompt for row in rows], [row.choices for row in rows])
+    asked = {i: row for i, row in enumerate(rows) if len(row.choices) > 1}
+    if not asked:
+        return []
+    prompts, texts = zip(*((row.prompt, row.choices) for row in asked.values()), strict=True)
     table: Table = []
-    for i, row in enumerate(scores):
+    for i, row in zip(asked, log_probs_after(lm, problem, prompts, texts), strict=True):
         shares = np.exp(np.array(row) - np.logaddexp.reduce(row))
         table += [
             asdict(Choice(shift=shift, input=i, choice=c, probability=float(p))) for c, p in enumerate(shares)

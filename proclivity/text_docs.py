@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from tasks.generation.generation import IN, Generation
-from tasks.problems import list_text_out, text_out
+from tasks.problems import list_shipped_text_out, text_out
 
 _HEAD = """\
 ## generation
@@ -29,7 +29,7 @@ target rule, and about a quarter of them say something needless, so that a polic
 
 def text_out_section() -> Iterator[str]:
     yield _HEAD
-    for name in list_text_out():
+    for name in list_shipped_text_out():
         problem = text_out(name)
         yield from (f"### `{name}`", "", inspect.getdoc(type(problem)) or "", "")
         yield from ("| shift | axis | level | prompts |", "|---|---|---|---|")

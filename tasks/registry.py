@@ -6,7 +6,7 @@ import importlib.util
 import os
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -52,19 +52,29 @@ def task(name: str) -> Callable[[Callable[[], Task]], Callable[[], Task]]:
 
 
 def _register(name: str, function: Callable[[], Task]) -> None:
-    if not _NAME.fullmatch(name):
-        raise UserError(f"{_file(function)}: a task cannot be named {name!r}; names are written word/word")
-    prefix = name.partition("/")[0]
-    if prefix in _LANGUAGES:
-        raise UserError(f"{_file(function)}: {name!r} begins with {prefix}/, as the shipped tasks alone do")
+    check_name(name, function, _LANGUAGES)
     before = _OWN.get(name)
     # In a notebook a cell that is run again defines its task again.
     if before and not before.__module__ == function.__module__ == "__main__":
-        raise UserError(f"{_file(function)}: there is a task {name!r} already, of {_file(before)}")
+        raise UserError(f"{source_of(function)}: there is a task {name!r} already, of {source_of(before)}")
     _OWN[name] = function
 
 
-def _file(function: Callable[[], object]) -> str:
+def check_name(name: str, function: Callable[[], object], shipped: Collection[str]) -> None:
+    """Refuse a name for a task of one's own that is none, or whose first part is that of shipped tasks."""
+    if not _NAME.fullmatch(name):
+        raise UserError(
+            f"{source_of(function)}: a task cannot be named {name!r}; names are written word/word"
+        )
+    prefix = name.partition("/")[0]
+    if prefix in shipped:
+        raise UserError(
+            f"{source_of(function)}: {name!r} begins with {prefix}/, as the shipped tasks alone do"
+        )
+
+
+def source_of(function: Callable[[], object]) -> str:
+    """Where a function that makes a task or problem stands."""
     code = getattr(function, "__code__", None)
     return code.co_filename if code else function.__module__
 
@@ -78,7 +88,7 @@ def include(path: str | Path) -> None:
     if spec is None or spec.loader is None:
         raise UserError(f"--include {path}: not a Python file, whose name ends in .py")
     for name in [
-        name for name, function in _OWN.items() if Path(_file(function)).resolve() == path.resolve()
+        name for name, function in _OWN.items() if Path(source_of(function)).resolve() == path.resolve()
     ]:
         del _OWN[name]  # the same file once more
     module = importlib.util.module_from_spec(spec)
@@ -177,10 +187,10 @@ def _made(name: str, function: Callable[[], object]) -> Task:
     try:
         made = function()
     except (Exception, SystemExit) as e:
-        raise UserError(f"task {name!r} of {_file(function)}: {one_line(e)}") from e
+        raise UserError(f"task {name!r} of {source_of(function)}: {one_line(e)}") from e
     if not isinstance(made, Task):
         kind = type(made).__name__
-        raise UserError(f"task {name!r} of {_file(function)}: its function returns {kind}, not a Task")
+        raise UserError(f"task {name!r} of {source_of(function)}: its function returns {kind}, not a Task")
     return made
 
 

@@ -10,6 +10,7 @@ from numpy.random import default_rng
 
 from tasks.feature import Split
 from tasks.generation.generation import IN, Generation, Row
+from tasks.generation.own import knows_entailment
 from tasks.validate import Check
 
 MOST = 90
@@ -37,6 +38,8 @@ def checks(problem: Generation, *, n: int = 200, seed: int = 0) -> list[Check]:
         "equal seeds": lambda: _equal(problem, rows, n, seed),
         "nested conflicts": lambda: _nested(problem, distributions, n, seed),
     }
+    if not knows_entailment(problem):
+        del found["entailment"]
     return [Check(name, len(every), tuple(problems())) for name, problems in found.items()]
 
 

@@ -63,8 +63,8 @@ def test_an_export_can_be_read_as_it_is_meant(call: Call, tmp_path: Path, name: 
 @pytest.mark.parametrize(
     ("line", "says"),
     [
-        ("export lengths/min-length --out OUT", "lengths/min-length has no spurious rule and no shifts"),
-        ("validate lengths/min-length", "lengths/min-length has no spurious rule and no shifts"),
+        ("export lengths/min-length --out OUT", "lengths/min-length has no reference answers and no shifts"),
+        ("validate lengths/min-length", "lengths/min-length has no reference answers and no shifts"),
         ("export generation/instruct --out OUT --evidence 2", "evidence must be within 0 and 1, not 2.0"),
         ("export symbolic/first-last-vs-contains-2 --out OUT --evidence 0.1", "it is for text-out tasks"),
         ("show generation/summarize", "generation/summarise"),

@@ -52,7 +52,7 @@ def test_names_and_sources() -> None:
     others = {path.name for path in problem_sources("lengths/min-length")}
     others |= {path.name for path in task_sources("english/polarity-tense")}
     assert not others & {"summarise.py", "instruct.py", "statements.py", "generation.py"}
-    with pytest.raises(UserError, match="lengths/min-length has no spurious rule"):
+    with pytest.raises(UserError, match="lengths/min-length has no reference answers"):
         text_out("lengths/min-length")
     with pytest.raises(UserError, match="did you mean 'generation/summarise'"):
         text_out("generation/summarize")
