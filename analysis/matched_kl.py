@@ -4,7 +4,7 @@ The rules, set before any outcome:
 
     along   A run is read where it first reaches a KL: between the two measured steps around that place, by a
             line. The KL is the smaller of the two runs' at the last point on the way, so each pair of runs
-            has one and no run is read beyond what it did. The end is left out, being of other prompts.
+            has one and no run is read beyond what it did. The end is left out, being of more completions.
     swept   The KL is the first policy's at its end. The other's runs of the same seeds that differ in beta,
             and the SFT model at 0, are sorted by KL and read by a line between neighbours. A KL beyond all
             of them has no value: nothing is extrapolated.

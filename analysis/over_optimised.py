@@ -13,7 +13,7 @@ def drop_from_peak(points: DataFrame, policy: str, column: str = "gold") -> Seri
     last point's. Below 0 where it rises to the last.
 
     A run's own highest point is high by luck too; the others' step is not, so of noise the mean is 0. Needs
-    two runs; steps that a run lacks are left out, and the end, which is of other prompts.
+    two runs; steps that a run lacks are left out, and the end, which is of more completions.
     """
     way = way_table(points)
     curves = way[way["policy"] == policy].pivot_table(index=SEEDS, columns="step", values=column)

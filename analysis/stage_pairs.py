@@ -19,10 +19,10 @@ MOVED = ("gold", "learned", "held-out", "meteor similarity")
 def points_table(study: Study) -> DataFrame:
     """One row a finished policy or SFT model and measured step: measures in distribution, as columns.
 
-    Points on the way are of other prompts than the end. For what `MOVED` names they are moved by what the SFT
-    model has at its end less what it has on the way, as step 0, so that a run begins where its SFT model is.
-    That is for the eye: what is tested compares points on the way with each other. A measure that the study
-    lacks is NaN.
+    Points on the way are of one completion a prompt, the end of several. For what `MOVED` names they are
+    moved by what the SFT model has at its end less what it has on the way, as step 0, so that a run begins
+    where its SFT model is. That is for the eye: what is tested compares points on the way with each other. A
+    measure that the study lacks is NaN.
     """
     told = of_policies(study.stages[study.stages["status"] == "ok"])
     points = along(study)

@@ -119,9 +119,22 @@ def cell(row: Mapping[str, float] | Series) -> str:
     return f"{row['value']:.2f}{interval}".replace("-0.00", "0.00")
 
 
+def _fewest(rows: DataFrame, names: list[str]) -> list[str]:
+    """Settings without those that tell no rows apart which the others do not."""
+    kept = list(names)
+    for name in reversed(names):
+        others = [other for other in kept if other != name]
+        if others and len(rows[others].drop_duplicates()) == len(rows[names].drop_duplicates()):
+            kept = others
+    return kept
+
+
 def labels(table: DataFrame) -> Series:
-    """The policy of each row, with the values of the settings that its entry sweeps."""
-    swept = swept_entries(table)
+    """The policy of each row, with the fewest of the settings that its entry sweeps by which they differ."""
+    swept = {
+        policy: _fewest(table[table["policy"] == policy], names)
+        for policy, names in swept_entries(table).items()
+    }
 
     def label(row: Series) -> str:
         told = [f"{name} {row[name]}" for name in swept.get(row["policy"], []) if row["stage"] == "policy"]

@@ -106,6 +106,7 @@ MEASURES = {
     "learned": "mean reward by the reward model that policies are tuned on",
     "held-out": "mean reward by the reward model trained on the other half of the prompts",
     "kl": "KL(policy || SFT), nats a completion, exact at each token",
+    "kl bound": "of best-of-n, which has no probabilities: the most that its KL can be, nats",
     "token entropy": "entropy, nats a completion, exact at each token",
     "use": "share of completions to conflict prompts that keep to the spurious rule",
     "target use": "share of them that keep to the target rule",
@@ -115,6 +116,5 @@ MEASURES = {
     "meteor similarity": "METEOR (exact + stem) between completions to different inputs",
     "accuracy": "of a reward model: share of held-out pairs that it orders as the gold reward does",
     "spurious preference": "of a reward model: share of conflict prompts whose spurious answer it prefers",
-    "sft accuracy": "of an SFT model: share of sampled completions with the highest gold reward",
 }
 """What the job itself measures, beside the diversity measures of `analysis.diversity`."""

@@ -28,7 +28,7 @@ Part = tuple[str, DataFrame, dict[str, Any]]
 """A setting in words, its measured points, and its columns of a table."""
 Drawn = tuple[Figure, DataFrame]
 INTERVALS = "means and 95 % t intervals over runs"
-MOVED_NOTE = "Points on the way are of other prompts than the end, moved to begin at the SFT model."
+MOVED_NOTE = "Points on the way are of one completion a prompt, moved to begin at the SFT model."
 
 
 def rows_of_panels(parts: Sequence[Part], columns: int, height: float, **shared: Any) -> tuple[Figure, Any]:

@@ -128,7 +128,7 @@ def test_a_study_of_a_private_task_runs(tmp_path: Path, private: str, real_call:
     study = read_study(folder)
     assert set(study.outputs["shift"]) == {"in", "longer"} and len(study.choices)
     # All that the page's table has but what it says is not recorded, and what needs `entails`.
-    unrecorded = {"sft accuracy", *(f"distinct-{n}" for n in range(1, 6))}
+    unrecorded = {"kl bound", *(f"distinct-{n}" for n in range(1, 6))}
     assert set(study.measures["measure"]) == {*MEASURES, *DIVERSITY} - unrecorded - {"nli"}
     assert real_call("analyze", folder)[0] == 0
     problems._OWN.clear()
