@@ -84,7 +84,9 @@ def dots(axes: Axes, values: Mapping[str, Series], told: Mapping[str, Any]) -> l
 def seeds_in(runs: DataFrame) -> str:
     """`10 runs on 1 SFT model`, of one entry and one of its settings at most."""
     many = runs.groupby("policy")[["seed_data", "seed_tune"]].apply(lambda own: len(own.drop_duplicates()))
-    return f"{counted(int(many.max()), 'run')} a point on {counted(runs['seed_data'].nunique(), 'SFT model')}"
+    least, most = int(many.min()), int(many.max())
+    told = counted(most, "run") if least == most else f"{least} to {most} runs"
+    return f"{told} a point on {counted(runs['seed_data'].nunique(), 'SFT model')}"
 
 
 def log_ticks(axes: Axes, values: Iterable[float]) -> None:

@@ -280,7 +280,7 @@ def reliability_of(parts: Sequence[Part], study: Study) -> dict[str, Drawn]:
         if groups:
             table = reliability_table(groups)
             figure = reliability(table)
-            figure.suptitle(title, x=0.01, ha="left", weight="bold")
+            figure.suptitle(f"{title}; one run of each", x=0.01, ha="left", weight="bold")
             slug = title.replace(", ", "_").replace(" ", "_").replace("/", "-")
             found[f"reliability_{slug}"] = (figure, table.assign(**told))
     return found
