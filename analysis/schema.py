@@ -134,6 +134,29 @@ class RunRecord(Identity):
     p_error_neither: float | None = number("the same on neither")
     p_error_target_only: float | None = number("the same on target_only")
     p_error_spurious_only: float | None = number("the same on spurious_only")
+    ece_both: float | None = _later(
+        number("expected calibration error of the likeliest answer's probability, on both"), None
+    )
+    ece_neither: float | None = _later(number("the same on neither"), None)
+    ece_target_only: float | None = _later(number("the same on target_only"), None)
+    ece_spurious_only: float | None = _later(number("the same on spurious_only"), None)
+    ece_calibrated_both: float | None = _later(
+        number("what it would be on average in as many rows of both if the probabilities were right"), None
+    )
+    ece_calibrated_neither: float | None = _later(number("the same on neither"), None)
+    ece_calibrated_target_only: float | None = _later(number("the same on target_only"), None)
+    ece_calibrated_spurious_only: float | None = _later(number("the same on spurious_only"), None)
+    brier_both: float | None = _later(number("Brier score on both, summed over the answers: 0 to 2"), None)
+    brier_neither: float | None = _later(number("the same on neither"), None)
+    brier_target_only: float | None = _later(number("the same on target_only"), None)
+    brier_spurious_only: float | None = _later(number("the same on spurious_only"), None)
+    nll_both: float | None = _later(
+        number("-log probability of the right answer on both, nats; None beside a Brier score: infinite"),
+        None,
+    )
+    nll_neither: float | None = _later(number("the same on neither"), None)
+    nll_target_only: float | None = _later(number("the same on target_only"), None)
+    nll_spurious_only: float | None = _later(number("the same on spurious_only"), None)
     invalid: int = count("greedy answers outside the answer words, of n_answers")
     ones: int = count("greedy answers that say label 1, of n_answers")
     n_answers: int = count("greedy answers over all quadrants")

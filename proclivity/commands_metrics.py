@@ -13,6 +13,7 @@ from proclivity.answer import Answer, table
 from proclivity.metric_files import Questions, Written, by_input, read_outputs, read_questions
 from proclivity.plan import note
 from proclivity.progress import step_bar
+from proclivity.shown import infinite
 from tasks.errors import UserError
 
 if TYPE_CHECKING:
@@ -177,7 +178,7 @@ def _answer(
         if reliability:
             of["reliability"] = reliability[group].reliability
             told.append(table([_bin(asdict(row)) for row in reliability[group].reliability if row.n]))
-        of["notes"] = [*notes.get(group, []), *_infinite(measures)]
+        of["notes"] = [*notes.get(group, []), *infinite(measures)]
         told += of["notes"]
         data[group] = of
         parts.append("\n\n".join(told))
@@ -223,20 +224,6 @@ def _unequal(outputs: Sequence[Sequence[str]]) -> list[str]:
     """A note of numbers of outputs that differ."""
     fewest, most = min(map(len, outputs)), max(map(len, outputs))
     return [] if fewest == most else [f"inputs have {fewest} to {most} outputs; each input counts alike"]
-
-
-def _infinite(measures: Sequence[Measured]) -> list[str]:
-    """A note of what made a number infinite."""
-    found = {m.measure: m for m in measures}
-    notes = []
-    for name, m in found.items():
-        if m.value == math.inf:
-            share = found[name.replace("NLL", "impossible")]
-            count = round((share.value or 0) * share.n)
-            notes.append(
-                f"{name} is infinite: the right answer has probability 0 in {count} of {m.n} questions"
-            )
-    return notes
 
 
 def _draw(

@@ -10,11 +10,12 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from proclivity import composition, shown
+from proclivity import composition, label_calibration, shown
 from proclivity.answer import Answer, plain
 from proclivity.expand import reference_probe
 from proclivity.job import DTYPES, REWARD_MODEL, TUNED
 from proclivity.manifest import SINGLE, describe, make_folder, write_manifest
+from proclivity.metric_files import Questions
 from proclivity.plan import keyed, note, open_store
 from proclivity.progress import step_bar
 from proclivity.runner import in_scratch, stamp
@@ -156,6 +157,8 @@ class Done:
     """Why they could not be kept."""
     cells: list[dict[str, Any]] = field(default_factory=list)
     """Answers on every cell, of a run on a task with several spurious features."""
+    questions: Mapping[str, Questions] = field(default_factory=dict)
+    """Probabilities of the answers to each quadrant's test rows, of a run that has any."""
 
 
 def do(arguments: Namespace, config: dict[str, Any]) -> Done:
@@ -166,7 +169,7 @@ def do(arguments: Namespace, config: dict[str, Any]) -> Done:
     if not arguments.out:
         result = _execute(config)
         made = [stamp(record, job) for record in plain(result.records)]
-        return Done(made, cells=plain(result.cells) or [])
+        return Done(made, cells=plain(result.cells) or [], questions=label_calibration.made(result.tables))
     store = open_store(Path(arguments.out))
     make_folder(store.folder)
     with store.claims.alone():
@@ -180,10 +183,12 @@ def do(arguments: Namespace, config: dict[str, Any]) -> Done:
         note(f"{store.folder}/{e}; moved to {store.set_aside(e).moved_to}, and made again")
     lost = ""
     cells = store.cells(job.key)
+    questions = label_calibration.kept(store.runs / job.key)
     if records is None:
         result = _execute({**in_scratch(store, job.key, job.config), **reported})
         records = [stamp(record, job) for record in plain(result.records)]
         cells = plain(result.cells) or []
+        questions = label_calibration.made(result.tables)
         try:
             store.publish(
                 job.key,
@@ -197,7 +202,7 @@ def do(arguments: Namespace, config: dict[str, Any]) -> Done:
             named = isinstance(full, OSError) and full.filename is not None
             lost = f"not kept: {one_line(full if full and named else e)}"
     store.claims.close()
-    return Done(records, None if lost else store.runs / job.key, lost, cells)
+    return Done(records, None if lost else store.runs / job.key, lost, cells, questions)
 
 
 def _reported(arguments: Namespace, config: Mapping[str, Any]) -> dict[str, str]:
@@ -227,11 +232,17 @@ def _execute(config: dict[str, Any]) -> composition.JobResult:
 def answer(done: Done, before: Done | None = None) -> Answer:
     earlier = before.records if before else []
     parts = [shown.told(done.records, done.cells, earlier)]
+    records = done.records
+    if records[0]["kind"] == "run":
+        calibrations = label_calibration.of(done.questions)
+        parts.append(label_calibration.told(calibrations, records[0], done.folder))
+        measures = {q: found.measures for q, found in calibrations.items()}
+        records = [{**records[0], "calibration": plain(measures)}, *records[1:]]
     if done.folder:
         trained = done.folder / REWARD_MODEL
         parts.append(f"kept in {trained if trained.is_dir() else done.folder}")
     return Answer(
-        [*earlier, *done.records],
+        [*earlier, *records],
         "\n\n".join(parts),
         error=done.lost or (before.lost if before else ""),
     )

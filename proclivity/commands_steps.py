@@ -61,7 +61,7 @@ def finetune(arguments: Namespace) -> Answer:
     told = commands_single.answer(replace(done, records=[run]))
     rows = [{"at": record["step"], "name": str(record["step"]), **record} for record in probes]
     steps = _shown(rows, "" if done.lost else arguments.out)
-    return replace(told, data=[run, *steps.data], text=f"{told.text}\n\n{steps.text}")
+    return replace(told, data=[*told.data, *steps.data], text=f"{told.text}\n\n{steps.text}")
 
 
 def _checkpoints(folder: Path) -> list[tuple[int, str, str]]:

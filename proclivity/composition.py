@@ -33,6 +33,10 @@ class JobResult(Protocol):
     def policy(self) -> Any:
         """The tuned model (`.model`, `.tokenizer`); None for a probe. It never leaves the process."""
 
+    @property
+    def tables(self) -> Mapping[str, Sequence[dict[str, Any]]]:
+        """What stands beside the records, by the names of the files."""
+
 
 class Jobs(Protocol):
     """The contract of `proclivity.jobs`."""
@@ -47,7 +51,7 @@ class Jobs(Protocol):
         """
 
     def save(self, result: JobResult, folder: Path) -> None:
-        """Keep a job's tuned model in the folder of its record."""
+        """Keep a job's tuned model and tables in the folder of its record."""
 
     def check(self, config: Mapping[str, Any]) -> None:
         """UserError for a job that is known to fail. Asked for every job, before any is done."""

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from proclivity import label_calibration
 from proclivity.study import BRADLEY_TERRY
 from tasks import get_task
 from tasks.errors import unknown
@@ -47,7 +48,7 @@ class JobResult:
     policy: Any = field(default=None, repr=False)
     """The tuned model, for a caller in the same process."""
     tables: Mapping[str, list[dict[str, Any]]] = field(default_factory=dict)
-    """Of a stage, the tables beside its record, by the names of their files."""
+    """The tables beside the record of a stage, or of what answers by probabilities, by their files' names."""
     keep: bool = True
     """Whether a stage keeps the model."""
 
@@ -129,7 +130,11 @@ def recipe(model: str) -> Recipe | None:
 
 
 def save(result: JobResult, folder: Path) -> None:
-    """Save the tuned model as any library reads it: `use --model` and `probe --model` take the folder."""
+    """Save the tuned model as any library reads it: `use --model` and `probe --model` take the folder.
+
+    Beside it the probabilities of its answers, where they are known.
+    """
+    label_calibration.write(result.tables.get(label_calibration.TABLE, []), folder)
     if result.policy is None:
         return
     from models import save as save_model

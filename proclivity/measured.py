@@ -16,7 +16,7 @@ from tasks.evidence import Cell, Joint, cell_name, quadrant_of
 
 if TYPE_CHECKING:
     from models import LanguageModel
-    from rl_finetune import AnswerCounts, BestOf, Policy
+    from rl_finetune import AnswerCounts, Answered, BestOf, Policy
 
 _SEEN = 256
 """Most counter-examples of the tuning rows that are asked again afterwards."""
@@ -49,11 +49,23 @@ def answers_by_quadrant(
     rows: Mapping[str, Mapping[str, Any]],
     reference: Any = None,
 ) -> dict[str, AnswerCounts]:
-    """Answers to rows of each quadrant; nothing of those that there are no rows of."""
-    from rl_finetune import NOTHING, count_answers
+    """Counts of answers to rows of each quadrant; nothing of those that there are no rows of."""
+    return {q: said.counts for q, said in answered_by_quadrant(lm, policy, task, rows, reference).items()}
+
+
+def answered_by_quadrant(
+    lm: LanguageModel,
+    policy: Policy | BestOf,
+    task: Task,
+    rows: Mapping[str, Mapping[str, Any]],
+    reference: Any = None,
+) -> dict[str, Answered]:
+    """The same with the probabilities of the answers."""
+    from rl_finetune import NOTHING, Answered, answers_and_counts
 
     return {
-        q: count_answers(lm, policy, task, rows[q], reference) if q in rows else NOTHING for q in QUADRANTS
+        q: answers_and_counts(lm, policy, task, rows[q], reference) if q in rows else Answered(NOTHING, [])
+        for q in QUADRANTS
     }
 
 

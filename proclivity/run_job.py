@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from proclivity import policy_job, reward_job
+from proclivity import label_calibration, policy_job, reward_job
 from proclivity.job import DTYPES, Config, JobResult, identity, load_model, plain_row, recipe
 from proclivity.measured import (
+    answered_by_quadrant,
     answers_by_quadrant,
     cell_columns,
     counterexamples_columns,
@@ -89,7 +90,11 @@ def run_tuning(config: Config) -> JobResult:
         for i, q in enumerate(QUADRANTS)
         if q in task.quadrants
     }
-    counts = answers_by_quadrant(made.lm, made.answering, task, asked, None if training else reference.model)
+    far_end = None if training else reference.model
+    answered = answered_by_quadrant(made.lm, made.answering, task, asked, far_end)
+    counts = {q: said.counts for q, said in answered.items()}
+    probabilities = label_calibration.rows_of(task.answers.words, asked, answered)
+    values |= label_calibration.columns(probabilities)
     if judge:
         judged = answers_by_quadrant(judge, RewardPolicy(judge, task), task, asked)
         values |= {
@@ -152,4 +157,10 @@ def run_tuning(config: Config) -> JobResult:
         threads=torch.get_num_threads(),
         wall_s=time.perf_counter() - start,
     )
-    return JobResult([plain_row(asdict(record)), *bits], made.log, cells, made.lm if made.steps else None)
+    return JobResult(
+        [plain_row(asdict(record)), *bits],
+        made.log,
+        cells,
+        made.lm if made.steps else None,
+        {label_calibration.TABLE: probabilities},
+    )

@@ -1,13 +1,17 @@
-"""What a person reads of runs and probes: records as tables."""
+"""What a person reads of runs, probes and measures: records as tables."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from proclivity.answer import table
 from proclivity.study import BRADLEY_TERRY
 from tasks import QUADRANTS
+
+if TYPE_CHECKING:
+    from analysis.measured import Measured
 
 Record = Mapping[str, Any]
 
@@ -173,6 +177,20 @@ def _cell_row(cell: Record) -> dict[str, Any]:
         "tuned on": cell["tuning_n"],
         "with label 1": cell["tuning_ones"],
     }
+
+
+def infinite(measures: Sequence[Measured]) -> list[str]:
+    """A note of what made a number infinite."""
+    found = {m.measure: m for m in measures}
+    notes = []
+    for name, m in found.items():
+        if m.value == math.inf:
+            share = found[name.replace("NLL", "impossible")]
+            count = round((share.value or 0) * share.n)
+            notes.append(
+                f"{name} is infinite: the right answer has probability 0 in {count} of {m.n} questions"
+            )
+    return notes
 
 
 BARS = "▁▂▃▄▅▆▇█"

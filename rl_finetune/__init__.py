@@ -10,7 +10,14 @@ if TYPE_CHECKING:
     from rl_finetune.best_of_n import BestOf
     from rl_finetune.checks import CONTROLS, check
     from rl_finetune.learned_reward import JudgedTask, judged, judged_by
-    from rl_finetune.measure import NOTHING, AnswerCounts, answers_to, count_answers
+    from rl_finetune.measure import (
+        NOTHING,
+        AnswerCounts,
+        Answered,
+        answers_and_counts,
+        answers_to,
+        count_answers,
+    )
     from rl_finetune.method_registry import get_method, method, method_source, method_table
     from rl_finetune.methods import KL, METHODS, Batch, Method
     from rl_finetune.pairs import half_of, preference_pairs
@@ -40,6 +47,7 @@ __all__ = [
     "METHODS",
     "NOTHING",
     "AnswerCounts",
+    "Answered",
     "Batch",
     "BestOf",
     "JudgedTask",
@@ -49,6 +57,7 @@ __all__ = [
     "Settings",
     "TrainedReward",
     "Tuned",
+    "answers_and_counts",
     "answers_to",
     "as_in_trl",
     "bradley_terry",
@@ -78,7 +87,7 @@ __all__ = [
 _ROOMS = {
     "best_of_n": ["BestOf"],
     "learned_reward": ["JudgedTask", "judged", "judged_by"],
-    "measure": ["NOTHING", "AnswerCounts", "answers_to", "count_answers"],
+    "measure": ["NOTHING", "AnswerCounts", "Answered", "answers_and_counts", "answers_to", "count_answers"],
     "method_registry": ["get_method", "method", "method_source", "method_table"],
     "methods": ["KL", "METHODS", "Batch", "Method"],
     "pairs": ["half_of", "preference_pairs"],

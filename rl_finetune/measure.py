@@ -47,6 +47,15 @@ NOTHING = AnswerCounts(0, 0, 0, 0, *[math.nan] * 5)
 """Of a quadrant that does not exist."""
 
 
+@dataclass(frozen=True)
+class Answered:
+    """Answers to rows of one kind: the counts, and what each row's were chosen from."""
+
+    counts: AnswerCounts
+    probabilities: list[list[float]]
+    """Of the two labels' words, a row each; empty where the answers are no closed list, or sampled."""
+
+
 def _said(
     lm: LanguageModel, policy: Policy | BestOf, task: Task, rows: Rows, batch_size: int
 ) -> Iterator[tuple[Rows, Greedy]]:
@@ -72,7 +81,6 @@ def answers_to(
     return [task.answers.read(t) for t in texts], texts
 
 
-@torch.inference_mode()
 def count_answers(
     lm: LanguageModel,
     policy: Policy | BestOf,
@@ -81,9 +89,23 @@ def count_answers(
     reference: Any = None,
     batch_size: int = 512,
 ) -> AnswerCounts:
-    """Answers of `lm.model` to `rows` (columns prompt, label). KLs are 0 without a reference."""
+    """Counts of `lm.model`'s answers to `rows` (columns prompt, label). KLs are 0 without a reference."""
+    return answers_and_counts(lm, policy, task, rows, reference, batch_size).counts
+
+
+@torch.inference_mode()
+def answers_and_counts(
+    lm: LanguageModel,
+    policy: Policy | BestOf,
+    task: Task,
+    rows: Mapping[str, Any],
+    reference: Any = None,
+    batch_size: int = 512,
+) -> Answered:
+    """The same with the probabilities of the answers."""
     labels = list(rows["label"])
     texts: list[str] = []
+    probabilities: list[list[float]] = []
     wrong: list[float] = []
     spread, reverse, forward = 0.0, 0.0, 0.0
     asked = Rows(list(rows["prompt"]), prompt_ids(lm, rows["prompt"]), labels)
@@ -92,6 +114,7 @@ def count_answers(
         right = torch.tensor(part.labels)
         if said.probabilities is not None:
             wrong += (1 - said.probabilities.cpu()[torch.arange(len(right)), right]).tolist()
+            probabilities += said.probabilities.tolist()
         spread += float(entropy(said.distribution).sum())
         if reference is not None:
             other = policy.distribution(reference, part.ids)
@@ -100,7 +123,7 @@ def count_answers(
     read = [task.answers.read(t) for t in texts]
     n = len(labels)
     gold, learned = gold_and_learned(task, list(rows["prompt"]), texts, labels)
-    return AnswerCounts(
+    counts = AnswerCounts(
         n=n,
         errors=sum(r != y for r, y in zip(read, labels, strict=True)),
         invalid=sum(r < 0 for r in read),
@@ -112,3 +135,4 @@ def count_answers(
         kl_forward=forward / n,
         reward_learned=sum(learned) / n,
     )
+    return Answered(counts, probabilities)

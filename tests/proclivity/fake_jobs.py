@@ -32,6 +32,7 @@ class JobResult:
     log: list[dict[str, Any]] | None = None
     cells: list[dict[str, Any]] | None = None
     policy: Any = None
+    tables: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
 
 
 class Saved:
