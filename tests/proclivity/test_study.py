@@ -14,10 +14,13 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from analysis.stage_schema import STAGES
+from proclivity import composition
 from proclivity.bandit_study import BanditStudy
 from proclivity.expand import draw_pairs, expand, swap, written_out
 from proclivity.learnability import learnability_study
 from proclivity.plan import plan
+from proclivity.stage_study import StageStudy, expand_stages
 from proclivity.study import Study, list_studies, load_study, study_from
 from proclivity.text_study import TextStudy
 from tasks import get_task
@@ -160,6 +163,15 @@ def test_shipped_studies_expand(name: str) -> None:
     if isinstance(found, BanditStudy | TextStudy):
         (job,) = {job.config["job"] for job in plan(found, document).jobs}
         assert job == ("bandit" if isinstance(found, BanditStudy) else "text")
+        return
+    if isinstance(found, StageStudy):
+        jobs = composition.jobs()
+        configs = expand_stages(found, jobs.validate_settings)
+        for config in configs:
+            jobs.check(config)
+        assert [c["stage"] for c in configs] == sorted((c["stage"] for c in configs), key=STAGES.index)
+        tuned = [c for c in configs if c["stage"] == "policy"]
+        assert {c["policy"] for c in tuned} == {"sft", *found.stages.policies}
         return
     kinds = {"run"} | ({"probe"} if found.probe.inputs else set())
     kinds |= {"reward_model" for arm in found.arms.values() if arm.reward_model}
