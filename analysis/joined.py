@@ -9,14 +9,17 @@
     ece, brier       of the policy's answers to multiple choices
     gold, kl         gold reward; KL to the SFT model, nats
 
-All but the gap are in distribution. Intervals are over runs, by Student's t; of one run, over its inputs
-where the record has that one. What goes with more use is asked in `analysis.joined_question`.
+All but the gap are in distribution. Intervals are over runs, by Student's t, of 3 or more; of one run, over
+its inputs where the record has that one; they end where the column does. What goes with more use is asked in
+`analysis.joined_question`.
 """
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
+import numpy as np
 from pandas import DataFrame, Series, concat
 
 from analysis.calibrated import choices_of
@@ -49,7 +52,16 @@ DIRECT = {
 COLUMNS = ("use", "gap", "ead", "entropy", "drop", "meteor", "modal share", "ece", "brier", "gold", "kl")
 CALIBRATED = ("ECE (top label)", "Brier")
 RUN = ["key", *SETTING, "policy", "method", "stage", "entry", "swept", *SEEDS]
+FEWEST = 3
+"""Runs; Student's interval of two is as good as none."""
+RANGE = {
+    **dict.fromkeys(("use", "modal share", "ece", "meteor", "gold"), (0.0, 1.0)),
+    **dict.fromkeys(("entropy", "kl"), (0.0, math.inf)),
+    "brier": (0.0, 2.0),
+}
+"""What a column can be; the ends of ead stand in the records."""
 LEGEND = """What each policy costs: means over runs with 95 % intervals, in distribution but for the gap
+intervals: over 3 runs or more; of one run over its inputs; cut off where the column can go no further
 use: of the spurious rule; gap: gold in less gold under shifts; drop: of gold since its peak in the other runs
 meteor, modal share: between inputs; ece: calibrated answers have one above 0 too, the more the fewer they are
 runs on as many SFT models as sft says; minus: not measured"""
@@ -86,10 +98,23 @@ def joined_table(study: Study, runs: DataFrame | None = None) -> DataFrame:
             value, low, high, _, n = paired(known[column])
             if n == 1 and column in DIRECT:
                 low, high = direct[column].loc[known["key"].iloc[0], ["low", "high"]]
+            elif n < FEWEST:
+                low = high = math.nan
+            ends = RANGE.get(column, (-math.inf, math.inf))
+            if column == "ead":
+                ends = tuple(direct[column].loc[known["key"], ["floor", "ceiling"]].mean())
+            low, high = _cut(value, low, high, *ends)
             told = {"column": column, "value": value, "low": low, "high": high, "runs": n}
             models = {"sft_models": known["seed_data"].nunique()}
             rows.append(dict(zip([*SETTING, "entry"], names, strict=True)) | told | models)
     return DataFrame(rows, columns=JOINED)
+
+
+def _cut(value: float, low: float, high: float, floor: float, ceiling: float) -> tuple[float, float]:
+    """An interval without what the column cannot be; it keeps its value."""
+    if math.isnan(low) or math.isnan(high):
+        return low, high
+    return min(value, float(np.fmax(low, floor))), max(value, float(np.fmin(high, ceiling)))
 
 
 def joined_wide(table: DataFrame) -> list[dict[str, Any]]:

@@ -5,9 +5,10 @@ of use and a cost. Runs of one method are one method: tuning seeds are averaged,
 both columns the mean of the data seed is taken, since seeds differ in inputs and in the SFT model.
 
 p, two-sided: use is permuted among methods, all data seeds of a method together; exact up to 7 methods. The
-interval draws methods and data seeds anew, crossed, so it is as wide as few methods make it. It is an
-association of methods, not what use does: methods differ in all else too. Gold reward is not asked about,
-since answers of the spurious rule to conflict prompts lack it by construction.
+interval draws methods and data seeds anew, crossed; where methods are fewer than 6, or rho is 1 or -1, draws
+of them say too little and there is none. Statuses go by p after Holm's correction. It is an association of
+methods, not what use does: methods differ in all else too. Gold reward is not asked about, since answers of
+the spurious rule to conflict prompts lack it by construction; the gap is of the same completions as use.
 """
 
 from __future__ import annotations
@@ -28,7 +29,9 @@ from analysis.stage_runs import SETTING
 ASKED = """Do policies that use the spurious feature more also generalise worse, hack more and vary less?
 Spearman's rho over methods x data seeds, each seed's mean taken off; above 0: worse with more use
 p: use permuted among methods, all seeds of one together; interval: methods and data seeds drawn anew
-an association of so many methods, not an effect of use; secondary, p_holm is over these rows"""
+an association of so many methods, not an effect of use; secondary: p_holm, over these rows, judges
+with fewer than 6 methods, or rho 1 or -1, there is no interval: cannot be told
+gap and use are read from the same completions"""
 SMALLEST = 0.2
 """Smallest correlation of interest, set before any run: below it use tells 4 % of what ranks tell."""
 COSTS = {
@@ -38,6 +41,8 @@ COSTS = {
 EXACT, DRAWN, RESAMPLES = 7, 5000, 2000
 FEWEST = 3
 """Methods; with fewer there is no correlation to speak of."""
+FOR_INTERVAL = 6
+"""Methods; with fewer, draws of them repeat a few values of rho."""
 Cells = NDArray[np.float64]
 
 
@@ -67,10 +72,11 @@ def joined_question(runs: DataFrame) -> list[dict[str, Any]]:
                 | {"claim": f"more use, {worse} {cost}", "rho": found.value, "low": found.low}
                 | {"high": found.high, "p": found.p, "p_holm": math.nan, "methods": found.methods}
                 | {"data_seeds": found.seeds, "runs": int(part[["use", cost]].dropna().shape[0])}
-                | {"status": status(found.low, found.high, found.p, smallest=SMALLEST)}
+                | {"status": ""}
             )
     for row, adjusted in zip(rows, holm([row["p"] for row in rows]), strict=True):
         row["p_holm"] = adjusted
+        row["status"] = status(row["low"], row["high"], adjusted, smallest=SMALLEST)
     return rows
 
 
@@ -99,6 +105,8 @@ def correlation(
     drawn = np.abs(_spearman(x[orders], np.broadcast_to(y, (len(orders), *y.shape))))
     as_far = int((drawn >= abs(value) - 1e-9).sum())
     p = as_far / len(orders) if methods <= EXACT else (1 + as_far) / (1 + len(orders))
+    if methods < FOR_INTERVAL or abs(value) > 1 - 1e-9:
+        return Correlation(value, math.nan, math.nan, p, methods, seeds)
     rows = rng.integers(methods, size=(resamples, methods))[:, :, None]
     columns = rng.integers(seeds, size=(resamples, seeds))[:, None, :]
     again = sign * _spearman(x[rows, columns], y[rows, columns])

@@ -10,14 +10,18 @@ from scipy.stats import t as student
 
 
 def paired(differences: Series) -> tuple[float, float, float, float, int]:
-    """Mean, 95 % interval, two-sided p and n of one difference a seed, by Student's t."""
+    """Mean, 95 % interval, two-sided p and n of one difference a seed, by Student's t.
+
+    Equal differences, to rounding, have no spread to tell an interval from: then it is NaN, and p is the
+    least that flips of n signs can give, 2^(1 - n), or 1 for a mean of 0.
+    """
     values = differences.dropna().to_numpy(float)
     n = len(values)
     if n < 2:
         return (float(values.mean()) if n else math.nan), math.nan, math.nan, math.nan, n
     mean, error = float(values.mean()), float(values.std(ddof=1)) / math.sqrt(n)
-    if error == 0:
-        return mean, mean, mean, 0.0 if mean else 1.0, n
+    if error <= 1e-12 * np.abs(values).max():
+        return mean, math.nan, math.nan, 2.0 ** (1 - n) if mean else 1.0, n
     half = float(student.ppf(0.975, n - 1)) * error
     return mean, mean - half, mean + half, float(2 * student.sf(abs(mean / error), n - 1)), n
 

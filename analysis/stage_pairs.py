@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from pandas import DataFrame, Series, concat
+from collections.abc import Mapping
+from typing import Any
+
+from pandas import DataFrame, MultiIndex, Series, concat
 
 from analysis.records import Study
-from analysis.stage_runs import SEEDS, SETTING, SFT, less, of_policies
+from analysis.stage_runs import SEEDS, SETTING, SFT, less, of_policies, once
 from analysis.stage_schema import ACROSS, IN, MEASURES, PER_INPUT
-from analysis.stages import SWEPT, along, ends, measured
+from analysis.stages import along, measured
 
 UNTUNED = ("sft", "best-of-n")
 """Methods that a seed of the tuning does not change."""
@@ -28,16 +31,11 @@ def points_table(study: Study) -> DataFrame:
     points = along(study)
     scope = points["measure"].map(dict.fromkeys(BETWEEN, ACROSS)).fillna(PER_INPUT)
     points = points[(points["shift"] == IN) & points["measure"].isin(MEASURES) & (points["scope"] == scope)]
+    points = once(points)
     wide = points.pivot_table(index=["key", "step"], columns="measure", values="value")
     wide = wide.reindex(columns=list(MEASURES)).reset_index().rename_axis(columns=None)
-    found = _once(told.merge(wide, on="key", how="inner"))
+    found = told.merge(wide, on="key", how="inner")
     return _moved(found).sort_values([*SETTING, "policy", *SEEDS, "key", "step"]).reset_index(drop=True)
-
-
-def _once(points: DataFrame) -> DataFrame:
-    """Without repeated runs of what is not tuned: best-of-n says the same whatever the seed of the tuning."""
-    same = [*SETTING, "policy", "seed_data", *SWEPT, *MEASURES]
-    return points[~((points["steps"] == 0) & points.sort_values("seed_tune").duplicated(same))]
 
 
 def _moved(points: DataFrame) -> DataFrame:
@@ -99,19 +97,33 @@ def _shared(runs: DataFrame, policy: str, values: Series, other: Series) -> Seri
     return Series(found.to_numpy(float), other.index)
 
 
-def primary_differences(study: Study) -> Series:
-    """The differences of the primary test, by level of evidence, model and seeds.
+def primary_differences(table: DataFrame, named: Mapping[str, Any]) -> DataFrame:
+    """The differences of the primary test: a row a pair of seeds, a column a level of evidence and model.
 
-    The manifest names task, policy, against, measure, scope and shift; an evidence_rate, where it names one,
-    leaves out the other levels.
+    What is subtracted is of one setting. NaN where a setting lacks that pair: a mean over settings is of the
+    rows that have them all.
+
+    Args:
+        table: measurements at the end of each run.
+        named: the manifest's task, policy, against, measure, scope and shift; an evidence_rate, where it
+            names one, leaves out the other levels.
     """
-    named = study.manifest["primary"]
-    rows = measured(ends(study), named["measure"], scope=named["scope"], shift=named["shift"])
-    rows = rows[rows["task"] == named["task"]]
+    scope, shift = named.get("scope", PER_INPUT), named.get("shift", IN)
+    rows = measured(table, str(named.get("measure")), scope=scope, shift=shift)
+    rows = rows[(rows["task"] == named.get("task")) & rows["value"].notna()]
     if "evidence_rate" in named:
         rows = rows[rows["evidence_rate"] == named["evidence_rate"]]
     found = {
-        names: differences(own, named["policy"], named["against"], "value")
+        names: differences(own, str(named.get("policy")), str(named.get("against")), "value")
         for names, own in rows.groupby(["evidence_rate", "model"])
     }
-    return concat(found, names=["evidence_rate", "model", *SEEDS]) if found else Series(dtype=float)
+    found = {names: values for names, values in found.items() if len(values)}
+    nothing = DataFrame(index=MultiIndex.from_arrays([[], []], names=SEEDS))
+    return concat(found, axis="columns") if found else nothing
+
+
+def mean_of(found: DataFrame) -> str:
+    """Words for what a primary comparison of several settings is the mean of; none for one setting."""
+    out, settings = int(found.isna().any(axis=1).sum()), found.shape[1]
+    left = f"; {out} pairs of seeds left out that lack one" if out else ""
+    return f"mean over {settings} settings, seed by seed{left}" if settings > 1 else ""

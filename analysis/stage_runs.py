@@ -37,7 +37,21 @@ def policies_along(study: Study) -> DataFrame:
 def policies_at_end(study: Study) -> DataFrame:
     """Those at the end of each."""
     table = policies_along(study)
-    return table[table["step"] == table["steps"]].reset_index(drop=True)
+    return once(table[table["step"] == table["steps"]]).reset_index(drop=True)
+
+
+def once(table: DataFrame) -> DataFrame:
+    """Measurements without those of repeated runs of what is not tuned.
+
+    Best-of-n says the same whatever the seed of the tuning: it counts once a data seed.
+    """
+    untuned = table[table["steps"] == 0]
+    told = untuned.sort_values("seed_tune").drop_duplicates("key").set_index("key")
+    told = told[[*SETTING, "policy", "seed_data", *SWEPT]]
+    numbers = untuned.pivot_table(index="key", columns=["measure", "scope", "shift"], values="value")
+    numbers = numbers.set_axis(range(numbers.shape[1]), axis="columns")
+    same = told.join(numbers).duplicated()
+    return table[~table["key"].isin(same.index[same])]
 
 
 def swept_entries(table: DataFrame) -> dict[str, list[str]]:

@@ -12,7 +12,7 @@ from typing import Any
 from pandas import Series
 
 from analysis.calibrated import SCORES
-from analysis.seeds import paired
+from analysis.stage_inputs import RUNS, Legs, judged
 
 METHOD, SFT, BON, RIVALS = "superhf", "sft", "best-of-n", ("ppo", "rloo")
 HELD, METEOR = "held-out", "meteor similarity"
@@ -80,7 +80,12 @@ class Claim:
     """The numbers are logs of a ratio."""
     compares: tuple[str, str, str] | None = None
     """Policy, policy, measure: a plain difference at the end."""
+    over: str = RUNS
+    """What the interval is over."""
 
 
-def claim_of(figure: str, claim: str, measure: str, values: Series, **more: Any) -> Claim:
-    return Claim(figure, claim, measure, paired(values), values, **more)
+def claim_of(
+    figure: str, claim: str, measure: str, values: Series, by_input: Legs | None = None, **more: Any
+) -> Claim:
+    numbers, over = judged(values, by_input or [])
+    return Claim(figure, claim, measure, numbers, values, over=over, **more)

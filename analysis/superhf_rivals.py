@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
-from pandas import DataFrame, concat
+from pandas import DataFrame, Series, concat
 
 from analysis.calibrated import SCORES
 from analysis.matched_kl import matched_along, matched_swept
@@ -13,6 +13,7 @@ from analysis.over_optimised import drop_from_peak
 from analysis.preferred import preferred
 from analysis.records import Study
 from analysis.spread import fates, share_difference, spread_ratio
+from analysis.stage_inputs import BEYOND, HEAD, legs
 from analysis.stage_pairs import by_seeds, differences, gain_over_sft, with_failed
 from analysis.stage_runs import SEEDS, less
 from analysis.superhf_claim import ELO, HELD, METHOD, PAPER, RIVALS, SFT, SMALLEST, UNSAID, Claim, claim_of
@@ -31,6 +32,8 @@ def seeds(study: Study, runs: DataFrame) -> Iterator[Claim]:
         )  # fmt: skip
         for all_settings in (False, True):
             sides = [fate[fate["method" if all_settings else "policy"] == name] for name in (METHOD, rival)]
+            if not all(map(len, sides)):
+                continue
             if all_settings and all(set(side["policy"]) <= {METHOD, rival} for side in sides):
                 continue
             k, other_k = (int((side["fate"] == "improved").sum()) for side in sides)
@@ -50,13 +53,21 @@ def matched(points: DataFrame, runs: DataFrame) -> Iterator[Claim]:
             by_beta = matched_swept(points, METHOD, rival, f"{rival} kl", measure)
             for how, found in (("along the run", along), ("over beta", by_beta)):
                 values = (found["mine"] - found["theirs"]).set_axis(found.set_index(SEEDS).index)
-                out = int(values.isna().sum())
-                note = f"at {found['kl'].mean():.2f} nats" + (f"; {out} out of reach" if out else "")
                 name = f"at the same KL, {how}: {METHOD} over {rival}"
-                yield claim_of("matched KL", name, measure, values.dropna(), note=note)
+                yield claim_of("matched KL", name, measure, values.dropna(), note=_reached(found, values))
 
 
-def hacked(points: DataFrame, runs: DataFrame) -> Iterator[Claim]:
+def _reached(found: DataFrame, values: Series) -> str:
+    """Words for the KL of the pairs that have a value, and for those that have none."""
+    known = values.notna().to_numpy()
+    at = [f"at {found.loc[known, 'kl'].mean():.2f} nats"] if known.any() else []
+    out = f"{(~known).sum()} of {len(known)} out of reach"
+    if known.any():
+        out += f": what remains is selected for low KL of {METHOD}"
+    return "; ".join(at if known.all() else [*at, out])
+
+
+def hacked(outputs: DataFrame, points: DataFrame, runs: DataFrame) -> Iterator[Claim]:
     """Over-optimisation: gold reward past its peak, and what the reward model sees that another does not."""
     for policy in (METHOD, *RIVALS):
         drop = drop_from_peak(points, policy)
@@ -67,7 +78,8 @@ def hacked(points: DataFrame, runs: DataFrame) -> Iterator[Claim]:
             mine[mine["policy"] == policy].set_index(SEEDS).index
         )
         name = f"the reward model rises by more than the held-out one: {policy}"
-        yield claim_of("over-optimisation", name, "learned less held-out", values.dropna(), unit=HELD)
+        by_input = legs(outputs, runs, policy, SFT, BEYOND)
+        yield claim_of("over-optimisation", name, BEYOND, values.dropna(), by_input, unit=HELD)
 
 
 def calibration(runs: DataFrame) -> Iterator[Claim]:
@@ -83,10 +95,11 @@ def calibration(runs: DataFrame) -> Iterator[Claim]:
             )  # fmt: skip
 
 
-def head_to_head(study: Study, runs: DataFrame) -> Iterator[Claim]:
+def head_to_head(outputs: DataFrame, runs: DataFrame) -> Iterator[Claim]:
     """In the place of the paper's Elo: how often the gold reward prefers it."""
     for against in (SFT, *RIVALS):
-        values = preferred(study.outputs, runs, METHOD, against) - 0.5
+        values = preferred(outputs, runs, METHOD, against) - 0.5
+        by_input = legs(outputs, runs, METHOD, against, "gold", statistic=HEAD)
         told = ELO if against == SFT else UNSAID
         name = f"preferred by the gold reward: {METHOD} over {against}, less .5"
-        yield claim_of("Elo", name, "win rate", values, told=told)
+        yield claim_of("Elo", name, "win rate", values, by_input, told=told)

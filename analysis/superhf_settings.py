@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from pandas import DataFrame
 
+from analysis.stage_inputs import legs
 from analysis.stage_pairs import differences, way_table
 from analysis.stage_runs import SEEDS, less
 from analysis.superhf_claim import (
@@ -25,13 +26,14 @@ from analysis.superhf_claim import (
 from analysis.sweeps import at, nearest, swept
 
 
-def ends(runs: DataFrame) -> Iterator[Claim]:
+def ends(outputs: DataFrame, runs: DataFrame) -> Iterator[Claim]:
     """Held-out reward and similarity of completions, by method."""
     for against in (SFT, BON, *RIVALS):
         for measure, figure in ((HELD, "held-out reward"), (METEOR, "METEOR similarity")):
             compared = (METHOD, against, measure)
             yield claim_of(
                 figure, f"{METHOD} over {against}", measure, differences(runs, *compared),
+                legs(outputs, runs, *compared),
                 told=PAPER.get(compared, UNSAID), note=_completions(runs, against), compares=compared,
             )  # fmt: skip
 
@@ -41,13 +43,13 @@ def _completions(runs: DataFrame, against: str) -> str:
     mine, theirs = (
         sorted(set(runs.loc[runs["policy"] == name, "completions"])) for name in (METHOD, against)
     )
-    if against in (SFT, BON) or mine == theirs:
+    if against in (SFT, BON) or mine == theirs or not mine or not theirs:
         return ""
     return f"tuned on {_listed(mine)} completions against {_listed(theirs)}"
 
 
 def _listed(values: Sequence[int]) -> str:
-    return " and ".join(f"{value:,}" for value in values) or "none"
+    return " and ".join(f"{value:,}" for value in values)
 
 
 def kl_sweep(points: DataFrame, runs: DataFrame) -> Iterator[Claim]:
@@ -58,12 +60,12 @@ def kl_sweep(points: DataFrame, runs: DataFrame) -> Iterator[Claim]:
         without = {name: at(sweep, "beta", 0, name) for name in (METEOR, HELD)}
         kept = {name: at(sweep, "beta", default, name) for name in (METEOR, HELD)}
         more = less(without[METEOR], kept[METEOR])
-        told = ("about .6 (.55)", "KL sweep, by eye, Instruct (LLaMA)")
+        told = ("about .6 (.55), 0 over 0.5", "KL sweep, by eye, Instruct (LLaMA)")
         yield claim_of(
             "KL sweep", f"answers are more alike: beta 0 over {default:g}", METEOR, more, told=told
         )
         cost = less(kept[HELD], without[HELD])
-        told = ("about -1 (-1), though said to keep it", "KL sweep, by eye, Instruct (LLaMA)")
+        told = ("about -1 (-1), 0.5 over 0; said to keep it at 0.35", "KL sweep, by eye, Instruct (LLaMA)")
         yield claim_of("KL sweep", f"reward is kept: beta {default:g} over 0", HELD, cost, told=told)
     yield from _progress(way_table(points[points["policy"] == METHOD]))
 

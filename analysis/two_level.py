@@ -35,6 +35,8 @@ class Interval:
     seeds_left_out: int
     """Seeds that lack a part of the sum."""
     note: str = ""
+    p: float = math.nan
+    """Two-sided, against 0: the least level at which the bootstrap interval leaves 0 out."""
 
 
 def two_level(
@@ -84,7 +86,9 @@ def two_level(
     if not deviations.any() and inputs == len(legs):
         return Interval(total, math.nan, math.nan, inputs, n, left_out, "no interval: one input")
     low, high = (total + float(np.quantile(deviations, q)) for q in (0.025, 0.975))
-    return Interval(total, low, high, inputs, n, left_out, _note(seeds))
+    beyond = min(int((total + deviations <= 0).sum()), int((total + deviations >= 0).sum()))
+    p = min(1.0, 2 * (1 + beyond) / (1 + resamples))
+    return Interval(total, low, high, inputs, n, left_out, _note(seeds), p)
 
 
 def _known(rows: DataFrame) -> tuple[Ints, Ints, Ints, NDArray[np.float64]]:

@@ -12,7 +12,7 @@ from pandas import DataFrame
 from analysis import Study
 from analysis.bandit_differences import BON, PPO, cells_of
 from analysis.seeds import paired
-from figures.style import INK, SMALL, SPURIOUS, TARGET
+from figures.style import INK, SMALL, SPURIOUS, TARGET, band
 
 GREEN = "#009E73"
 SHORT = {
@@ -90,7 +90,7 @@ def draw_lines(
             table = DataFrame(found)
             style = {"lw": 1.0, **own, **look}
             axes.plot(table["x"], table["y"], label=label, **style)
-            axes.fill_between(table["x"], table["low"], table["high"], color=style["color"], alpha=0.15, lw=0)
+            band(axes, table, style["color"])
             rows += found
     return rows
 

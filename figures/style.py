@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, ParamSpec
 
 import matplotlib
+from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap, Normalize
 from matplotlib.figure import Figure
 from pandas import DataFrame, Series
@@ -159,6 +160,13 @@ def in_words(found: Estimate, symbol: str = "rho") -> tuple[str, str]:
     if not math.isnan(found.p):
         value += f", {p_value(found.p)}"
     return value + (f" ({found.note})" if found.note else ""), n
+
+
+def band(axes: Axes, table: DataFrame, colour: Any) -> None:
+    """Intervals along a line; where all of several are equal, and have none, it has no width."""
+    equal = table["low"].isna() & (table["n"] > 1)
+    low, high = (table[end].mask(equal, table["y"]) for end in ("low", "high"))
+    axes.fill_between(table["x"], low, high, color=colour, alpha=0.15, lw=0)
 
 
 def publish(path: Path, write: Callable[[Path], object]) -> Path:

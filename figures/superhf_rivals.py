@@ -26,7 +26,7 @@ from analysis.stage_schema import IN
 from analysis.superhf_claim import HELD, METHOD, RIVALS, SMALLEST
 from figures.reliability import reliability, reliability_table
 from figures.stage_style import caption, looks_of
-from figures.style import GREY, PALE, SPURIOUS, TARGET
+from figures.style import GREY, PALE, SPURIOUS, TARGET, band
 from figures.superhf_parts import (
     INTERVALS,
     LABELS,
@@ -236,9 +236,11 @@ def _along_kl(axes: Axes, runs: DataFrame, judge: str, told: dict[str, Any]) -> 
         kl = points["kl"].mean()
         rows.append({**told, "line": judge, "x": kl, "y": mean, "low": low, "high": high, "n": n})
     if rows:
-        x, y, lows, highs = ([row[name] for row in rows] for name in ("x", "y", "low", "high"))
-        axes.plot(x, y, line, color=colour, marker=mark, ms=2.5, lw=1, label=f"{judge} reward")
-        axes.fill_between(x, lows, highs, color=colour, alpha=0.15, lw=0)
+        table = DataFrame(rows)
+        axes.plot(
+            table["x"], table["y"], line, color=colour, marker=mark, ms=2.5, lw=1, label=f"{judge} reward"
+        )
+        band(axes, table, colour)
     return rows
 
 

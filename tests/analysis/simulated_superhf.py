@@ -172,13 +172,17 @@ def _run(
     decoy = Measurement(key=key, step=steps, shift="in", measure="modal share", scope="per input", value=0.99)
     tables["measures"].append(_row(decoy))  # of one input it may be high
     gold = 0.5 + 0.2 * (truth.gain + off) + rng.normal(scale=0.15, size=(inputs, 2))
+    seen = {name: gold - gold.mean() + values[name] for name in ("learned", "held-out")}
     tables["outputs"] += [
         _row(
-            Output(key=key, shift="in", input=i, sample=j, gold=float(gold[i, j]), held_out=float(gold[i, j]))
+            Output(
+                key=key, shift="in", input=i, sample=j, gold=float(gold[i, j]),
+                learned=float(seen["learned"][i, j]), held_out=float(seen["held-out"][i, j]),
+            )
         )
         for i in range(inputs)
         for j in range(2)
-    ]
+    ]  # fmt: skip
     for i in range(inputs if truth.method != "best-of-n" else 0):  # which has no probabilities
         p = np.full(3, (1 - truth.confidence) / 2)
         p[0 if rng.random() < 0.6 else 1] = truth.confidence

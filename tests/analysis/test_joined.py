@@ -12,7 +12,7 @@ import pytest
 from analysis.calibration import calibration
 from analysis.decisions import SAME, UNKNOWN
 from analysis.joined import COLUMNS, joined_table, joined_wide, run_values
-from analysis.joined_question import COSTS, correlation, joined_question
+from analysis.joined_question import COSTS, Correlation, correlation, joined_question
 from analysis.seeds import paired
 from tests.analysis.simulated_stages import POLICIES, SUMMARISE, Truth, simulated, sweeps
 
@@ -145,6 +145,39 @@ def test_runs_of_a_method_are_one_method_to_the_test() -> None:
         ours += correlation(x, y, resamples=2).p < 0.05
         naive += spearmanr(x.ravel(), y.ravel()).pvalue < 0.05
     assert ours / trials < 0.1 < naive / trials
+
+
+def test_few_methods_or_a_perfect_order_have_no_interval() -> None:
+    rng = np.random.default_rng(3)
+    x, y = rng.random((2, 6, 3))
+    assert math.isfinite(correlation(x, y).low)
+    assert math.isnan(correlation(x[:5], y[:5]).low) and math.isfinite(correlation(x[:5], y[:5]).p)
+    same = correlation(x, 2 * x)
+    assert same.value == pytest.approx(1) and math.isnan(same.low) and math.isnan(same.high)
+    assert same.p == pytest.approx(1 / math.factorial(6))
+
+
+def test_the_question_is_judged_by_the_corrected_p(monkeypatch: pytest.MonkeyPatch) -> None:
+    known = Correlation(0.5, 0.3, 0.7, 0.02, 7, 3)
+    monkeypatch.setattr("analysis.joined_question.correlation", lambda *args, **kwargs: known)
+    rows = joined_question(RUNS)
+    assert len(rows) == len(COSTS) and all(row["p"] < 0.05 < row["p_holm"] for row in rows)
+    assert {row["status"] for row in rows} == {UNKNOWN}
+
+
+def test_two_runs_have_no_interval_and_none_leaves_the_range_of_its_column() -> None:
+    two = RUNS[RUNS["seed_data"] < 2]
+    assert joined_table(STUDY, two).query("runs == 2")["low"].isna().all()
+    wild = RUNS.assign(use=[0.0, 0.2] * (len(RUNS) // 2) + [0.0] * (len(RUNS) % 2), ead=0.07, brier=1.9)
+    wild["kl"], wild["ead"] = wild["use"], wild["ead"] + wild["use"] / 10
+    wild["brier"] += wild["use"] / 2
+    table = joined_table(STUDY, wild).dropna(subset="low")
+    assert (table["low"] <= table["value"]).all() and (table["value"] <= table["high"]).all()
+    for column, floor, ceiling in (("use", 0, 1), ("kl", 0, math.inf), ("brier", 0, 2), ("ead", 1 / 16, 1)):
+        own = table[table["column"] == column]
+        assert len(own) and own["low"].min() >= floor - 1e-12 and own["high"].max() <= ceiling
+    spread = paired(wild[wild["entry"] == "dpo"]["use"])
+    assert spread[1] < 0  # which the table cuts off
 
 
 def test_few_methods_cannot_tell() -> None:

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
-from pandas import Series
+from pandas import DataFrame, Series
 
 from analysis.decisions import OPPOSITE, SAME, SMALL, UNKNOWN
 from analysis.kirk2024 import HEAD, WIN, kirk_claims, shift_groups, stage_table
+from analysis.seeds import paired
 from analysis.stage_diversity import diversity_by_kl, diversity_table, diversity_wide
+from analysis.stage_inputs import INPUTS, RUNS
 from analysis.stage_runs import by_seed, labels, less, single, swept_entries
+from analysis.two_level import two_level
 from tests.analysis.simulated_stages import INSTRUCT, POLICIES, SUMMARISE, Truth, simulated, sweeps
 
 STUDY = simulated({**POLICIES, **sweeps()}, inputs=24)
@@ -165,3 +170,63 @@ def test_two_tasks_and_levels_are_apart() -> None:
         (task, rate) for task in (SUMMARISE, INSTRUCT) for rate in (0.0, 0.5)
     }
     assert all(row["n"] == 2 for row in rows)
+
+
+@pytest.mark.parametrize("task", [SUMMARISE, INSTRUCT])
+def test_input_by_input_each_claim_is_the_same_number(task: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = list[tuple[Series, Any]]()
+
+    def spy(values: Series, by_input: Any) -> Any:
+        asked.append((values, by_input))
+        return paired(values), RUNS
+
+    monkeypatch.setattr("analysis.kirk2024.judged", spy)
+    kirk_claims(simulated(tasks=(task,), tunes=2, seeds=2, inputs=6))
+    known = [(values, legs) for values, legs in asked if legs]
+    assert len(known) > 8
+    for values, legs in known:
+        found = two_level(legs, resamples=2)
+        assert (found.value, found.n_seeds) == (pytest.approx(values.mean()), len(values))
+
+
+def test_win_rates_over_sft_are_judged_over_inputs_too(claims) -> None:
+    for claim in (
+        "ppo above sft: in",
+        "best-of-n above ppo: in",
+        "ppo has a smaller gap than sft: all shifts",
+    ):
+        assert claims[claim]["over"] == INPUTS
+    for claim in ("ppo below sft: ead per input", "beta 1 below 0.01, ppo k1: gold"):
+        assert claims[claim]["over"] == RUNS
+
+
+def test_best_of_n_counts_once_a_data_seed() -> None:
+    study = simulated(tunes=3, seeds=2, inputs=6)
+    told = study.stages.set_index("key")
+    best = told[told["policy"] == "best-of-n"]
+    first = best[best["seed_tune"] == 0].reset_index().set_index("seed_data")["key"]
+    repeated = best["seed_data"].map(first)
+
+    def same(table: DataFrame) -> DataFrame:
+        kept = table[~table["key"].isin(repeated.index)]
+        copies = [table[table["key"] == of].assign(key=key) for key, of in repeated.items()]
+        return pd.concat([kept, *copies], ignore_index=True)
+
+    study = dataclasses.replace(study, measures=same(study.measures), outputs=same(study.outputs))
+    rows = {row["claim"]: row for row in kirk_claims(study)}
+    assert rows["best-of-n above sft: ead across inputs"]["n"] == 2
+    assert rows["best-of-n above ppo: in"]["n"] == 6  # against every tuning
+    assert rows["ppo above sft: in"]["n"] == 6
+
+
+def test_the_primary_one_subtracts_within_settings_and_wants_them_all() -> None:
+    study = simulated(evidence=(0.0, 0.5), seeds=3, inputs=4)
+    stages = study.stages
+    gone = (stages["policy"] == "ppo") & (stages["seed_data"] == 1) & (stages["evidence_rate"] == 0.5)
+    first = kirk_claims(dataclasses.replace(study, stages=stages[~gone]))[0]
+    ends = stage_table(study)
+    ends = ends[(ends["measure"] == "ead") & (ends["scope"] == "per input") & (ends["shift"] == "in")]
+    means = ends[ends["seed_data"] != 1].groupby("policy")["value"].mean()
+    assert first["primary"] and first["n"] == 2
+    assert first["value"] == pytest.approx(means["sft"] - means["ppo"])
+    assert first["note"] == "mean over 2 settings, seed by seed; 1 pairs of seeds left out that lack one"

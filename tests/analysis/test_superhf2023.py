@@ -12,9 +12,12 @@ import pytest
 
 from analysis.calibrated import SCORES, calibration_table
 from analysis.decisions import OPPOSITE, SAME, SMALL, UNKNOWN
+from analysis.generalisation import MEAN_DIFFERENCE, compare
 from analysis.preferred import preferred
 from analysis.records import Study
+from analysis.stage_inputs import INPUTS, RUNS
 from analysis.stage_pairs import differences, end_table, gain_over_sft, points_table
+from analysis.stage_runs import policies_at_end
 from analysis.superhf2023 import superhf_claims
 from tests.analysis.simulated_superhf import POLICIES, PRIMARY, TASK, Truth, simulated
 
@@ -83,12 +86,66 @@ def test_of_two_settings_the_primary_is_over_both_and_each_keeps_its_own() -> No
     two = {name: ALONE[name] for name in ("superhf", "ppo")}
     both = simulated(two, evidence=(0.0, 0.1), tunes=3)
     own = [r for r in superhf_claims(both) if (r["claim"], r["measure"]) == ("superhf over ppo", "held-out")]
-    assert [(row["primary"], row["n"]) for row in own] == [(True, 6), (False, 3), (False, 3)]
-    assert math.isnan(own[0]["evidence"])
+    assert [(row["primary"], row["n"]) for row in own] == [(True, 3), (False, 3), (False, 3)]
+    assert math.isnan(own[0]["evidence"]) and own[0]["note"] == "mean over 2 settings, seed by seed"
     assert own[0]["value"] == pytest.approx((own[1]["value"] + own[2]["value"]) / 2)
     named = dataclasses.replace(both, manifest={"primary": {**PRIMARY, "evidence_rate": 0.1}})
     first = superhf_claims(named)[0]
     assert (first["evidence"], first["n"], first["value"]) == (0.1, 3, own[2]["value"])
+    assert first["note"] == ""
+
+
+def test_a_seed_that_lacks_a_setting_is_in_no_primary_mean() -> None:
+    two = {name: ALONE[name] for name in ("superhf", "ppo")}
+    both = simulated(two, evidence=(0.0, 0.1), tunes=3)
+    told = both.stages
+    gone = (told["policy"] == "ppo") & (told["seed_tune"] == 1) & (told["evidence_rate"] == 0.0)
+    some = dataclasses.replace(both, stages=told[~gone])
+    first = superhf_claims(some)[0]
+    runs = policies_at_end(both)
+    runs = runs[(runs["measure"] == "held-out") & (runs["seed_tune"] != 1)]
+    means = runs.groupby("policy")["value"].mean()
+    assert first["n"] == 2 and first["note"].endswith("1 pairs of seeds left out that lack one")
+    assert first["value"] == pytest.approx(means["superhf"] - means["ppo"])
+
+
+def test_against_what_has_one_draw_intervals_are_over_inputs_too(study: Study, claims: Any) -> None:
+    runs = study.stages[study.stages["policy"].isin(("superhf", "sft"))]
+    runs = runs[runs["stage"] == "policy"]
+    rows = compare(runs, study.outputs, "superhf", "sft", score="held_out", resamples=9999)
+    known = next(row for row in rows if row.statistic == MEAN_DIFFERENCE)
+    row = claims["superhf over sft", "held-out"]
+    assert row["over"] == INPUTS
+    assert (row["value"], row["low"], row["high"]) == pytest.approx((known.value, known.low, known.high))
+    over_runs = {r["claim"]: r for r in superhf_claims(dataclasses.replace(study, outputs=study.outputs[:0]))}
+    without = over_runs["superhf over sft"]
+    assert without["over"] == claims["superhf over ppo", "meteor similarity"]["over"] == RUNS
+    assert claims["superhf over sft", "meteor similarity"]["over"] == RUNS  # the outputs do not have it
+    for claim, measure in (
+        ("superhf over best-of-n", "held-out"),
+        ("preferred by the gold reward: superhf over sft, less .5", "win rate"),
+        ("the reward model rises by more than the held-out one: ppo", "learned less held-out"),
+    ):
+        assert claims[claim, measure]["over"] == INPUTS
+
+
+def test_at_the_same_kl_what_is_out_of_reach_is_said_and_stands_in_no_mean() -> None:
+    told = {
+        "superhf": [Truth("superhf", 0.8, 2.0)],
+        "ppo": [Truth("ppo", 0.6, 1.0)],
+        "ppo kl": [Truth("ppo", 0.3, 0.5, record={"beta": 1.0})],
+    }
+    study = simulated(told, tunes=4, inputs=5)
+    near = study.measures["key"].isin(study.stages.query("policy == 'superhf' and seed_tune == 0")["key"])
+    kl = near & (study.measures["measure"] == "kl")
+    some = study.measures.assign(value=study.measures["value"].mask(kl, 0.4 * study.measures["value"]))
+    for measures, n, note in (
+        (some, 1, "at 0.80 nats; 3 of 4 out of reach: what remains is selected for low KL of superhf"),
+        (study.measures, 0, "4 of 4 out of reach"),
+    ):
+        rows = superhf_claims(dataclasses.replace(study, measures=measures))
+        row = next(r for r in rows if "over beta" in r["claim"] and r["measure"] == "held-out")
+        assert (row["n"], row["note"], row["status"]) == (n, note, UNKNOWN)
 
 
 def test_what_is_not_tuned_stands_in_all_pairs_of_its_data_seed() -> None:
