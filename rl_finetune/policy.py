@@ -179,6 +179,7 @@ class FreePolicy:
             )
         self.eos = int(lm.tokenizer.eos_token_id)
         self.words: tuple[str, ...] | None = None
+        self.of_texts = isinstance(task, TextProblem)
         if isinstance(task, TextProblem):
             self.most = math.ceil(task.most * self._tokens_a_word(task))
             return
@@ -197,8 +198,9 @@ class FreePolicy:
 
     def encode(self, completions: Sequence[str]) -> list[list[int]]:
         ids = self.tokenizer([" " + c for c in completions], add_special_tokens=False)["input_ids"]
-        # What goes on to the limit was cut off, and did not end.
-        return [[*row, self.eos][: self.most] for row in ids]
+        ended = [[*row, self.eos] for row in ids]
+        # A text that goes on to the limit was cut off, and did not end.
+        return [row[: self.most] for row in ended] if self.of_texts else ended
 
     def decode(self, ids: Ids) -> list[str]:
         ended = [list(row[:-1]) if row and row[-1] == self.eos else list(row) for row in ids]

@@ -246,3 +246,11 @@ def test_a_limit_in_words_leaves_room_for_the_tokens_that_words_are_made_of(
     pieces = replace(lm, tokenizer=in_pieces)  # type: ignore[arg-type]
     monkeypatch.setattr(in_pieces, "eos_token_id", 1, raising=False)
     assert FreePolicy(pieces, told).most == 24 and FreePolicy(pieces, PROBLEM).most == 12
+
+
+def test_a_text_that_was_cut_off_has_no_end(lm: LanguageModel) -> None:
+    policy = FreePolicy(lm, PROBLEM)
+    cut, ended = policy.encode([" ".join("abcdefghabcd"), "a b"])
+    assert len(cut) == policy.most and cut[-1] != policy.eos
+    assert ended[-1] == policy.eos and len(ended) == 3
+    assert policy.decode([cut, ended]) == [" ".join("abcdefghabcd"), "a b"]
