@@ -154,5 +154,9 @@ def _calibration(study: Study, runs: DataFrame) -> dict[str, Series]:
         if questions:
             measures = calibration(questions, right, resamples=1).measures  # runs give the intervals
             values = {each.measure: each.value for each in measures}
-            found["ece"][str(key)], found["brier"][str(key)] = (values[name] or 0.0 for name in CALIBRATED)
+            found["ece"][str(key)], found["brier"][str(key)] = (_number(values[name]) for name in CALIBRATED)
     return {name: Series(values, dtype=float) for name, values in found.items()}
+
+
+def _number(value: float | None) -> float:
+    return math.nan if value is None else value

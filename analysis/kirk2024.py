@@ -20,7 +20,7 @@ import pandas as pd
 from pandas import DataFrame, Series
 
 from analysis.by_input import against_answer, head_to_head, matched
-from analysis.decisions import UNKNOWN, holm, status
+from analysis.decisions import OPPOSITE, SAME, UNKNOWN, holm, status
 from analysis.records import Study
 from analysis.stage_diversity import EXACT, PANELS
 from analysis.stage_inputs import ANSWER, MEAN, OVER, Legs, judged, legs, primary_legs, scored
@@ -148,12 +148,15 @@ def _row(
     (value, low, high, p, n), over = judged(found.values, found.by_input)
     smallest = SMALLEST.get(found.of, OTHERWISE)
     word = status(low, high, p, smallest=smallest) if n > 1 else UNKNOWN
+    note = found.note
+    if found.paper == EQUAL and word in (SAME, OPPOSITE):
+        note = "; ".join(filter(None, [note, "a difference, where the paper finds none"]))
     models = found.values.index.get_level_values("seed_data").nunique() if n else 0
     return {
         "figure": found.figure, "claim": found.claim, "model": model, "task": task, "evidence": evidence,
         "value": value, "low": low, "high": high, "over": over, "p": p, "p_holm": math.nan, "n": n,
         "sft_models": models, "smallest": smallest, "status": word, "paper": found.paper,
-        "source": found.source, "note": found.note, "primary": primary,
+        "source": found.source, "note": note, "primary": primary,
     }  # fmt: skip
 
 

@@ -53,11 +53,12 @@ KINDS = {
 }
 COLUMNS = {kind: _types(schema) for kind, schema in KINDS.items()}
 CELLS, POINTS = _types(CellRecord), _types(BanditPoint)
-OF_STAGES = {"measures": _types(Measurement), "outputs": _types(Output), "choices": _types(Choice)}
+_BESIDE = {"measures": Measurement, "outputs": Output, "choices": Choice}
+OF_STAGES = {name: _types(schema) for name, schema in _BESIDE.items()}
 """The tables beside the record of a stage, by the names of their files."""
 EARLIER = {
     kind: {f.name: f.metadata["earlier"] for f in dataclasses.fields(schema) if "earlier" in f.metadata}
-    for kind, schema in KINDS.items()
+    for kind, schema in {**KINDS, **_BESIDE}.items()
 }
 """What records hold in columns that came after they were written."""
 _EMPTY: dict[str, Any] = {"str": "", "int": 0, "float": math.nan, "bool": False}
@@ -246,6 +247,7 @@ def _wide(
         try:
             table = pd.read_parquet(path)
             told = table.assign(key=path.parent.name) if is_store else table
+            told = told.assign(**{n: v for n, v in EARLIER[name].items() if n not in told})
             found.append(told[list(columns)].astype({n: _DTYPE[t] for n, t in columns.items()}))
         except KeyError as error:
             problems.append(f"{path.relative_to(root)}: missing column {error.args[0]}")
@@ -320,7 +322,7 @@ def read_study(folder: Path | str) -> Study:
 
 def _told(outputs: DataFrame) -> DataFrame:
     """Outputs without their texts, numbers to four places: what tables and figures stand on."""
-    return outputs.assign(completion="").round(4)
+    return outputs.assign(prompt="", completion="", reference="").round(4)
 
 
 def write_compact(study: Study, folder: Path | str) -> None:

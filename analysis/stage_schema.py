@@ -3,7 +3,7 @@
     record     one row a run: which stage, which method, from which models, and what it cost
     measures   one row a measurement: a number with its interval, floor and ceiling, by step and shift
     outputs    one row a completion that the policy wrote at its end
-    questions  one row an answer of a multiple choice, with the policy's probability of it
+    choices    one row an answer of a multiple choice, with the policy's probability of it
 
 Everything that a number of a table or a figure stands on is in these; `measures` is what only the job could
 compute, since it needs the model or the texts.
@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from analysis.schema import Identity, count, number, text
+from analysis.schema import Identity, count, later, number, text
 
 STAGES = ("sft", "reward", "policy")
 IN = "in"
@@ -78,7 +78,9 @@ class Output:
     shift: str = text("'in', or the name of a shift of the task")
     input: int = count("number of the input within its shift; the same prompt in all runs of a data seed")
     sample: int = count("number of the completion")
+    prompt: str = later(text("the input; empty in a compact study"), "")
     completion: str = text("what it wrote; empty in a compact study")
+    reference: str = later(text("the task's reference answer to the input; empty in a compact study"), "")
     words: int = count("its words")
     rule: str = text("both, target, spurious or neither: whose answer it is")
     gold: float | None = number("gold reward, 0 to 1")

@@ -304,6 +304,11 @@ def _studies(commands: Any) -> None:
     )
     compact.add_argument("folder", metavar="D")
     compact.add_argument("--out", metavar="E", required=True, help="where to")
+    about = "what the policies of a study of stages wrote, as a file that `metrics` reads"
+    outputs = add_command(study, "outputs", "commands_study:outputs", about)
+    outputs.add_argument("folder", metavar="D")
+    outputs.add_argument("--out", metavar="FILE", required=True, help="a JSONL file")
+    outputs.add_argument("--shift", default="in", help="under which shift (default: in, which is none)")
     add_command(study, "ls", "commands_study:ls", "list the shipped studies")
     analyze = add_command(commands, "analyze", "commands_analysis:analyze", "the claims as tables")
     analyze.add_argument("folder", metavar="D", nargs="+")

@@ -14,12 +14,13 @@ from proclivity import composition
 from proclivity.answer import Answer, duration, size, table
 from proclivity.manifest import COMPACT, SINGLE, read_manifest
 from proclivity.plan import Plan, cores, is_reward_model, open_store, plan, run_plan
-from proclivity.store import CorruptRecord
+from proclivity.store import CorruptRecord, full_disk
 from proclivity.strict import Plain
 from proclivity.study import BRADLEY_TERRY, Study, list_studies, load_study, study_from
 from proclivity.study_head import Scale
 from tasks.errors import UserError
 
+SEEDS = ["seed_data", "seed_tune"]
 BYTES_A_JOB = 16_000
 """Disk for a record with its log, files rounded up to blocks."""
 
@@ -160,6 +161,54 @@ def compact(arguments: Namespace) -> Answer:
     data = {"folder": out, "runs": runs, "probes": probes, "reward_models": judges, "files": files}
     text = f"{out}: {_counted(runs, probes, judges)} in {size(sum(files.values()))}"
     return Answer(data, text)
+
+
+def outputs(arguments: Namespace) -> Answer:
+    """What the policies of a study of stages wrote, as the lines that `metrics` reads."""
+    from analysis import read_study
+
+    study, out = read_study(arguments.folder), Path(arguments.out)
+    told = study.outputs.merge(study.stages[["key", "task", "evidence_rate", "policy", *SEEDS]], on="key")
+    if not told["prompt"].any():
+        why = (
+            "its texts were left out when it was compacted"
+            if len(told)
+            else "no policy of it has written any"
+        )
+        raise UserError(f"{arguments.folder} has no outputs to write: {why}")
+    told = told[told["shift"] == arguments.shift]
+    if not len(told):
+        known = ", ".join(sorted(set(study.outputs["shift"])))
+        raise UserError(f"--shift {arguments.shift}: no outputs; there are some under {known}")
+    rows = told.drop(columns="input").rename(
+        columns={
+            "key": "run",
+            "prompt": "input",
+            "completion": "output",
+            "policy": "method",
+            "gold": "score",
+            "reference_gold": "reference_score",
+            "learned": "proxy",
+        }
+    )
+    rows = rows.assign(gold=rows["score"])
+    names = [
+        "run",
+        "task",
+        "evidence_rate",
+        "method",
+        *SEEDS,
+        "input",
+        "output",
+        "reference",
+        "log_prob",
+        "gold",
+    ]
+    rows = rows[[*names, "proxy", "score", "reference_score"]].dropna(axis=1)
+    with full_disk(out.parent):
+        rows.to_json(out, orient="records", lines=True, force_ascii=False)
+    data = {"file": out, "outputs": len(rows), "columns": list(rows)}
+    return Answer(data, f"{out}: {len(rows)} outputs of {told['policy'].nunique()} policies")
 
 
 def ls(arguments: Namespace) -> Answer:

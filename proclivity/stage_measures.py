@@ -84,7 +84,9 @@ def outputs_of(
                 shift=shift,
                 input=i,
                 sample=k,
+                prompt=prompts[i],
                 completion=text,
+                reference=rows[i].completion,
                 words=len(text.split()),
                 rule=follows[at],
                 gold=gold[at],
@@ -155,7 +157,7 @@ def diversity_of(
     answering: Answering, asked: Asked, rows: Sequence[Row], writing: Writing, step: int, shift: str
 ) -> Table:
     """How various completions are, per input and across inputs."""
-    from analysis.diversity import diversity
+    from analysis.diversity import diversity, vocabulary_of
     from analysis.encoders import states_encoder
     from rl_finetune.writing import mixture
 
@@ -163,7 +165,8 @@ def diversity_of(
         writing.texts,
         encode=states_encoder(asked.reference),
         nli=asked.problem.entailment if knows_entailment(asked.problem) else None,
-        vocabulary=len(answering.lm.tokenizer),
+        # Of a tokenizer of words all that it has; one of pieces could write more.
+        vocabulary=max(len(answering.lm.tokenizer), vocabulary_of(writing.texts)),
         compat="kirk2024",
         seed=asked.seed,
     )

@@ -98,7 +98,8 @@ def _sft(config: Config, problem: Generation, settings: Settings) -> _Found:
     def observe(step: int, now: LanguageModel) -> None:
         if step in _points(settings.steps, told.points):
             asked = Asked(problem, now, None, None, config["seed_data"], _sampling(config))
-            measures.extend(point(Answering(now), asked, told, step))
+            found = point(Answering(now), asked, told, step)
+            measures.extend(row for row in found if row["measure"] != "kl")  # it is far from no SFT model
 
     observe(0, lm)
     outcome = finetune(

@@ -93,6 +93,7 @@ def test_a_study_of_stages_runs_and_is_analysed_and_its_models_are_there(
         mine["learned"].tolist(), abs=1e-4
     )
     assert problem.reward(prompts, list(mine["completion"])) == mine["gold"].tolist()
+    rloo_inputs = mine["input"].tolist()
     assert [rows[i].conflict for i in mine["input"]] == mine["conflict"].astype(bool).tolist()
     # A kept policy is the one whose probabilities these are.
     kept = load(str(tmp_path / "out" / "runs" / key / "policy"))
@@ -116,6 +117,20 @@ def test_a_study_of_stages_runs_and_is_analysed_and_its_models_are_there(
     assert status == 0, error
     before = json.loads(out)[folder]
     assert before["claims"][0]["primary"] is True
+    told = tmp_path / "outputs.jsonl"
+    status, out, error = real_call("study", "outputs", folder, "--out", str(told), "--json")
+    assert status == 0, error
+    lines = [json.loads(line) for line in told.read_text().splitlines()]
+    assert len(lines) == json.loads(out)["outputs"] == (study.outputs["shift"] == "in").sum()
+    mine = [line for line in lines if line["run"] == key]
+    assert [line["input"] for line in mine] == prompts and "log_prob" not in mine[0]
+    assert [line["score"] for line in mine] == problem.reward(prompts, [line["output"] for line in mine])
+    assert [line["reference"] for line in mine] == [rows[i].completion for i in rloo_inputs]
+    status, out, error = real_call("metrics", "preference", str(told), "--json")
+    assert status == 0, error
+    status, _, error = real_call("study", "outputs", folder, "--out", str(told), "--shift", "longer-2")
+    assert status == 2 and "no outputs; there are some under in, longer-1" in error
+
     status, out, error = real_call("study", "compact", folder, "--out", compact)
     assert status == 0, error
     status, out, error = real_call("analyze", compact, "--json")
@@ -125,6 +140,8 @@ def test_a_study_of_stages_runs_and_is_analysed_and_its_models_are_there(
     for one, other in zip(before["claims"], after["claims"], strict=True):
         assert one["value"] == pytest.approx(other["value"], abs=1e-3, nan_ok=True)
     assert not read_study(compact).outputs["completion"].any()
+    status, _, error = real_call("study", "outputs", compact, "--out", str(told))
+    assert status == 2 and "its texts were left out when it was compacted" in error
 
     status, out, _ = real_call(*command)
     assert status == 0 and json.loads(out)["ran"] == 0
