@@ -24,7 +24,7 @@ from pandas import DataFrame, Series, concat
 
 from analysis.calibrated import choices_of
 from analysis.calibration import calibration
-from analysis.over_optimised import drop_from_peak
+from analysis.drop_from_peak import drop_from_peak
 from analysis.records import Study
 from analysis.seeds import paired
 from analysis.stage_pairs import points_table

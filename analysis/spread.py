@@ -8,9 +8,10 @@ import numpy as np
 from pandas import DataFrame, Series
 from scipy.stats import fisher_exact
 from scipy.stats import t as student
-from statsmodels.stats.proportion import confint_proportions_2indep, proportion_confint
+from statsmodels.stats.proportion import confint_proportions_2indep
 
 from analysis.stage_pairs import gain_over_sft
+from analysis.use import wilson
 
 FATE = ("improved", "neither", "diverged")
 COLLAPSED = 0.5
@@ -35,8 +36,7 @@ def share(k: int, n: int) -> tuple[float, float, float]:
     """A share with Wilson's 95 % interval."""
     if not n:
         return math.nan, math.nan, math.nan
-    low, high = proportion_confint(k, n, method="wilson")
-    return k / n, float(low), float(high)
+    return k / n, *wilson(k, n)
 
 
 def share_difference(k: int, n: int, other_k: int, other_n: int) -> tuple[float, float, float, float, int]:

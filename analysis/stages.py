@@ -18,12 +18,6 @@ def has_stages(study: Study) -> bool:
     return len(study.stages) > 0
 
 
-def ends(study: Study) -> DataFrame:
-    """One row a measurement at the end of a finished stage, with the columns of its record."""
-    every = along(study)
-    return every[every["step"] == every["steps"]].reset_index(drop=True)
-
-
 def along(study: Study) -> DataFrame:
     """One row a measurement of a finished stage at any step, with the columns of its record."""
     stages = study.stages[study.stages["status"] == "ok"]

@@ -8,8 +8,8 @@ import numpy as np
 from pandas import DataFrame, Series, concat
 
 from analysis.calibrated import SCORES
+from analysis.drop_from_peak import drop_from_peak
 from analysis.matched_kl import matched_along, matched_swept
-from analysis.over_optimised import drop_from_peak
 from analysis.preferred import preferred
 from analysis.records import Study
 from analysis.spread import fates, share_difference, spread_ratio

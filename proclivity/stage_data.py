@@ -71,6 +71,20 @@ def pairs_of(
     pairs of either kind, since a kind can give fewer pairs than the other. With a half they are of prompts of
     that half; with 0 of both. Where too few can be found it is an error, or they are fewer.
     """
+
+    def chunk(conflict: bool, part: int) -> Pairs:
+        rng = np.random.default_rng([seed, STREAMS[what], crc32(shift.encode()), part, int(conflict)])
+        if not say:
+            told = problem.preferences(_CHUNK, rng, split, evidence=float(conflict), shift=shift).to_dict()
+            told["conflict"] = [conflict] * len(told["prompt"])
+            mine = [i for i, prompt in enumerate(told["prompt"]) if half in (0, half_of(prompt))]
+            return {name: [told[name][i] for i in mine] for name in found}
+        rows = rows_of(
+            problem, _CHUNK, seed, what, split=split, evidence=float(conflict), shift=shift, part=part
+        )
+        rows = [row for row in rows if half in (0, half_of(row.prompt))]
+        return unequal(problem, rows, say([row.prompt for row in rows], 2 * part + int(conflict)), rng)
+
     conflicts = int(n * evidence + 1e-9)
     found: Pairs = {"prompt": [], "chosen": [], "rejected": [], "conflict": []}
     for conflict, wanted in ((False, n - conflicts), (True, conflicts)):
@@ -85,55 +99,13 @@ def pairs_of(
                     f"{problem.name}: {drawn} prompts {which}give {len(kind['prompt'])} preference pairs, "
                     f"not {wanted}: completions are too often of equal reward; pairs: task needs none"
                 )
-            told = (split, float(conflict), shift, part)
-            new = (
-                _sampled(problem, seed, what, half, say, *told)
-                if say
-                else _given(problem, seed, what, half, *told)
-            )
-            for name, column in new.items():
+            for name, column in chunk(conflict, part).items():
                 kind[name] += column
             drawn, part = drawn + _CHUNK, part + 1
         for name, column in kind.items():
             found[name] += column[:wanted]
     order = np.random.default_rng([seed, STREAMS[what], half]).permutation(len(found["prompt"]))
     return {name: [column[i] for i in order] for name, column in found.items()}
-
-
-def _sampled(
-    problem: Generation,
-    seed: int,
-    what: str,
-    half: int,
-    say: Say,
-    split: Split,
-    evidence: float,
-    shift: str,
-    part: int,
-) -> Pairs:
-    """Pairs of completions that are said after a chunk of prompts."""
-    rows = rows_of(problem, _CHUNK, seed, what, split=split, evidence=evidence, shift=shift, part=part)
-    rows = [row for row in rows if not half or half_of(row.prompt) == half]
-    rng = np.random.default_rng([seed, STREAMS[what], crc32(shift.encode()), part, int(evidence)])
-    return unequal(problem, rows, say([row.prompt for row in rows], 2 * part + int(evidence)), rng)
-
-
-def _given(
-    problem: Generation,
-    seed: int,
-    what: str,
-    half: int,
-    split: Split,
-    evidence: float,
-    shift: str,
-    part: int,
-) -> Pairs:
-    """A chunk of the task's own pairs."""
-    rng = np.random.default_rng([seed, STREAMS[what], crc32(shift.encode()), part, int(evidence)])
-    told = problem.preferences(_CHUNK, rng, split, evidence=evidence, shift=shift).to_dict()
-    told["conflict"] = [bool(evidence)] * len(told["prompt"])
-    mine = [i for i, prompt in enumerate(told["prompt"]) if not half or half_of(prompt) == half]
-    return {name: [told[name][i] for i in mine] for name in ("prompt", "chosen", "rejected", "conflict")}
 
 
 def unequal(problem: Generation, rows: list[Row], texts: list[list[str]], rng: np.random.Generator) -> Pairs:

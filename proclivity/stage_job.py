@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from proclivity.job import POLICY, REWARD_MODEL, Config, JobResult, hash_of
-from proclivity.stage_study import SFT, Measured
+from proclivity.stage_study import SFT, Measuring
 from rl_finetune.settings import settings_from
 from tasks.errors import UserError
 from tasks.problems import problem_sources, text_out
@@ -61,7 +61,7 @@ def fingerprint(config: Config) -> dict[str, str]:
 
 def estimate(config: Config) -> float:
     """Seconds on one thread, roughly."""
-    settings, told = settings_from(dict(config["settings"])), Measured(**config["measured"])
+    settings, told = settings_from(dict(config["settings"])), Measuring(**config["measured"])
     if config["stage"] == "sft":
         return float(RATE * settings.rows + 5)
     if config["stage"] == "reward":

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from proclivity.stage_data import rows_of
-from proclivity.stage_study import Measured as Told
+from proclivity.stage_study import Measuring
 from tasks.generation.generation import IN, Generation, Row
 from tasks.generation.own import knows_entailment
 
@@ -200,14 +200,14 @@ def choices_of(lm: LanguageModel, problem: Generation, rows: Sequence[Row], shif
     return table
 
 
-def inputs_of(asked: Asked, told: Told, shift: str) -> list[Row]:
+def inputs_of(asked: Asked, told: Measuring, shift: str) -> list[Row]:
     """The prompts that every policy of a data seed is measured on."""
     return rows_of(
         asked.problem, told.inputs, asked.seed, "inputs", split="test", evidence=told.conflicts, shift=shift
     )
 
 
-def point(answering: Answering, asked: Asked, told: Told, step: int) -> Table:
+def point(answering: Answering, asked: Asked, told: Measuring, step: int) -> Table:
     """Measures on the way, in distribution: one completion to each of the first prompts."""
     rows = inputs_of(asked, told, IN)[: told.along]
     outputs, writing = outputs_of(answering, asked, rows, 1, IN)

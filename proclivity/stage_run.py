@@ -25,7 +25,7 @@ from proclivity.stage_measures import (
     point,
     share,
 )
-from proclivity.stage_study import SFT, Measured
+from proclivity.stage_study import SFT, Measuring
 from rl_finetune.settings import Settings, settings_from
 from tasks.generation.generation import IN, Generation
 from tasks.problems import text_out
@@ -89,7 +89,7 @@ class _Found:
 def _sft(config: Config, problem: Generation, settings: Settings) -> _Found:
     from rl_finetune import finetune, get_method
 
-    lm, told = load_model(config["model"], config["init"]), Measured(**config["measured"])
+    lm, told = load_model(config["model"], config["init"]), Measuring(**config["measured"])
     rows = rows_of(
         problem, settings.rows, config["seed_data"], "demonstrations", evidence=config["evidence_rate"]
     )
@@ -137,7 +137,7 @@ def _reward(config: Config, problem: Generation, settings: Settings) -> _Found:
     ]
     normalise(trained.lm, lm, policy_of(lm, problem, "free"), normal, seed)
     measures: Table = []
-    told = Measured(**config["measured"])
+    told = Measuring(**config["measured"])
     for shift in (IN, *_shifts(problem, told)):
         if not problem.has_preferences(shift, "test"):
             continue
@@ -183,7 +183,7 @@ def _policy(config: Config, problem: Generation, settings: Settings) -> _Found:
         name: judge_of(load_reward_model(config[name], device), reference, share_prompts=True)
         for name in ("reward_model", "held_out_reward")
     }
-    told = Measured(**config["measured"])
+    told = Measuring(**config["measured"])
     asked = Asked(
         problem, reference, judges["reward_model"], judges["held_out_reward"], seed, _sampling(config)
     )
@@ -260,7 +260,7 @@ def _sampling(config: Config) -> int:
     return 1000 * int(config["seed_data"]) + int(config["seed_tune"])
 
 
-def _shifts(problem: Generation, told: Measured) -> tuple[str, ...]:
+def _shifts(problem: Generation, told: Measuring) -> tuple[str, ...]:
     return tuple(shift.name for shift in problem.shifts if not told.shifts or shift.name in told.shifts)
 
 

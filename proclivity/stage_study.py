@@ -81,7 +81,7 @@ class Preferred:
 
 
 @dataclass(frozen=True)
-class Measured:
+class Measuring:
     """What is measured of every policy and SFT model."""
 
     inputs: int = 64
@@ -121,7 +121,7 @@ class Stages:
     """Each seeds the tuning of a policy."""
     sft: Demonstrated = field(default_factory=Demonstrated)
     reward_model: Preferred = field(default_factory=Preferred)
-    measured: Measured = field(default_factory=Measured)
+    measured: Measuring = field(default_factory=Measuring)
     keep: Literal["none", "final"] = "final"
     """Whether tuned policies are saved. SFT and reward models always are."""
 

@@ -65,7 +65,7 @@ def written(
         texts += said
         ids += again
         choices, taken, inside = _choices(lm.model, part, again)
-        other, *_ = (choices, None) if reference is lm.model else _choices(reference, part, again)
+        other = choices if reference is lm.model else _choices(reference, part, again)[0]
         shape = (len(part), samples)
         found["log_prob"].append((taken * inside).sum(dim=1).view(shape))
         found["kl"].append((kl(choices, other) * inside).sum(dim=1).view(shape))

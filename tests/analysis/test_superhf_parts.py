@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pandas import DataFrame, MultiIndex, Series
 
+from analysis.drop_from_peak import drop_from_peak
 from analysis.matched_kl import first_reach, matched_along, matched_swept
-from analysis.over_optimised import drop_from_peak
 from analysis.spread import fates, share_difference, spread_ratio
 from analysis.stage_pairs import points_table
 from analysis.sweeps import knee, knee_interval, swept

@@ -18,7 +18,7 @@ from analysis.diversity import DIVERSITY
 from analysis.records import read_study
 from analysis.stage_schema import MEASURES
 from proclivity.cli import parser
-from proclivity.stage_study import Demonstrated, Measured, Preferred, StagePrimary, Stages, StageStudy
+from proclivity.stage_study import Demonstrated, Measuring, Preferred, StagePrimary, Stages, StageStudy
 from proclivity.study import study_from
 from tasks import INCLUDE, UserError, problems
 from tests.proclivity.conftest import ROOT
@@ -54,7 +54,7 @@ def test_the_study_has_every_key_and_plans(tmp_path: Path, real_call: Call) -> N
         (Stages, stages),
         (Demonstrated, stages["sft"]),
         (Preferred, stages["reward_model"]),
-        (Measured, stages["measured"]),
+        (Measuring, stages["measured"]),
     ):
         assert {*section} == {field.name for field in fields(kind)}
     assert isinstance(study_from(told, "docs"), StageStudy)
@@ -68,7 +68,7 @@ def test_the_study_has_every_key_and_plans(tmp_path: Path, real_call: Call) -> N
 
 
 def test_the_defaults_that_the_page_names_are_those_of_the_code() -> None:
-    sections = {"sft": Demonstrated, "reward_model": Preferred, "measured": Measured}
+    sections = {"sft": Demonstrated, "reward_model": Preferred, "measured": Measuring}
     told: dict[type, dict[str, Any]] = {kind: {} for kind in (StagePrimary, Stages, *sections.values())}
     before, after = STUDY.split("stages:\n")
     for text, kind in ((before, StagePrimary), (after, Stages)):
