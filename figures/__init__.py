@@ -10,12 +10,14 @@ from figures.lengths import draw_lengths
 from figures.lovering2021 import draw_lovering2021
 from figures.methods import draw_methods
 from figures.pairs_heatmap import heatmap_table, pairs_heatmap
+from figures.style import Drawn, save
 from figures.superhf2023 import draw_superhf2023
 from figures.tajwar2024 import draw_tajwar2024
 from figures.use_by_extractability import use_by_extractability
 from figures.use_table import use_table
 
 __all__ = [
+    "Drawn",
     "draw_bits_along",
     "draw_cruz2023",
     "draw_dials",
@@ -30,6 +32,7 @@ __all__ = [
     "error_table",
     "heatmap_table",
     "pairs_heatmap",
+    "save",
     "use_by_extractability",
     "use_table",
 ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -11,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import StrMethodFormatter
 from pandas import DataFrame
 
-from figures.style import COLUMN, GREY, INK, SPURIOUS, TARGET, save, styled
+from figures.style import COLUMN, GREY, INK, SPURIOUS, TARGET, Drawn, styled
 
 Along = Literal["layer", "step"]
 COLUMNS = [
@@ -24,14 +23,14 @@ LOGARITHMIC = 5
 """Steps are drawn on a logarithmic axis where the last is this many times the middle one."""
 
 
-def draw_bits_along(along: Along, probes: DataFrame, out: Path, name: str) -> list[Path]:
-    """Draw the figure below `out`, with its points as a table.
+def draw_bits_along(along: Along, probes: DataFrame, name: str) -> Drawn:
+    """The figure, with its points as a table.
 
     `probes`: probe records of one layer or of one model, with `at`, the place on the axis, and `name`, what
     is written there.
     """
     table = probes.reindex(columns=COLUMNS)
-    return save(bits_along(along, table), table, out, name)
+    return Drawn(name, bits_along(along, table), table)
 
 
 @styled

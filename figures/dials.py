@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,7 @@ from analysis.dials import (
     trends_of_use,
     use_of_models,
 )
-from figures.style import DOUBLE, GREY, INK, SMALL, SPURIOUS, TARGET, message, publish, save, styled
+from figures.style import DOUBLE, GREY, INK, SMALL, SPURIOUS, TARGET, Drawn, message, styled
 
 COLOURS = {"main": SPURIOUS, "swapped": TARGET}
 """The dialled feature is the spurious one of the main arm, and the target of the swapped one."""
@@ -29,14 +29,12 @@ MARKS = {"rloo": "o", "sft": "s"}
 PLACES = (-0.22, 0.0, 0.22)
 
 
-def draw_dials(study: Study, out: Path) -> list[Path]:
-    """Draw the figure below `out`, with what it shows and every trend as tables."""
+def draw_dials(study: Study) -> Iterator[Drawn]:
+    """The figure, and every trend as tables."""
     table, bits = dials_table(study), trends_of_bits(study)
-    paths = save(dials(study, table, bits), table, out, "dials")
-    for name, found in (("trends_of_use", trends_of_use(study)), ("trends_of_bits", bits)):
-        csv = out / "tables" / f"{name}.csv"
-        paths.append(publish(csv, lambda path: found.to_csv(path, index=False, float_format="%.6g")))  # noqa: B023
-    return paths
+    yield Drawn("dials", dials(study, table, bits), table)
+    yield Drawn("trends_of_use", None, trends_of_use(study))
+    yield Drawn("trends_of_bits", None, bits)
 
 
 def dials_table(study: Study) -> DataFrame:

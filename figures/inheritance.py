@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -18,10 +18,10 @@ from figures.style import (
     GREY,
     SPURIOUS,
     TARGET,
+    Drawn,
     counted,
     in_words,
     message,
-    save,
     styled,
     wrapped,
 )
@@ -34,10 +34,10 @@ SHIFT = 0.012
 """How far methods stand from each other, and pairs within them: many policies are at 0 or 1 exactly."""
 
 
-def draw_inheritance(study: Study, out: Path) -> list[Path]:
-    """Draw the figure below `out`, with what it shows as a table."""
+def draw_inheritance(study: Study) -> Iterator[Drawn]:
+    """The figure, with what it shows as a table."""
     table = inheritance_table(study)
-    return save(inheritance_figure(table), table, out, "inheritance")
+    yield Drawn("inheritance", inheritance_figure(table), table)
 
 
 @styled

@@ -6,8 +6,8 @@ paper has a language model judge.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import zip_longest
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -24,16 +24,15 @@ from analysis.stage_schema import ACROSS, IN, PER_INPUT
 from figures.stage_diversity import COUNTED, EXACT, against_kl, diversity_bars
 from figures.stage_style import by_setting, caption, count_note, legend, looks_of, shift_label, where
 from figures.stage_sweeps import kl_sweep, sweep_table
-from figures.style import DOUBLE, GREY, message, save, style
+from figures.style import DOUBLE, GREY, Drawn, message, style
 
 INTERVALS = "95 % intervals over seeds and inputs"
 
 
-def draw_kirk2024(study: Study, out: Path) -> list[Path]:
-    """Draw every figure below `out`: PNG, PDF and `tables/<figure>.csv`; their paths."""
-    figures = kirk2024_figures(study)
-    paths = [save(figure, table, out, f"kirk2024_{name}") for name, (figure, table) in figures.items()]
-    return [path for found in paths for path in found]
+def draw_kirk2024(study: Study) -> Iterator[Drawn]:
+    """Every figure of the paper."""
+    for name, (figure, table) in kirk2024_figures(study).items():
+        yield Drawn(f"kirk2024_{name}", figure, table)
 
 
 def kirk2024_figures(study: Study) -> dict[str, tuple[Figure, DataFrame]]:

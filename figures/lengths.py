@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
+from collections.abc import Iterator
 
 from matplotlib.figure import Figure
 from pandas import DataFrame
@@ -11,7 +11,7 @@ from pandas import DataFrame
 from analysis import Study
 from analysis.lengths import MIN, MODE, SKEW, run_table
 from analysis.seeds import paired
-from figures.style import DOUBLE, GREY, message, save, styled
+from figures.style import DOUBLE, GREY, Drawn, message, styled
 
 GROUPS = {
     "off-policy": ("pref-ft", "dpo", "ipo"),
@@ -30,11 +30,11 @@ LINES = ("-", "--", ":")
 """Of the methods of one group, in their order."""
 
 
-def draw_lengths(study: Study, out: Path) -> list[Path]:
-    """Draw both figures below `out`, each with what it shows as a table."""
+def draw_lengths(study: Study) -> Iterator[Drawn]:
+    """Both figures, each with what it shows as a table."""
     along, ends = along_table(study), end_table(study)
-    paths = save(lengths_along(study, along), along, out, "lengths_along")
-    return paths + save(gold_at_end(study, ends), ends, out, "gold_at_end")
+    yield Drawn("lengths_along", lengths_along(study, along), along)
+    yield Drawn("gold_at_end", gold_at_end(study, ends), ends)
 
 
 def along_table(study: Study) -> DataFrame:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
+from collections.abc import Iterator
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -12,20 +12,18 @@ from pandas import DataFrame
 from analysis import Study, pairs_table
 from analysis.lovering2021 import errors_by_evidence, evidence_required
 from analysis.pairs import lowest
-from figures.style import DOUBLE, GREY, LINES, RELATIVE, SMALL, diverging, message, publish, save, styled
+from figures.style import DOUBLE, GREY, LINES, RELATIVE, SMALL, Drawn, diverging, message, styled
 
 ARM = "one_sided"
 ZERO = 0.5
 """Where no evidence stands on the logarithmic axis, as a share of the smallest rate above it."""
 
 
-def draw_lovering2021(study: Study, out: Path) -> list[Path]:
-    """Draw the figure below `out`, with what it shows and the evidence that each pair requires as tables."""
+def draw_lovering2021(study: Study) -> Iterator[Drawn]:
+    """The figure, with what it shows and the evidence that each pair requires as tables."""
     table = bars_and_lines_table(study)
-    paths = save(bars_and_lines(study, table), table, out, "bars_and_lines")
-    required = evidence_required(study)
-    csv = out / "tables" / "evidence_required.csv"
-    return [*paths, publish(csv, lambda path: required.to_csv(path, index=False, float_format="%.6g"))]
+    yield Drawn("bars_and_lines", bars_and_lines(study, table), table)
+    yield Drawn("evidence_required", None, evidence_required(study))
 
 
 def bars_and_lines_table(study: Study) -> DataFrame:

@@ -5,22 +5,21 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 from matplotlib.figure import Figure
 from pandas import DataFrame
 
 from analysis.measured import Measured
-from figures.style import DOUBLE, GREY, PALE, TARGET, message, save, styled, wrapped
+from figures.style import DOUBLE, GREY, PALE, TARGET, Drawn, message, styled, wrapped
 
 COLUMNS = 4
 
 
-def draw_measured(groups: Mapping[str, Sequence[Measured]], out: Path, name: str) -> list[Path]:
-    """Draw the figure below `out`, with the table that it shows."""
+def draw_measured(groups: Mapping[str, Sequence[Measured]], name: str) -> Drawn:
+    """The figure, with the table that it shows."""
     table = measured_table(groups)
-    return save(measured(table, name), table, out, name)
+    return Drawn(name, measured(table, name), table)
 
 
 def measured_table(groups: Mapping[str, Sequence[Measured]]) -> DataFrame:

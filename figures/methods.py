@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any
 
 from matplotlib.figure import Figure
@@ -11,7 +11,7 @@ from pandas import DataFrame
 
 from analysis import Study, claims
 from analysis.comparison import BASELINE, EPISODES, RATE, REWARD, method_columns
-from figures.style import DOUBLE, GREY, INK, SPURIOUS, TARGET, message, nothing_ran, save, styled
+from figures.style import DOUBLE, GREY, INK, SPURIOUS, TARGET, Drawn, message, nothing_ran, styled
 
 PANELS = (
     ("use", "mean", "use U, mean over pairs"),
@@ -23,10 +23,10 @@ WAYS = {EPISODES: (-0.25, "full"), RATE: (0.0, "pale"), REWARD: (0.25, "open")}
 """Ways to compare: where on a method's line they stand, and how their marks are filled."""
 
 
-def draw_methods(study: Study, out: Path) -> list[Path]:
-    """Draw the figure below `out`, with what it shows as a table."""
+def draw_methods(study: Study) -> Iterator[Drawn]:
+    """The figure, with what it shows as a table."""
     table = compared_table(study)
-    return save(methods(study, table), table, out, "methods")
+    yield Drawn("methods", methods(study, table), table)
 
 
 def compared_table(study: Study) -> DataFrame:

@@ -5,22 +5,21 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 from matplotlib.figure import Figure
 from pandas import DataFrame
 
 from analysis.over_optimisation import OverOptimisation, Point
-from figures.style import DOUBLE, GREY, SPURIOUS, TARGET, save, styled, wrapped
+from figures.style import DOUBLE, GREY, SPURIOUS, TARGET, Drawn, styled, wrapped
 
 COLUMNS = 3
 
 
-def draw_over_optimisation(groups: Mapping[str, OverOptimisation], out: Path) -> list[Path]:
-    """Draw the figure below `out`, with the curves that it shows."""
+def draw_over_optimisation(groups: Mapping[str, OverOptimisation]) -> Drawn:
+    """The figure, with the curves that it shows."""
     rows = [{"method": name, **asdict(point)} for name, found in groups.items() for point in found.points]
-    return save(over_optimisation_curves(groups), DataFrame(rows), out, "over_optimisation")
+    return Drawn("over_optimisation", over_optimisation_curves(groups), DataFrame(rows))
 
 
 @styled

@@ -4,24 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 from matplotlib.figure import Figure
 from pandas import DataFrame
 
 from analysis.calibration import Calibration
-from figures.style import DOUBLE, GREY, INK, PALE, SPURIOUS, TARGET, message, save, styled
+from figures.style import DOUBLE, GREY, INK, PALE, SPURIOUS, TARGET, Drawn, message, styled
 
 COLOURS = (TARGET, SPURIOUS, "#009E73", "#CC79A7", "#E69F00", "#56B4E9", INK)
 """Okabe and Ito's palette; methods beyond these begin anew with another mark."""
 MARKS = ("o", "s", "^", "D")
 
 
-def draw_reliability(groups: Mapping[str, Calibration], out: Path) -> list[Path]:
-    """Draw the figure below `out`, with the reliability tables that it shows."""
+def draw_reliability(groups: Mapping[str, Calibration]) -> Drawn:
+    """The figure, with the reliability tables that it shows."""
     table = reliability_table(groups)
-    return save(reliability(table), table, out, "reliability")
+    return Drawn("reliability", reliability(table), table)
 
 
 def reliability_table(groups: Mapping[str, Calibration]) -> DataFrame:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 import os
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
 from typing import Any, ParamSpec
@@ -181,17 +182,29 @@ def publish(path: Path, write: Callable[[Path], object]) -> Path:
     return path
 
 
-def save(figure: Figure, table: DataFrame, out: Path, name: str) -> list[Path]:
-    """The figure as PNG and PDF, and what it shows as `tables/<name>.csv`."""
-    with style():
-        figure.draw_without_rendering()
-        figure.set_layout_engine("none")  # laid out once is enough
-        paths = [
-            publish(out / f"{name}.png", lambda path: figure.savefig(path, dpi=DPI, format="png")),
-            publish(
-                out / f"{name}.pdf",
+@dataclass(frozen=True)
+class Drawn:
+    """A figure by name with what it shows, or a table that has no figure."""
+
+    name: str
+    figure: Figure | None
+    table: DataFrame
+
+
+def save(drawings: Iterable[Drawn], out: Path) -> list[Path]:
+    """Each figure as PNG and PDF, and what it shows as `tables/<name>.csv`; their paths."""
+    return [path for drawn in drawings for path in _save(drawn, out)]
+
+
+def _save(drawn: Drawn, out: Path) -> Iterator[Path]:
+    if (figure := drawn.figure) is not None:
+        with style():
+            figure.draw_without_rendering()
+            figure.set_layout_engine("none")  # laid out once is enough
+            yield publish(out / f"{drawn.name}.png", lambda path: figure.savefig(path, dpi=DPI, format="png"))
+            yield publish(
+                out / f"{drawn.name}.pdf",
                 lambda path: figure.savefig(path, format="pdf", metadata={"CreationDate": None}),
-            ),
-        ]
-    csv = out / "tables" / f"{name}.csv"
-    return [*paths, publish(csv, lambda path: table.to_csv(path, index=False, float_format="%.6g"))]
+            )
+    csv = out / "tables" / f"{drawn.name}.csv"
+    yield publish(csv, lambda path: drawn.table.to_csv(path, index=False, float_format="%.6g"))

@@ -10,8 +10,7 @@ reward model that saw none of the prompts of the one that policies are tuned on.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -25,13 +24,13 @@ from analysis.superhf_claim import HELD, METEOR, METHOD, SMALLEST
 from analysis.sweeps import knee_interval, swept
 from figures.bandit_lines import draw_lines
 from figures.stage_style import caption, looks_of, where
-from figures.style import GREY, SPURIOUS, TARGET, save, style
+from figures.style import GREY, SPURIOUS, TARGET, Drawn, style
 from figures.superhf_parts import (
     INTERVALS,
     LABELS,
     MOVED_NOTE,
-    Drawn,
     Part,
+    Shown,
     dots,
     log_ticks,
     nothing,
@@ -45,14 +44,13 @@ from figures.superhf_rivals import calibration, matched_kl, over_optimisation, r
 GREEN = "#009E73"
 
 
-def draw_superhf2023(study: Study, out: Path) -> list[Path]:
-    """Draw every figure below `out`: PNG, PDF and its table; their paths."""
-    figures = superhf_figures(study)
-    paths = [save(*drawn, out, f"superhf2023_{name}") for name, drawn in figures.items()]
-    return [path for found in paths for path in found]
+def draw_superhf2023(study: Study) -> Iterator[Drawn]:
+    """Every figure of the paper."""
+    for name, (figure, table) in superhf_figures(study).items():
+        yield Drawn(f"superhf2023_{name}", figure, table)
 
 
-def superhf_figures(study: Study) -> dict[str, Drawn]:
+def superhf_figures(study: Study) -> dict[str, Shown]:
     """Every figure with what it shows, by name; those that the study has no runs for say so."""
     points = points_table(study)
     parts: list[Part] = [
@@ -76,7 +74,7 @@ def superhf_figures(study: Study) -> dict[str, Drawn]:
     return figures
 
 
-def methods(parts: Sequence[Part]) -> Drawn:
+def methods(parts: Sequence[Part]) -> Shown:
     """Held-out reward and similarity of completions to different inputs, by method."""
     parts = with_runs(parts, lambda runs: METHOD in set(runs["policy"]))
     if not parts:
@@ -93,7 +91,7 @@ def methods(parts: Sequence[Part]) -> Drawn:
     return figure, table_of(rows)
 
 
-def kl_sweep(parts: Sequence[Part]) -> Drawn:
+def kl_sweep(parts: Sequence[Part]) -> Shown:
     """Reward, similarity and distance from the SFT model by the weight of SuperHF's KL term."""
     entry = f"{METHOD} kl"
     parts = with_runs(parts, lambda runs: entry in set(runs["policy"]))
@@ -130,7 +128,7 @@ def _knee(value: float, low: float, high: float, none: float) -> str:
     return told
 
 
-def progress(parts: Sequence[Part]) -> Drawn:
+def progress(parts: Sequence[Part]) -> Shown:
     """Reward and similarity along the run, with the KL term and without."""
     parts = with_runs(parts, lambda runs: METHOD in set(runs["policy"]))
     if not parts:
@@ -154,7 +152,7 @@ def progress(parts: Sequence[Part]) -> Drawn:
     return figure, table_of(rows)
 
 
-def sizes(parts: Sequence[Part]) -> Drawn:
+def sizes(parts: Sequence[Part]) -> Shown:
     """Rewards by the size of the superbatch and by the prompts that a step accumulates."""
     panels = {
         f"{METHOD} superbatch": ("samples_per_prompt", "superbatch: completions a prompt"),
@@ -197,7 +195,7 @@ def _completions(values: Series) -> str:
     return f"{low:,} completions each" if low == high else f"{low:,} to {high:,} completions"
 
 
-def models(parts: Sequence[Part]) -> Drawn:
+def models(parts: Sequence[Part]) -> Shown:
     """Gains by model, a line a method; models in the order of their SFT models' gold reward."""
     runs = concat([single(end_table(points)) for _, points, _ in parts])
     runs = runs.assign(**{name: gain_over_sft(runs, name) for name in (HELD, METEOR)})

@@ -26,7 +26,7 @@ LABELS = {
 COLUMNS = [*SETTING, "panel", "line", "x", "y", "low", "high", "n"]
 Part = tuple[str, DataFrame, dict[str, Any]]
 """A setting in words, its measured points, and its columns of a table."""
-Drawn = tuple[Figure, DataFrame]
+Shown = tuple[Figure, DataFrame]
 INTERVALS = "means and 95 % t intervals over runs"
 MOVED_NOTE = "Points on the way are of one completion a prompt, moved to begin at the SFT model."
 
@@ -47,7 +47,7 @@ def with_runs(parts: Sequence[Part], has: Callable[[DataFrame], bool]) -> list[P
     return [part for part in parts if has(part[1])]
 
 
-def nothing(title: str, why: str) -> Drawn:
+def nothing(title: str, why: str) -> Shown:
     return message(title, f"Nothing to draw: {why}."), table_of([])
 
 

@@ -31,8 +31,8 @@ from figures.superhf_parts import (
     INTERVALS,
     LABELS,
     MOVED_NOTE,
-    Drawn,
     Part,
+    Shown,
     dots,
     nothing,
     rows_of_panels,
@@ -50,7 +50,7 @@ def tuned(points: DataFrame) -> list[str]:
     return [name for name in (METHOD, *RIVALS) if name in set(points["policy"])]
 
 
-def seeds(parts: Sequence[Part], study: Study) -> Drawn:
+def seeds(parts: Sequence[Part], study: Study) -> Shown:
     """Gains over tuning seeds, ratios of their spread, and shares of runs that improve or diverge."""
     parts = with_runs(parts, lambda points: METHOD in tuned(points) and len(tuned(points)) > 1)
     if not parts:
@@ -130,7 +130,7 @@ def _shares(axes: Axes, runs: DataFrame, names: Sequence[str], told: dict[str, A
     return rows
 
 
-def matched_kl(parts: Sequence[Part]) -> Drawn:
+def matched_kl(parts: Sequence[Part]) -> Shown:
     """Rewards by KL along runs and over beta, and SuperHF less its rivals at the same KL."""
     parts = with_runs(parts, lambda points: METHOD in tuned(points) and points["kl"].notna().any())
     if not parts:
@@ -198,7 +198,7 @@ def _differences(axes: Axes, points: DataFrame, told: dict[str, Any]) -> list[di
     return rows
 
 
-def over_optimisation(parts: Sequence[Part]) -> Drawn:
+def over_optimisation(parts: Sequence[Part]) -> Shown:
     """What three judges see along the run, by KL: two reward models above, gold reward below them."""
     parts = with_runs(parts, lambda points: bool(tuned(points)) and points["kl"].notna().any())
     if not parts:
@@ -244,7 +244,7 @@ def _along_kl(axes: Axes, runs: DataFrame, judge: str, told: dict[str, Any]) -> 
     return rows
 
 
-def calibration(parts: Sequence[Part], study: Study) -> Drawn:
+def calibration(parts: Sequence[Part], study: Study) -> Shown:
     """Scores of the probabilities of the multiple choice, by method; less is better."""
     scores = calibration_table(study)
     parts = with_runs(parts, lambda points: points["key"].isin(scores["key"]).any())
@@ -267,7 +267,7 @@ def calibration(parts: Sequence[Part], study: Study) -> Drawn:
     return figure, table_of(rows)
 
 
-def reliability_of(parts: Sequence[Part], study: Study) -> dict[str, Drawn]:
+def reliability_of(parts: Sequence[Part], study: Study) -> dict[str, Shown]:
     """A reliability diagram for each setting, of one run a data seed: others have the same questions."""
     found = {}
     choices = study.choices[study.choices["shift"] == IN]

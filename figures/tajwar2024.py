@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,20 +23,19 @@ from figures.bandit_lines import (
     reuse,
 )
 from figures.bandit_masses import masses
-from figures.style import DOUBLE, GREY, SPURIOUS, TARGET, message, save, style
+from figures.style import DOUBLE, GREY, SPURIOUS, TARGET, Drawn, message, style
 
 
-def draw_tajwar2024(study: Study, out: Path) -> list[Path]:
-    """Draw every figure of a bandit study below `out`: PNG, PDF and `tables/<figure>.csv`; their paths."""
+def draw_tajwar2024(study: Study) -> Iterator[Drawn]:
+    """Every figure of a study of bandits."""
     if not len(study.points):
         nothing = message("Bandits", "Nothing to draw: no run finished.")
-        return save(nothing, DataFrame(columns=COLUMNS), out, "bandit_sweeps")
-    paths: list[Path] = []
+        yield Drawn("bandit_sweeps", nothing, DataFrame(columns=COLUMNS))
+        return
     for name, draw in FIGURES.items():
         with style():
             figure, table = draw(study)
-        paths += save(figure, table, out, name)
-    return paths
+        yield Drawn(name, figure, table)
 
 
 PANELS: tuple[tuple[str, str, str, Callable[[Study, str], Iterator[Line]]], ...] = (

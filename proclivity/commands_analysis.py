@@ -43,4 +43,6 @@ def figures(arguments: Namespace) -> Answer:
 
 def draw(folder: Path, out: Path) -> list[Path]:
     """Draw the figures of a study folder; their paths."""
-    return figures_of(_read(folder), out)
+    from figures import save
+
+    return save(figures_of(_read(folder)), out)

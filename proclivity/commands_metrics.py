@@ -233,13 +233,14 @@ def _draw(
     curves: Mapping[str, OverOptimisation] | None,
     reliability: Mapping[str, Calibration] | None,
 ) -> list[Path]:
+    from figures import save
     from figures.measured import draw_measured
     from figures.over_optimisation import draw_over_optimisation
     from figures.reliability import draw_reliability
 
-    paths = draw_measured(found, out, name)
+    drawings = [draw_measured(found, name)]
     if curves:
-        paths += draw_over_optimisation(curves, out)
+        drawings.append(draw_over_optimisation(curves))
     if reliability:
-        paths += draw_reliability(reliability, out)
-    return paths
+        drawings.append(draw_reliability(reliability))
+    return save(drawings, out)

@@ -37,7 +37,7 @@ def probe(arguments: Namespace) -> Answer:
 def _bits_by_layer(done: Done, out: Path) -> list[Path]:
     from pandas import DataFrame
 
-    from figures import draw_bits_along
+    from figures import draw_bits_along, save
 
     last = 1 + max(record["layer"] for record in done.records)
     places = [
@@ -45,7 +45,7 @@ def _bits_by_layer(done: Done, out: Path) -> list[Path]:
         for layer in (record["layer"] for record in done.records)
     ]
     rows = [{**place, **record} for place, record in zip(places, done.records, strict=True)]
-    return draw_bits_along("layer", DataFrame(rows), out, f"bits_by_layer-{done.records[0]['key']}")
+    return save([draw_bits_along("layer", DataFrame(rows), f"bits_by_layer-{done.records[0]['key']}")], out)
 
 
 def probe_config(arguments: Namespace) -> dict[str, Any]:

@@ -104,11 +104,11 @@ def _shown(rows: Sequence[Row], out: str | None) -> Answer:
     if out:
         from pandas import DataFrame
 
-        from figures import draw_bits_along
+        from figures import draw_bits_along, save
 
         name = hash_of(*(key.encode() for key in dict.fromkeys(row["key"] for row in rows)))
-        drawn = draw_bits_along("step", DataFrame(rows), Path(out) / "figures", f"bits_by_step-{name}")
-        parts.append("\n".join(map(str, drawn)))
+        drawn = draw_bits_along("step", DataFrame(rows), f"bits_by_step-{name}")
+        parts.append("\n".join(map(str, save([drawn], Path(out) / "figures"))))
     return Answer(plain(rows), "\n\n".join(filter(None, parts)))
 
 

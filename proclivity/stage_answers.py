@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from proclivity.answer import Answer, plain
 
 if TYPE_CHECKING:
     from analysis import Study
+    from figures import Drawn
 
 
 def stages_answer(study: Study, everything: bool) -> Answer:
@@ -39,11 +40,11 @@ def stages_answer(study: Study, everything: bool) -> Answer:
     return Answer({"study": study.name, **data, "problems": study.problems}, "\n\n".join(parts))
 
 
-def stages_figures(study: Study, out: Path) -> list[Path]:
+def stages_figures(study: Study) -> Iterator[Drawn]:
     """The figures of the study's paper; of a study of none those that every study of stages has."""
     from figures import draw_kirk2024, draw_superhf2023
 
-    return (draw_superhf2023 if _is_of_superhf(study) else draw_kirk2024)(study, out)
+    return (draw_superhf2023 if _is_of_superhf(study) else draw_kirk2024)(study)
 
 
 def _is_of_superhf(study: Study) -> bool:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Iterator
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from proclivity.answer import Answer, plain
@@ -10,6 +11,7 @@ from proclivity.stage_answers import stages_answer, stages_figures
 
 if TYPE_CHECKING:
     from analysis import Study
+    from figures import Drawn
 
 MANY = 50
 """Rows from which on a table is printed with --all alone."""
@@ -150,8 +152,8 @@ def _of_lengths(study: Study) -> Answer:
     return Answer({**told, "problems": study.problems}, "\n\n".join(parts))
 
 
-def figures_of(study: Study, out: Path) -> list[Path]:
-    """Draw a study's figures; their paths."""
+def figures_of(study: Study) -> Iterator[Drawn]:
+    """A study's figures, one after the other."""
     from analysis.comparison import compares_methods
     from analysis.dials import dialled_feature
     from analysis.inheritance import of_rewards
@@ -170,16 +172,15 @@ def figures_of(study: Study, out: Path) -> list[Path]:
     )
 
     if has_stages(study):
-        return stages_figures(study, out)
+        return stages_figures(study)
     if has_bandits(study):
-        return draw_tajwar2024(study, out)
+        return draw_tajwar2024(study)
     if is_of_lengths(study):
-        return draw_lengths(study, out)
+        return draw_lengths(study)
     if compares_methods(study):
-        return draw_methods(study, out)
+        return draw_methods(study)
     if dialled_feature(study):
-        return draw_dials(study, out)
+        return draw_dials(study)
     if of_rewards(study):
-        return draw_inheritance(study, out)
-    paths = draw_cruz2023(study, out)
-    return paths + (draw_lovering2021(study, out) if is_of_paper(study) else [])
+        return draw_inheritance(study)
+    return chain(draw_cruz2023(study), draw_lovering2021(study) if is_of_paper(study) else [])

@@ -11,7 +11,7 @@ import pytest
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
-from figures import draw_bits_along
+from figures import draw_bits_along, save
 from figures.bits_along import COLUMNS, bits_along
 from figures.style import SPURIOUS, TARGET
 
@@ -85,7 +85,7 @@ def test_layers_stand_by_their_names() -> None:
 
 def test_what_is_drawn_is_beside_it_as_a_table(tmp_path: Path) -> None:
     table = series([0, 10])
-    paths = draw_bits_along("step", table, tmp_path, "bits")
+    paths = save([draw_bits_along("step", table, "bits")], tmp_path)
     assert [path.relative_to(tmp_path).as_posix() for path in paths] == [
         "bits.png",
         "bits.pdf",

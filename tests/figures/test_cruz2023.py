@@ -17,6 +17,7 @@ from figures import (
     error_table,
     heatmap_table,
     pairs_heatmap,
+    save,
     use_by_extractability,
     use_table,
 )
@@ -49,7 +50,7 @@ def words(figure):
 @pytest.fixture(scope="module")
 def drawn(quick_study, tmp_path_factory):
     out = tmp_path_factory.mktemp("figures")
-    return out, draw_cruz2023(quick_study, out)
+    return out, save(draw_cruz2023(quick_study), out)
 
 
 def test_every_figure_is_a_png_a_pdf_and_a_table(drawn):
@@ -65,7 +66,7 @@ def test_every_figure_is_a_png_a_pdf_and_a_table(drawn):
 
 def test_drawing_twice_gives_the_same_bytes(drawn, quick_study, tmp_path):
     first, paths = drawn
-    draw_cruz2023(quick_study, tmp_path)
+    save(draw_cruz2023(quick_study), tmp_path)
     for path in paths:
         assert path.read_bytes() == (tmp_path / path.relative_to(first)).read_bytes(), path.name
 
@@ -186,11 +187,10 @@ def test_cells_of_the_heat_map_are_the_pairs_of_families(laptop_study, laptop_pa
     assert known == sorted(known), "cheapest families first"
 
 
-def test_each_method_has_its_own_heat_map(poor_studies, tmp_path, monkeypatch):
-    monkeypatch.setattr("figures.cruz2023.save", lambda figure, table, out, name: [out / f"{name}.png"])
-    names = {path.name for path in draw_cruz2023(poor_studies["three methods"], tmp_path)}
-    assert {"pairs_heatmap.png", "pairs_heatmap_dpo.png", "pairs_heatmap_sft.png"} <= names
-    assert "pairs_heatmap_rloo.png" not in names, "the primary test's method is the plain one"
+def test_each_method_has_its_own_heat_map(poor_studies):
+    names = {drawn.name for drawn in draw_cruz2023(poor_studies["three methods"])}
+    assert {"pairs_heatmap", "pairs_heatmap_dpo", "pairs_heatmap_sft"} <= names
+    assert "pairs_heatmap_rloo" not in names, "the primary test's method is the plain one"
 
 
 @pytest.mark.parametrize("name", POOR)

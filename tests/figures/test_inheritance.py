@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from analysis.inheritance import inheritance, inheritance_table
-from figures import draw_inheritance
+from figures import draw_inheritance, save
 from figures.inheritance import inheritance_figure
 from tests.analysis.test_inheritance import tuned_on_rewards
 
@@ -30,7 +30,7 @@ def test_what_is_drawn_is_the_table(tmp_path):
             rows = table[(table.evidence_rate == rate) & (table.method == method)]
             (x0, x1), (y0, y1) = line.get_xdata(), line.get_ydata()
             assert (y1 - y0) / (x1 - x0) == pytest.approx(inheritance(rows, permutations=9).value)
-    assert {p.name for p in draw_inheritance(study, tmp_path)} == {
+    assert {p.name for p in save(draw_inheritance(study), tmp_path)} == {
         "inheritance.png", "inheritance.pdf", "inheritance.csv",
     }  # fmt: skip
 

@@ -12,6 +12,7 @@ import pytest
 from analysis.generalisation import LEVEL, WIN_RATE, performance
 from analysis.stage_diversity import diversity_by_kl, diversity_table
 from analysis.stage_runs import single
+from figures import save
 from figures.kirk2024 import draw_kirk2024, head_to_head_table, kirk2024_figures, win_rate_table, win_rates
 from figures.stage_diversity import EXACT, against_kl, diversity_bars
 from figures.stage_sweeps import kl_sweep, sweep_table
@@ -89,7 +90,7 @@ def test_there_is_every_figure_of_every_task() -> None:
 
 def test_files_are_written(tmp_path: Path) -> None:
     whole = simulated({"ppo": POLICIES["ppo"]}, seeds=2, inputs=3)
-    paths = draw_kirk2024(dataclasses.replace(whole, measures=whole.measures[:0]), tmp_path)
+    paths = save(draw_kirk2024(dataclasses.replace(whole, measures=whole.measures[:0])), tmp_path)
     assert {path.suffix for path in paths} == {".png", ".pdf", ".csv"}
     assert all(path.exists() for path in paths)
     rates = pd.read_csv(tmp_path / "tables" / "kirk2024_figure2_win_rate_summarise.csv")

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from analysis.lengths import MIN, MODE, SKEW, run_table
+from figures import save
 from figures.lengths import along_table, draw_lengths, end_table, gold_at_end, lengths_along
 from tests.analysis.simulated_lengths import METHODS, simulated
 
@@ -41,7 +42,7 @@ def test_bars_reach_from_the_reference_to_the_gold_reward() -> None:
 
 
 def test_files_are_written_and_a_study_without_runs_says_so(tmp_path: Path) -> None:
-    paths = draw_lengths(STUDY, tmp_path)
+    paths = save(draw_lengths(STUDY), tmp_path)
     assert {path.suffix for path in paths} == {".png", ".pdf", ".csv"} and all(p.exists() for p in paths)
     empty = dataclasses.replace(STUDY, texts=STUDY.texts[:0])
     assert "Nothing to draw" in "".join(text.get_text() for text in gold_at_end(empty).texts)

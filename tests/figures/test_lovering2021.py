@@ -9,7 +9,7 @@ import pytest
 from matplotlib.colors import to_rgba
 
 from analysis.lovering2021 import evidence_required
-from figures import draw_lovering2021
+from figures import draw_lovering2021, save
 from figures.lovering2021 import bars_and_lines, bars_and_lines_table
 from tests.analysis.simulated_study import simulate
 
@@ -22,7 +22,7 @@ def quick_study():
 
 
 def test_files(quick_study, tmp_path):
-    paths = draw_lovering2021(quick_study, tmp_path)
+    paths = save(draw_lovering2021(quick_study), tmp_path)
     names = {"bars_and_lines.png", "bars_and_lines.pdf"}
     names |= {"tables/bars_and_lines.csv", "tables/evidence_required.csv"}
     assert {str(path.relative_to(tmp_path)) for path in paths} == names
@@ -48,4 +48,4 @@ def test_a_bar_and_a_line_a_pair(quick_study):
 
 @pytest.mark.parametrize("name", ["no record", "one run", "only failed runs", "no probes", "only controls"])
 def test_poor_studies_are_drawn_or_said_to_be_poor(poor_studies, name, tmp_path):
-    assert draw_lovering2021(poor_studies[name], tmp_path)
+    assert save(draw_lovering2021(poor_studies[name]), tmp_path)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from figures import save
 from figures.methods import compared_table, draw_methods, methods
 from tests.analysis.simulated_study import simulate
 from tests.analysis.test_comparison import PRIMARY, TABLE, with_use
@@ -19,7 +20,7 @@ def planted():
 
 def test_files_and_table_hold_every_method_twice(tmp_path: Path) -> None:
     study = planted()
-    paths = draw_methods(study, tmp_path)
+    paths = save(draw_methods(study), tmp_path)
     assert {path.suffix for path in paths} == {".png", ".pdf", ".csv"}
     table = pd.read_csv(tmp_path / "tables" / "methods.csv")
     slopes = table[(table["claim"] == "use") & (table["statistic"] == "slope")]

@@ -11,8 +11,9 @@ import pytest
 
 from analysis.records import Study
 from analysis.superhf2023 import superhf_claims
+from figures import save
 from figures.superhf2023 import draw_superhf2023, superhf_figures
-from figures.superhf_parts import Drawn
+from figures.superhf_parts import Shown
 from tests.analysis.simulated_superhf import BETAS, POLICIES, simulated
 
 NAMES = {
@@ -27,7 +28,7 @@ def study() -> Study:
 
 
 @pytest.fixture(scope="module")
-def drawn(study: Study) -> dict[str, Drawn]:
+def drawn(study: Study) -> dict[str, Shown]:
     figures = superhf_figures(study)
     assert set(figures) == NAMES
     return figures
@@ -43,7 +44,7 @@ def values(study: Study, measure: str, policy: str, **more: float) -> pd.Series:
     return rows[rows["step"] == rows["key"].map(runs["steps"])]["value"]
 
 
-def test_points_are_means_of_runs(study: Study, drawn: dict[str, Drawn]) -> None:
+def test_points_are_means_of_runs(study: Study, drawn: dict[str, Shown]) -> None:
     methods = drawn["methods"][1].set_index(["panel", "line"])
     for measure in ("held-out", "meteor similarity"):
         for policy in ("sft", "ppo", "rloo", "best-of-n", "superhf"):
@@ -64,7 +65,7 @@ def test_points_are_means_of_runs(study: Study, drawn: dict[str, Drawn]) -> None
     assert row["y"].item() == pytest.approx(gain, rel=1e-3)
 
 
-def test_figures_and_claims_say_the_same(study: Study, drawn: dict[str, Drawn]) -> None:
+def test_figures_and_claims_say_the_same(study: Study, drawn: dict[str, Shown]) -> None:
     claims = {(row["claim"], row["measure"]): row for row in superhf_claims(study)}
     shown = drawn["matched_kl"][1]
     for rival in ("ppo", "rloo"):
@@ -83,7 +84,7 @@ def test_figures_and_claims_say_the_same(study: Study, drawn: dict[str, Drawn]) 
 
 
 def test_along_the_run_judges_begin_at_the_sft_model_and_end_where_the_runs_do(
-    study: Study, drawn: dict[str, Drawn]
+    study: Study, drawn: dict[str, Shown]
 ) -> None:
     shown = drawn["over_optimisation"][1]
     for judge in ("gold", "held-out", "learned"):
@@ -98,13 +99,13 @@ def test_along_the_run_judges_begin_at_the_sft_model_and_end_where_the_runs_do(
     np.testing.assert_allclose(np.diff(line["y"])[:-1], np.diff(way))
 
 
-def test_reliability_counts_each_question_of_a_data_seed_once(study: Study, drawn: dict[str, Drawn]) -> None:
+def test_reliability_counts_each_question_of_a_data_seed_once(study: Study, drawn: dict[str, Shown]) -> None:
     shown = drawn["reliability_summarise_evidence_0.1"][1]
     top = shown[shown["of"] == "top label"].groupby("method")["n"].sum()
     assert set(top) == {20} and set(top.index) == {"sft", "ppo", "rloo", "superhf"}
 
 
-def words(drawn: Drawn) -> str:
+def words(drawn: Shown) -> str:
     return " ".join(text.get_text() for text in drawn[0].texts)
 
 
@@ -122,7 +123,7 @@ def test_a_study_that_lacks_something_says_so(study: Study) -> None:
 
 def test_files_are_written_also_where_all_runs_failed(study: Study, tmp_path: Path) -> None:
     failed = dataclasses.replace(study, stages=study.stages.assign(status="failed"))
-    paths = draw_superhf2023(failed, tmp_path)
+    paths = save(draw_superhf2023(failed), tmp_path)
     assert {path.suffix for path in paths} == {".png", ".pdf", ".csv"} and all(p.exists() for p in paths)
     assert {path.stem for path in paths} == {f"superhf2023_{name}" for name in NAMES if "reliab" not in name}
 

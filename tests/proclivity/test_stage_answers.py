@@ -55,7 +55,7 @@ def test_claims_and_figures_are_those_of_the_paper(
 
     folder, drawn = str(tmp_path / "study"), []
     for name in ("kirk2024", "superhf2023"):
-        monkeypatch.setattr(figures, f"draw_{name}", lambda study, out, name=name: drawn.append(name) or [])
+        monkeypatch.setattr(figures, f"draw_{name}", lambda study, name=name: drawn.append(name) or [])
     write_compact(_study(paper), folder)
     text = real_call("analyze", folder)[1]
     assert ("Claims of Kirk" in text) == (paper == "kirk2024")
