@@ -53,7 +53,7 @@ To compute a study's tables again, or to draw its figures again:
     proclivity analyze results/cruz2023-laptop --all
     proclivity figures results/cruz2023-laptop --out out/figures
 
-`n` is families / features / pairs / models / seeds where pairs of features are what is compared, otherwise
+`n` is families/features/pairs/models/seeds where pairs of features are what is compared, otherwise
 runs or seeds in pairs.
 """
 _HEAD = """\
@@ -63,7 +63,7 @@ _CHOSEN = """\
 | study | question | result | scale, date, command |
 |---|---|---|---|"""
 _FOOT = """\
-n: families / features / pairs / models / seeds where pairs of features are what is compared; otherwise runs
+n: families/features/pairs/models/seeds where pairs of features are what is compared; otherwise runs
 or seeds in pairs. Studies after a paper are conceptual replications at their scale, none a reproduction."""
 
 
@@ -161,7 +161,7 @@ def in_words(row: Row) -> str:
     if row.get("arm") not in (None, "", "main"):
         where.append(f"arm {row['arm']}")
     if "n_pairs" in row:
-        where.append(PAIRS.get(row["pairs"], f"{row['pairs']} pairs"))
+        where.append(PAIRS.get(row["pairs"], f"pairs: {row['pairs']}"))
     if row.get("x") not in (None, "", "bits"):
         where.append(f"x: {row['x']}")
     if row.get("given"):
@@ -187,12 +187,12 @@ def _rounded(value: float, digits: int) -> str:
 def p_value(p: float | None) -> str:
     if p is None:
         return "-"
-    return "< .001" if p < 0.001 else f"{p:.3f}" if p < 0.01 else f"{p:.2f}"
+    return "<.001" if p < 0.001 else f"{p:.3f}" if p < 0.01 else f"{p:.2f}"
 
 
 def n_of(row: Row) -> str:
     names = [f"n_{name}" for name in ("families", "features", "pairs", "models", "seeds")]
-    return " / ".join(str(row[name]) for name in names) if "n_pairs" in row else str(row["n"])
+    return "/".join(str(row[name]) for name in names) if "n_pairs" in row else str(row["n"])
 
 
 def chosen(found: Shipped) -> str:

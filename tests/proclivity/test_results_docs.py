@@ -93,7 +93,7 @@ def test_numbers_are_rounded_for_a_reader() -> None:
     assert interval({"value": 0.0031, "low": -0.0001, "high": 0.0194}) == "0.003 [0.000, 0.019]"
     assert interval({"value": 0.5, "low": None, "high": None}) == "0.50 [-, -]"
     assert interval({"value": None, "low": None, "high": None}) == "-"
-    assert [p_value(p) for p in (None, 0.0004, 0.0044, 0.044)] == ["-", "< .001", "0.004", "0.04"]
+    assert [p_value(p) for p in (None, 0.0004, 0.0044, 0.044)] == ["-", "<.001", "0.004", "0.04"]
 
 
 def test_folders_of_the_machine_are_left_out_of_commands() -> None:
