@@ -75,7 +75,7 @@ def test_question_date_scale_and_command_are_those_of_the_manifest(folder: Path)
     told = f"{manifest['scale']}, {manifest['created'][:10]}, `{command(manifest['command'])}`"
     assert told in row and manifest["definition"]["question"] in row
     (part,) = [part for part in PAGE.split("\n## ") if part.startswith(f"{folder.name}\n")]
-    for cell in row.split(" | ")[2:5] if "learn" not in row.split(" | ")[2] else ():
+    for cell in row.split(" | ")[2:6] if "learn" not in row.split(" | ")[2] else ():
         assert cell in part, (cell, "README.md and docs/results.md differ")
 
 
