@@ -28,7 +28,7 @@ help:
 	@echo 'make test    lint, types and unit, in turn: each is a target of its own     [WORKERS=2] [ARGS=...]'
 	@echo 'make bench   seconds of the training loop, of methods, probe, rows, bandits, diversity [ARGS=--json]'
 	@echo 'make check-methods   every method on a task of symbols and one of film reviews, as a table  [ARGS=...]'
-	@echo 'make docs    docs/tasks.md: every feature with its definition and examples, from the code'
+	@echo 'make docs    what is written of docs/ and the README: from the code and from results/; two minutes'
 	@echo 'make clean   remove .venv and the caches of the tools; studies are kept'
 	@echo 'PYTHON=python3.12 picks the interpreter that .venv is made with (3.11 or newer).'
 
@@ -61,6 +61,9 @@ check-methods: $(VENV)/.installed
 
 docs: $(VENV)/.installed
 	$(BIN)/python -m proclivity.task_docs docs/tasks.md
+	$(BIN)/python -m proclivity.reference_docs docs/reference
+	$(BIN)/python -m figures.concepts results/cruz2023-laptop docs/concepts.svg
+	$(BIN)/python -m proclivity.results_docs README.md docs/results.md results
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

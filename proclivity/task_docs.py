@@ -78,8 +78,8 @@ for each label a word drawn anew for each seed.
 lists of words, two features as functions of the text, and one function that writes a sentence with each
 feature set as asked. `--include FILE` makes its tasks known to any command. `proclivity tasks validate` then
 says whether the quadrants, splits and answers are right, and whether words, their places or the length of a
-prompt give away more than the two features do. A task of symbols is as short: the README has one. Rows that
-there are already need no code: `--task tsv:FILE`."""
+prompt give away more than the two features do. A task of symbols is as short: see
+[own-task.md](how-to/own-task.md). Rows that there are already need no code: `--task tsv:FILE`."""
 
 
 @dataclass(frozen=True)

@@ -67,7 +67,9 @@ class Texts:
     """The grid: problems x seeds x methods x learning rates."""
 
     problems: tuple[str, ...]
+    """Text problems by name."""
     methods: tuple[str, ...]
+    """Methods by name."""
     seeds: tuple[int, ...] = (0,)
     """Each seeds the data, the reward model and the tuning of a run."""
     rates: tuple[float, ...] = ()
