@@ -24,7 +24,6 @@ from scipy.stats import spearmanr
 from analysis.association import spearman
 from analysis.claims import within_kinds
 from analysis.decisions import ALPHA
-from analysis.dyadic import PERMUTATIONS
 from analysis.estimate import Estimate, estimate
 from analysis.evidence_needed import ordinal_scores
 from analysis.lovering2021 import KIND, PAPER, is_of_paper
@@ -45,6 +44,7 @@ LEGEND = """x: above 0 when the target is easier; F: on both, neither and spurio
 rho_rows, p_rows, star: as published, rows taken for independent; rho to p: over families, permuted
 published: at other sizes, on other models, by another MDL; controlled: both probes above 0.9"""
 """What a reader of the table needs to know."""
+PERMUTATIONS = 9_999
 _CELL = [*PAIR, "arm", "method"]
 COLUMNS = [
     *("arm", "method", "outcome", "pairs", "x", "rho_rows", "p_rows", "star", "rows"),
