@@ -78,11 +78,11 @@ def outcomes(study: Study) -> DataFrame:
     so that their difference is the log of MDL(s) / MDL(t): above 0 when the target is the easier one.
     """
     scores = scores_by_rate(study)
-    table = lowest(pairs_table(study))
-    if not len(scores) or not len(table):
-        return DataFrame(columns=[*_CELL, *SCORES, "required", "x_target", "x_spurious"])
     rates = scores.groupby(["arm", "method"])["evidence_rate"].transform("nunique")
     scores = scores[rates > 1].assign(rates=rates)
+    if not len(scores):
+        return DataFrame(columns=[*_CELL, *SCORES, "required", "x_target", "x_spurious"])
+    table = lowest(pairs_table(study))
     groups = scores.groupby(_CELL)
     found = groups[list(SCORES)].mean().where(groups["F"].count() == groups["rates"].first(), np.nan)
     enough = scores[scores["F"] > ENOUGH].groupby(_CELL)["evidence_rate"].min()

@@ -90,8 +90,8 @@ def mixed_logit(
 
     The model and the priors are those of statsmodels' BinomialBayesMixedGLM, for counts in place of single
     answers. Its own two approximations are not used: the factored one takes the effects as known when it says
-    how sure a coefficient is, and its 95 % intervals cover a coefficient that varies between pairs in 8 % of
-    simulated studies; those here in 90 to 98 % (`benchmarks/regression_coverage.py`).
+    how sure a coefficient is, and its 95 % intervals cover a coefficient that varies between pairs in 13 to
+    40 % of simulated studies; those here in 94 to 97 % (`benchmarks/regression_coverage.py`).
 
     Args:
         fixed: [n, k], with a constant.

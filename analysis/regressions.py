@@ -26,7 +26,7 @@ from analysis.tables import text_table
 from analysis.within_pairs import usable, within_pairs
 
 GIVEN = ("untrained bits", "raw bits", "third feature")
-"""Covariates, one by one and all together; see `analysis.claims.COVARIATES`."""
+"""Covariates in the main arm, one by one and all together; see `analysis.claims.COVARIATES`."""
 SETS = ("primary", "all")
 COLUMNS = [
     *("claim", "arm", "method", "pairs", "fit", "formula", "term"),
@@ -72,7 +72,7 @@ def regressions(study: Study) -> DataFrame:
             levels = cells["evidence"].nunique()
             needed = needed_table(cells) if levels > 1 and not one_feature else DataFrame()
             for pairs in SETS[:1] if of_methods else SETS:
-                every = pairs == SETS[0] and not of_methods
+                every = arm == "main" and pairs == SETS[0] and not of_methods
                 fits = [] if again or one_feature else [*_h1a(subset(first, pairs), every)]
                 within = usable(subset(here, pairs))
                 if len(within) or (arm == "main" and not of_methods):
