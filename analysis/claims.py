@@ -44,6 +44,7 @@ KIND_OF_TASK = "kind of task"
 """A covariate of every correlation where there are several: families are permuted within a kind, so that
 what lies between symbols and English must be taken off the value too."""
 COVARIATES["untrained and raw bits"] = COVARIATES["untrained bits"] + COVARIATES["raw bits"]
+COVARIATES["untrained, raw and third"] = COVARIATES["untrained and raw bits"] + COVARIATES["third feature"]
 X = {
     "bits": ("x_target", "x_spurious"),
     "untrained bits": ("x_target_untrained", "x_spurious_untrained"),

@@ -60,7 +60,9 @@ def _of_pairs(study: Study, everything: bool) -> Answer:
     from analysis.comparison import compares_methods, explained, methods_table
     from analysis.dials import dialled_feature, trends_of_bits, trends_of_use
     from analysis.lovering2021 import evidence_required, is_of_paper
+    from analysis.lovering_correlations import LEGEND, lovering_table
     from analysis.pairs import learnable
+    from analysis.regressions import regressions, regressions_text
     from analysis.tables import claims_text, text_table
 
     rows = claims(study)
@@ -83,7 +85,9 @@ def _of_pairs(study: Study, everything: bool) -> Answer:
         more["Methods"] = methods_table(study)
         more["What the columns explain"] = explained(study)
     tables = {title: plain(found) for title, found in more.items() if len(found)}
+    fits, lovering = plain(regressions(study)), plain(lovering_table(study))
     data |= {title.lower().replace(" ", "_"): found for title, found in tables.items()}
+    data |= {"regressions": fits, "lovering": lovering}
     parts = [
         claims_text(rows, everything=everything),
         "Left out at the lowest evidence, by rule\n" + text_table([row for row in left_out if row["runs"]]),
@@ -93,6 +97,8 @@ def _of_pairs(study: Study, everything: bool) -> Answer:
             for title, found in tables.items()
             if everything or len(found) < MANY
         ),
+        *([f"Regressions\n{regressions_text(fits)}"] if everything else []),
+        *([f"Lovering's analysis\n{text_table(lovering)}\n\n{LEGEND}"] if everything and lovering else []),
         *([] if learnable(study) else ["No learnability list for these models: no pair is left out by it."]),
         *(f"not read: {problem}" for problem in study.problems),
     ]
