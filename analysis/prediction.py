@@ -17,7 +17,7 @@ s = log2(1 + rate / 1 %),
 - Evidence acts by its logarithm, with curvature, as counter-examples have diminishing returns; it may act
   more where x is large. Kinds of evidence differ in slope, since all are the same where there is none.
 - v, w, c, m1, m2 are drawn from normal distributions whose spreads are fitted; b1 to b5 have a normal prior
-  of spread 2. Each row counts as one coin flip with chance U at most.
+  of spread 2.
 
 Fitted as `analysis.random_effects` says; every spread starts from one imagined level at 1/2, so that with one
 model or one method theirs is little more than that.
@@ -155,7 +155,7 @@ def predict(fit: Fit, rows: DataFrame, *, confidence: float = 0.95, seed: int = 
     # Quantiles in place of draws, in a random order: the same for all rows, and exact in the mean.
     z = rng.permutation(norm.ppf((np.arange(DRAWS) + 0.5) / DRAWS))
     p = np.clip(expit(mean[:, None] + sd[:, None] * z), 1e-9, 1 - 1e-9)
-    size = 1 / np.clip(fit.dispersion, 0.01, 0.99) - 1
+    size = 1 / min(fit.dispersion, 0.99) - 1
     U = rng.binomial(ANSWERS, rng.beta(p * size, (1 - p) * size)) / ANSWERS
     tail = (1 - confidence) / 2
     low, high = np.quantile(U, [tail, 1 - tail], axis=1)

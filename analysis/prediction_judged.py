@@ -14,6 +14,7 @@ from analysis.prediction import Form
 from analysis.prediction_rows import SIGNALS
 from analysis.prediction_scores import SCORES, Scored, score, share
 from analysis.prediction_splits import FEWEST, UNSEEN, Fold, held_out, splits
+from tasks.errors import UserError
 
 Array = NDArray[np.float64]
 OURS = "bits, evidence, method"
@@ -51,6 +52,10 @@ def judge(rows: DataFrame, progress: Callable[[int, int], None] = lambda done, o
     if not _has(rows, "frozen_U").any():
         unmeasured.append(FROZEN)
     folds = splits(rows)
+    if not folds:
+        raise UserError(
+            f"--judge: {len(rows)} rows are too few: {FEWEST} must remain when a family is left out"
+        )
     measured = {name: found for name, found in todo.items() if name not in unmeasured}
     total = sum(len(f) * (1 + sum(1 + (not k.all()) for _, k in measured.values())) for f in folds.values())
     done = 0

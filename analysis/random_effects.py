@@ -1,7 +1,8 @@
 """A logistic regression with random effects, one of them a cell, whose spreads are fitted too.
 
-Penalised quasi-likelihood: Newton steps on all effects, and EM steps on the variances from the Laplace
-approximation. Rows may have any outcome from 0 to 1.
+Penalised quasi-likelihood: Newton steps on all effects, EM steps on the variances from the Laplace
+approximation, and Pearson's dispersion. Rows may have any outcome from 0 to 1, and one counts as
+1 / dispersion coin flips: an outcome that stays nearer to its chance than a flip would says more about it.
 
 References:
     N. Breslow, D. Clayton (1993), Approximate inference in generalized linear mixed models.
@@ -19,8 +20,10 @@ from scipy.special import expit
 Array = NDArray[np.float64]
 PRIOR, IMAGINED = 2.0, 0.5
 """Spread of the fixed effects' prior, and of the one imagined level of every fitted spread."""
-STEPS, TOLERANCE, LONGEST = 500, 1e-3, 2.0
+STEPS, TOLERANCE, LONGEST = 1000, 1e-3, 2.0
 """Most steps; relative change at which they end; the longest move of an effect in one."""
+SMALLEST = 0.05
+"""Least dispersion, and so most coin flips that a row counts as."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,7 @@ class Solution:
     variances: Array
     """Of each group of effects, and last of the cells."""
     dispersion: float
+    """Of outcomes around their chance: 0, they are it; 1, they are coin flips."""
     converged: bool
 
 
@@ -52,13 +56,13 @@ class Problem:
         Z, y, cell = self.Z, self.y, self.cell
         count, q = cell.max() + 1, Z.shape[1]
         theta, c, variances = np.zeros(q), np.zeros(count), np.ones(groups + 1)
-        converged = False
+        converged, phi = False, 1.0
         for _ in range(STEPS):
             precision = np.where(self.group < 0, 1 / PRIOR**2, 1 / variances[self.group])
             p = expit(Z @ theta + c[cell])
-            W, cross, own, inverse = self._curvature(p, precision, 1 / variances[-1])
-            g = Z.T @ (y - p) - precision * theta
-            g_own = np.bincount(cell, y - p, count) - c / variances[-1]
+            W, cross, own, inverse = self._curvature(p * (1 - p) / phi, precision, 1 / variances[-1])
+            g = Z.T @ ((y - p) / phi) - precision * theta
+            g_own = np.bincount(cell, (y - p) / phi, count) - c / variances[-1]
             step = inverse @ (g - cross.T @ (g_own / own))
             step_own = (g_own - cross @ step) / own
             shorter = min(1.0, LONGEST / max(np.abs(step).max(), np.abs(step_own).max(), 1e-12))
@@ -67,21 +71,28 @@ class Problem:
             sizes = theta**2 + np.diag(inverse)
             new = [_spread(sizes[self.group == g]) for g in range(groups)]
             new.append(_spread(c**2 + of_cells))
-            moved = max(np.abs(np.log(np.array(new) / variances)).max(), np.abs(shorter * step).max())
-            variances = np.array(new)
+            now = self._dispersion(p, W, cross, own, inverse, of_cells)
+            moved = max(
+                np.abs(np.log(np.array([*new, now]) / np.array([*variances, phi]))).max(), np.abs(step).max()
+            )
+            variances, phi = np.array(new), now
             if moved < TOLERANCE:
                 converged = True
                 break
-        # Variance of each row's logit, by which the residuals' degrees of freedom are counted.
-        between = (Z @ inverse * cross[cell]).sum(1) / own[cell]
-        rows = quadratic(Z, inverse) - 2 * between + of_cells[cell]
-        free = max(1 - float((W * rows).sum()) / len(y), 0.1)
-        dispersion = float(((y - p) ** 2).sum() / max(W.sum(), 1e-9)) / free
-        return Solution(theta, c, inverse, variances, dispersion, converged)
+        return Solution(theta, c, inverse, variances, phi, converged)
 
-    def _curvature(self, p: Array, precision: Array, own: float) -> tuple[Array, Array, Array, Array]:
+    def _dispersion(
+        self, p: Array, W: Array, cross: Array, own: Array, inverse: Array, of_cells: Array
+    ) -> float:
+        """Pearson's: squared residuals per variance of a coin flip and per degree of freedom that is left."""
+        between = (self.Z @ inverse * cross[self.cell]).sum(1) / own[self.cell]
+        rows = quadratic(self.Z, inverse) - 2 * between + of_cells[self.cell]  # variance of each row's logit
+        free = max(1 - float((W * rows).sum()) / len(p), 0.1)
+        found = float(((self.y - p) ** 2).sum() / max((p * (1 - p)).sum(), 1e-9)) / free
+        return min(max(found, SMALLEST), 1.0)
+
+    def _curvature(self, W: Array, precision: Array, own: float) -> tuple[Array, Array, Array, Array]:
         """Weights, the cells' cross terms [cells, q], their own terms, and the effects' covariance."""
-        W: Array = p * (1 - p)
         weighted = self.Z * W[:, None]
         cross = np.add.reduceat(weighted, np.unique(self.cell, return_index=True)[1], axis=0)
         diagonal = np.bincount(self.cell, W) + own
@@ -91,7 +102,11 @@ class Problem:
 
     def left_out(self, found: Solution, families: Sequence[NDArray[np.str_]]) -> Array:
         """Jackknife covariance of the effects over families: each left out with its pairs, to first order."""
-        score = self.Z * (self.y - expit(self.Z @ found.effects + found.of_cells[self.cell]))[:, None]
+        score = (
+            self.Z
+            * (self.y - expit(self.Z @ found.effects + found.of_cells[self.cell]))[:, None]
+            / found.dispersion
+        )
         every = sorted({*families[0], *families[1]})
         moves = np.stack([score[(families[0] == f) | (families[1] == f)].sum(0) for f in every])
         moves = moves @ found.covariance
