@@ -11,7 +11,7 @@ from pandas import DataFrame
 
 from analysis.prediction_scores import score, share
 from analysis.prediction_splits import UNSEEN
-from figures.style import COLUMN, DOUBLE, GREY, LINES, counted, message, save, styled
+from figures.style import COLUMN, DOUBLE, GREY, LINES, SMALL, counted, message, save, styled
 
 EDGES = np.linspace(0, 1, 11)
 SHOWN = (UNSEEN[0], UNSEEN[1])
@@ -72,5 +72,6 @@ def predicted(table: DataFrame) -> Figure:
         at.set(xlim=(-0.02, 1.02), ylim=(-0.05, 1.05), xlabel="expected U, fitted without it")
     axes[0].set_ylabel("U of the tuned policy")
     colour = "colour: blue, the target is easier; vermilion, the spurious feature"
-    figure.supxlabel(f"black: mean U in tenths of expected U, 95 % over families; {colour}", fontsize=6)
+    told = "black: mean U in tenths of expected U, 95 % over families; points are moved by up to 0.03"
+    figure.supxlabel(f"{told}\n{colour}", fontsize=SMALL)
     return figure

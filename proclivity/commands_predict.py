@@ -36,6 +36,8 @@ def predict(arguments: Namespace) -> Answer:
         for problem in study.problems:
             note(f"{folder}: not read: {problem}")
     if arguments.judge:
+        if arguments.model or arguments.task or arguments.bits:
+            raise UserError("--judge is of all pairs at once: leave out --model, --task and --bits")
         return _judged(prediction_rows(studies), Path(arguments.out) if arguments.out else None)
     if arguments.out:
         raise UserError("--out is where --judge draws its figure, and nothing else is kept")

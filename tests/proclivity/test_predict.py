@@ -63,6 +63,7 @@ def test_the_answer_says_what_it_is_of(call: Call) -> None:
         (("--bits", "0.9,0.1", "--evidence", "0.7"), "outside 0 to 0.5"),
         (("--bits", "0.9,0.1", "--evidence-kind", "symetric"), "symmetric"),
         (("--bits", "0.9,0.1", "--task", "symbolic/parity-vs-contans-1"), "did you mean"),
+        (("--bits", "0.9,0.1", "--judge"), "--judge is of all pairs at once"),
         (("--bits", "0.9,0.1", "--out", "x"), "--out is where --judge draws its figure"),
     ],
 )
