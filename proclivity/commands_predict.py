@@ -180,7 +180,7 @@ def _judged(rows: DataFrame, out: Path | None) -> Answer:
         "expected U of rows that the fit never saw; intervals over families, 95 %",
         text_table([_score_line(row) for row in judged.scores.to_dict("records")]),
         "differences from baselines on the same rows: of AUC more is better, of Brier less",
-        text_table([_difference_line(row) for row in judged.differences.to_dict("records")]),
+        text_table(_difference_lines(judged.differences.to_dict("records"))),
         _in_words(beaten(judged)),
     ]
     parts += [f"not measured by any of these studies: {name}" for name in judged.unmeasured]
@@ -211,10 +211,18 @@ def _score_line(row: Mapping[str, Any]) -> dict[str, Any]:
     return {**told, **scores, **more, "families/pairs/models/rows": _n(row)}
 
 
-def _difference_line(row: Mapping[str, Any]) -> dict[str, Any]:
-    told = {name: row[name] for name in ("split", "level", "against", "score")}
-    found = _with_ends(row, "difference", "low", "high")
-    return {**told, "difference": found, "said": row["said"], "families/pairs/models/rows": _n(row)}
+def _difference_lines(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """A line a split, level and baseline, its scores side by side."""
+    lines: dict[tuple[str, ...], dict[str, Any]] = {}
+    for row in rows:
+        told = {name: row[name] for name in ("split", "level", "against")}
+        line = lines.setdefault(tuple(told.values()), told)
+        line |= {
+            row["score"]: _with_ends(row, "difference", "low", "high"),
+            f"by {row['score']}": row["said"],
+        }
+        line["families/pairs/models/rows"] = _n(row)
+    return list(lines.values())
 
 
 def _in_words(told: Mapping[str, Mapping[str, str]]) -> str:

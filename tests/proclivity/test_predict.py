@@ -131,3 +131,16 @@ def test_a_pair_without_an_order_is_not_predicted(call: Call, monkeypatch: pytes
     cell = ("--model", "embedded/symbols", "--task", "symbolic/parity-vs-contains-1")
     status, _, err = call("predict", *cell, "--from", QUICK)
     assert status == 2 and "has no order that could predict anything" in err and err.count("\n") == 1
+
+
+def test_shipped_baselines_are_of_the_models_and_tasks_that_were_tuned(call: Call, quick: Study) -> None:
+    """Every row of a small study has its frozen probe, measured of the very weights and task."""
+    shipped = Path(QUICK).parent / "prediction-baselines"
+    rows = prediction_rows([quick, read_study(shipped)])
+    assert rows["frozen_U"].between(0, 1).all()
+    status, out, _ = call("analyze", str(shipped), "--json")
+    (told,) = json.loads(out).values()
+    assert status == 0 and told["problems"] == []
+    cells = {(row["model"], row["task"]) for row in told["probed"]}
+    assert cells >= set(rows[["model", "task"]].itertuples(index=False, name=None))
+    assert len(cells) == len(told["probed"])
