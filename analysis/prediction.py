@@ -19,7 +19,7 @@ s = log2(1 + rate / 1 %),
 - v, w, c, m1, m2 are drawn from normal distributions whose spreads are fitted; b1 to b5 have a normal prior
   of spread 2.
 
-Fitted as `analysis.random_effects` says; every spread starts from one imagined level at 1/2, so that with one
+Fitted as `analysis.quasi_likelihood` says; every spread starts from one imagined level at 1/2, so that with one
 model or one method theirs is little more than that.
 """
 
@@ -33,7 +33,7 @@ from pandas import DataFrame
 from scipy.special import expit
 from scipy.stats import norm
 
-from analysis.random_effects import Array, Problem, quadratic
+from analysis.quasi_likelihood import Array, Problem, quadratic
 
 RATE = 0.01
 """The rate of evidence at which s is 1."""

@@ -10,7 +10,7 @@ from scipy.special import expit
 
 from analysis.prediction import Form, fit, predict
 from analysis.prediction_place import nearest, outside
-from analysis.random_effects import PRIOR, Problem
+from analysis.quasi_likelihood import PRIOR, Problem
 from tests.analysis.simulated_predictions import SPREAD, TRUE, row, rows
 
 
