@@ -252,6 +252,13 @@ class ProbeRecord(Identity):
     use_changed: float | None = later(number("share of greedy answers that this changes"), None)
     use_changed_random: float | None = later(number("the same for random subspaces of equal rank"), None)
     use_conflict_error: float | None = later(number("error on the conflict quadrants meanwhile"), None)
+    frozen_U: float | None = later(
+        number(
+            "share of conflict rows that a linear probe of this state, fitted on both and neither alone, "
+            "answers by the spurious feature"
+        ),
+        None,
+    )
     swap_n: int = later(count("pairs of prompts whose feature was swapped into this state"), 0)
     swap: float | None = later(number("mean change of p(label 1) towards the feature swapped in"), None)
     swap_random: float | None = later(number("the same for random subspaces of equal rank"), None)

@@ -10,6 +10,7 @@ from figures.lengths import draw_lengths
 from figures.lovering2021 import draw_lovering2021
 from figures.methods import draw_methods
 from figures.pairs_heatmap import heatmap_table, pairs_heatmap
+from figures.predicted import draw_predicted
 from figures.style import Drawn, save
 from figures.superhf2023 import draw_superhf2023
 from figures.tajwar2024 import draw_tajwar2024
@@ -26,6 +27,7 @@ __all__ = [
     "draw_lengths",
     "draw_lovering2021",
     "draw_methods",
+    "draw_predicted",
     "draw_superhf2023",
     "draw_tajwar2024",
     "error_by_evidence",

@@ -3,6 +3,7 @@
 from probes.codelength import LossCurve, Predictor, blocks, prequential
 from probes.compat import COMPAT, published_mdl, published_rows
 from probes.extract import answer_site, representations
+from probes.frozen import frozen_use
 from probes.logistic import LogisticFit, fit_logistic
 from probes.mlp import mlp
 from probes.probe import KINDS, REVISION, STRENGTHS, ProbeResult, linear, probe, standardised
@@ -22,6 +23,7 @@ __all__ = [
     "answer_site",
     "blocks",
     "fit_logistic",
+    "frozen_use",
     "linear",
     "mlp",
     "prequential",

@@ -318,6 +318,7 @@ def _studies(commands: Any) -> None:
     )
     figures.add_argument("folder", metavar="D")
     figures.add_argument("--out", metavar="D", help="where to (default: D/figures)")
+    _predict(commands)
     reproduce = add_command(
         commands, "reproduce", "commands_study:reproduce", "run a paper's studies, tables and figures"
     )
@@ -326,6 +327,23 @@ def _studies(commands: Any) -> None:
         "--scale", metavar="SCALE", choices=SCALES, default="quick", help=", ".join(SCALES)
     )
     _running(reproduce)
+
+
+def _predict(commands: Any) -> None:
+    about = "before tuning: which feature will be used, how sure"
+    predict = add_command(commands, "predict", "commands_predict:predict", about)
+    predict.add_argument("--model", help="a Hub name, or NAME@REVISION, a folder, or embedded/RECIPE")
+    predict.add_argument("--task", help="such as symbolic/first-last-vs-contains-2")
+    about = "study folders to predict from; those of probes alone bring baselines for --judge"
+    predict.add_argument("--from", dest="from_", metavar="D", nargs="+", required=True, help=about)
+    predict.add_argument("--evidence", type=float, default=0.0, metavar="RATE", help="k / N (default: 0)")
+    predict.add_argument("--evidence-kind", default="symmetric", help="default: symmetric")
+    predict.add_argument("--method", help="such as rloo (default: the one with most runs there)")
+    about = "bits per label of the two features, in place of probing --model on --task"
+    predict.add_argument("--bits", type=rates, default=(), metavar="TARGET,SPURIOUS", help=about)
+    about = "say instead how well it predicts families, models and languages that it never saw"
+    predict.add_argument("--judge", action="store_true", help=about)
+    predict.add_argument("--out", metavar="D", help="with --judge: where to draw the figure")
 
 
 def _running(command: Parser) -> None:

@@ -16,7 +16,7 @@ from proclivity.manifest import COMPACT, SINGLE, read_manifest
 from proclivity.plan import Plan, cores, is_reward_model, open_store, plan, run_plan
 from proclivity.store import CorruptRecord, full_disk
 from proclivity.strict import Plain
-from proclivity.study import BRADLEY_TERRY, Study, list_studies, load_study, study_from
+from proclivity.study import BRADLEY_TERRY, ProbeStudy, Study, list_studies, load_study, study_from
 from proclivity.study_head import Scale
 from tasks.errors import UserError
 
@@ -80,7 +80,7 @@ def _dry_run(todo: Plan, workers: int) -> Answer:
         for job in todo.jobs
         if job.config["job"] != "probe" and not is_reward_model(job.config)
     )
-    of = "pairs" if isinstance(todo.study, Study) else "problems"
+    of = "pairs" if isinstance(todo.study, Study | ProbeStudy) else "problems"
     return Answer(
         data,
         f"{todo.study.name}: {_counted(todo.runs, todo.probes, todo.reward_models)}, {about} on "

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from proclivity.study import BRADLEY_TERRY, Arm, Probe, RewardModel, Study
+from proclivity.study import BRADLEY_TERRY, Arm, Probe, ProbeStudy, RewardModel, Study, load_study
 from tasks import Evidence, get_task, list_tasks
 from tasks.errors import UserError, unknown
 
@@ -157,7 +157,40 @@ def probing(probe: Probe) -> dict[str, Any]:
         "seed_probe": probe.seed,
         # Only where it is used, so that probes without it are the probes they were.
         **({"orders": probe.orders} if probe.orders > 1 else {}),
+        **({"frozen": True} if probe.frozen else {}),
     }
+
+
+def expand_probes(study: ProbeStudy) -> list[Config]:
+    """The jobs of a study of probes alone: one a reference and task, in sorted order."""
+    cells: set[tuple[str, str]] = set()
+    for name in study.probes.studies:
+        other, _ = load_study(name)
+        if not isinstance(other, Study):
+            raise UserError(f"probes: studies: {name} tunes on no pair of features")
+        for run in expand(other):
+            told = run["job"] == "run" and run["arm"] in study.probes.arms
+            if told and run["init"] == "pretrained" and not run["control"]:
+                cells.add((run["model"], run["task"]))
+    chosen = sorted(cells)
+    if study.probes.draw:
+        if study.probes.draw > len(chosen):
+            raise UserError(f"probes: draw: there are {len(chosen)} references with a task to draw from")
+        order = np.random.default_rng(study.probes.seed).permutation(len(chosen))
+        chosen = sorted(chosen[i] for i in order[: study.probes.draw])
+    return [
+        {
+            "job": "probe",
+            "study": study.name,
+            "model": model,
+            "init": "pretrained",
+            "task": task,
+            "input": "model",
+            **probing(study.probe),
+            "seed_data": study.probe.seed,
+        }
+        for model, task in chosen
+    ]
 
 
 def _models(study: Study, place: int, pair: str, seed: int) -> list[str]:

@@ -91,6 +91,8 @@ def estimate(config: Config) -> float:
         return float(_ROOMS[config["job"]].estimate(config))
     longer = 4 if config["model"].startswith("embedded/english") else 1  # in words and in weights
     if config["job"] == "probe":
+        if config["probe"] == "finetune":  # 12 s of 800 rows
+            return float(longer * config["n"] / 70)
         return longer * (1.4 if config["input"] == "raw" else 1.0)
     settings = config["settings"]
     row = 8e-4 if settings["answers"] == "free" else 2e-4

@@ -13,7 +13,7 @@ from typing import Any
 
 from proclivity import composition
 from proclivity.bandit_study import BanditStudy, expand_bandits
-from proclivity.expand import Config, draw_pairs, expand
+from proclivity.expand import Config, draw_pairs, expand, expand_probes
 from proclivity.job import KEPT
 from proclivity.manifest import describe, make_folder, write_manifest
 from proclivity.progress import step_bar
@@ -21,7 +21,7 @@ from proclivity.runner import Job, Tally, run_jobs
 from proclivity.stage_study import StageStudy, expand_stages
 from proclivity.store import Store, full_disk, job_key
 from proclivity.strict import Document
-from proclivity.study import AnyStudy
+from proclivity.study import AnyStudy, ProbeStudy
 from proclivity.text_study import TextStudy, expand_texts
 from tasks.errors import UserError, unknown
 
@@ -56,6 +56,9 @@ def plan(study: AnyStudy, document: Document) -> Plan:
             return Plan(study, list(study.bandits.problems), keyed(configs))
         except UserError as e:
             raise UserError(f"{document.name}: {e}") from e
+    if isinstance(study, ProbeStudy):
+        configs = expand_probes(study)
+        return Plan(study, sorted({config["task"] for config in configs}), keyed(configs))
     jobs = composition.jobs()
     known = [field.name for field in fields(jobs.SETTINGS)]
     places: dict[tuple[str, ...], dict[str, Any]] = {("settings",): study.settings}

@@ -73,6 +73,7 @@ def probed(config: Config, task: Task, lm: LanguageModel) -> list[dict[str, Any]
             standardise=config["input"] != "raw",
             orders=config.get("orders", 1),
         )
+        frozen = _frozen(config, rows, matrix)
         for (role, feature), result in zip(roles.items(), results, strict=True):
             record = ProbeRecord(
                 **head,
@@ -104,6 +105,7 @@ def probed(config: Config, task: Task, lm: LanguageModel) -> list[dict[str, Any]
                 wall_s=time.perf_counter() - start,
                 **(_published(config, rows, role, matrix, predictor) if predictor else {}),
                 **used.get(layer, {}).get(role, {}),
+                **frozen,
             )
             records.append(plain_row(asdict(record)))
     return records
@@ -132,6 +134,18 @@ def _published(
     X = X if config["input"] == "raw" else standardised(X)
     mdl, n = published_mdl(X, labels, predictor, compat=config["compat"], seed=config["seed_probe"])
     return {"compat": config["compat"], "compat_mdl": mdl, "compat_n": n}
+
+
+def _frozen(config: Config, rows: Mapping[str, Any], matrix: Any) -> dict[str, Any]:
+    """Which feature a probe fitted on both and neither goes by on the conflict rows, where it was asked."""
+    from probes import frozen_use, standardised
+
+    if not config.get("frozen"):
+        return {}
+    if config["probe"] == "finetune":
+        raise UserError("frozen asks a probe of frozen states, and the probe finetune tunes the model")
+    X = matrix if config["input"] == "raw" else standardised(matrix)
+    return {"frozen_U": frozen_use(X, np.asarray(rows["target"]), np.asarray(rows["spurious"]))}
 
 
 def _often(config: Config, task: Task) -> dict[str, float]:

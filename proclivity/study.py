@@ -85,6 +85,9 @@ class Probe:
     """Further models that are probed on every task that a model of the same base is tuned on: what features
     cost to another model is a baseline of the claim."""
 
+    frozen: bool = False
+    """Also ask which feature a probe that is fitted on both and neither alone goes by on conflict rows."""
+
     def __post_init__(self) -> None:
         if self.n < 8 or self.n % len(QUADRANTS):
             raise UserError(f"n: must be a multiple of {len(QUADRANTS)}, 8 or more")
@@ -259,8 +262,7 @@ class Study:
         plain: dict[str, Any] = plain_value(asdict(self))
         plain["pairs"]["from"] = plain["pairs"].pop("from_")
         # Only where it is used, so that studies without it are the studies they were.
-        usual = {"orders": 1, "also": [], "beside": []}
-        plain["probe"] = {k: v for k, v in plain["probe"].items() if k not in usual or v != usual[k]}
+        plain["probe"] = _told(plain["probe"])
         for arm in plain["arms"].values():
             judge = arm.pop("reward_model")
             for part in [arm, judge] if judge else [arm]:
@@ -269,8 +271,66 @@ class Study:
         return plain
 
 
-AnyStudy = Study | BanditStudy | TextStudy | StageStudy
-OF_SECTIONS: dict[str, type[BanditStudy] | type[TextStudy] | type[StageStudy]] = {
+def _told(probe: dict[str, Any]) -> dict[str, Any]:
+    """A definition's probe without what came later and is not used."""
+    usual = {"orders": 1, "also": [], "beside": [], "frozen": False}
+    return {k: v for k, v in probe.items() if k not in usual or v != usual[k]}
+
+
+@dataclass(frozen=True)
+class ProbesOf:
+    """The references and tasks of other studies' runs."""
+
+    studies: tuple[str, ...]
+    """Shipped studies by name."""
+    arms: tuple[str, ...] = ("main", "swapped")
+    """Arms whose runs start from pre-trained models and are no controls."""
+    draw: int = 0
+    """How many of them to draw without replacement; 0: all."""
+    seed: int = 0
+    """Seed of the draw."""
+
+    def __post_init__(self) -> None:
+        if not self.studies:
+            raise UserError("studies: must name at least one study")
+        if self.draw < 0:
+            raise UserError("draw: must be 0 or more")
+        seed_or_error(self.seed)
+
+
+@dataclass(frozen=True)
+class NoTest:
+    """What a study that tests nothing has in place of a primary test."""
+
+    claim: Literal["probes"] = "probes"
+    test: Literal["none"] = "none"
+
+
+@dataclass(frozen=True)
+class ProbeStudy:
+    """Probes without runs: what could be measured of other studies' references before they were tuned."""
+
+    name: str
+    paper: Paper
+    question: str
+    scale: Scale
+    probes: ProbesOf
+    probe: Probe
+    """How; `inputs`, `also` and `beside` are not asked: the reference itself is probed."""
+    primary: NoTest = field(default_factory=NoTest)
+
+    def __post_init__(self) -> None:
+        check_name(self.name)
+
+    def definition(self) -> dict[str, Any]:
+        """The study as plain JSON values, as study.json keeps it."""
+        plain: dict[str, Any] = plain_value(asdict(self))
+        return {**plain, "probe": _told(plain["probe"])}
+
+
+AnyStudy = Study | BanditStudy | TextStudy | StageStudy | ProbeStudy
+OF_SECTIONS: dict[str, type[BanditStudy] | type[TextStudy] | type[StageStudy] | type[ProbeStudy]] = {
+    "probes": ProbeStudy,
     "bandits": BanditStudy,
     "texts": TextStudy,
     "stages": StageStudy,

@@ -22,6 +22,7 @@ def tables_of(study: Study, *, everything: bool = False) -> Answer:
     from analysis.development import is_development
     from analysis.learning import is_of_learning
     from analysis.lengths import is_of_lengths
+    from analysis.probes_table import is_of_probes
     from analysis.stages import has_stages
     from analysis.tajwar2024 import has_bandits
 
@@ -31,6 +32,8 @@ def tables_of(study: Study, *, everything: bool = False) -> Answer:
         return _of_lengths(study)
     if has_bandits(study):
         return _of_bandits(study)
+    if is_of_probes(study):
+        return _of_probes(study)
     if is_development(study):
         return _of_development(study)
     return _of_learning(study) if is_of_learning(study) else _of_pairs(study, everything)
@@ -43,6 +46,16 @@ def _of_development(study: Study) -> Answer:
 
     rates = plain(chosen_rates(study))
     return Answer({"study": study.name, "learning_rates": rates}, f"Learning rates\n{text_table(rates)}")
+
+
+def _of_probes(study: Study) -> Answer:
+    """What was probed."""
+    from analysis.probes_table import probes_table
+    from analysis.tables import text_table
+
+    found = plain(probes_table(study))
+    parts = [f"Probed\n{text_table(found)}", *(f"not read: {problem}" for problem in study.problems)]
+    return Answer({"study": study.name, "probed": found, "problems": study.problems}, "\n".join(parts))
 
 
 def _of_learning(study: Study) -> Answer:

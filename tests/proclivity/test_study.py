@@ -17,15 +17,16 @@ from hypothesis import strategies as st
 from analysis.stage_schema import STAGES
 from proclivity import composition
 from proclivity.bandit_study import BanditStudy
-from proclivity.expand import draw_pairs, expand, swap, written_out
+from proclivity.expand import draw_pairs, expand, expand_probes, swap, written_out
 from proclivity.learnability import learnability_study
 from proclivity.plan import plan
 from proclivity.stage_study import StageStudy, expand_stages
-from proclivity.study import Study, list_studies, load_study, study_from
+from proclivity.study import ProbeStudy, Study, list_studies, load_study, study_from
 from proclivity.text_study import TextStudy
 from tasks import get_task
 from tasks.errors import UserError
 
+STUDIES = Path(composition.__file__).parent / "studies"
 CATALOGUE = [f"symbolic/a{i}-vs-b{i}" for i in range(20)] + ["english/x-vs-y"]
 
 
@@ -164,6 +165,14 @@ def test_shipped_studies_expand(name: str) -> None:
         (job,) = {job.config["job"] for job in plan(found, document).jobs}
         assert job == ("bandit" if isinstance(found, BanditStudy) else "text")
         return
+    if isinstance(found, ProbeStudy):
+        configs = [job.config for job in plan(found, document).jobs]
+        assert {c["job"] for c in configs} == {"probe"}
+        cells = {(c["model"], c["task"]) for c in configs}
+        runs = [r for name in found.probes.studies for r in expand(load_study(name)[0])]
+        assert len(cells) == len(configs) == (found.probes.draw or len(cells))
+        assert cells <= {(r["model"], r["task"]) for r in runs if r["job"] == "run"}
+        return
     if isinstance(found, StageStudy):
         jobs = composition.jobs()
         configs = expand_stages(found, jobs.validate_settings)
@@ -176,6 +185,26 @@ def test_shipped_studies_expand(name: str) -> None:
     kinds = {"run"} | ({"probe"} if found.probe.inputs else set())
     kinds |= {"reward_model" for arm in found.arms.values() if arm.reward_model}
     assert {c["job"] for c in expand(found)} == kinds
+
+
+def test_a_study_of_probes_measures_what_the_runs_started_from() -> None:
+    """All references and tasks of the named arms, less random weights and controls; a draw is of these."""
+    told = yaml.safe_load((STUDIES / "prediction-baselines.yaml").read_text())
+    told["probes"] = {"studies": ["cruz2023-smoke"]}
+    whole = study_from(told, "x")
+    assert isinstance(whole, ProbeStudy)
+    cells = [(c["model"], c["task"]) for c in expand_probes(whole)]
+    runs = [r for r in expand(load_study("cruz2023-smoke")[0]) if r["job"] == "run"]
+    wanted = {(r["model"], r["task"]) for r in runs if r["arm"] in whole.probes.arms}
+    assert cells == sorted(wanted)
+    assert all(c["frozen"] and c["init"] == "pretrained" for c in expand_probes(whole))
+    drawn = study_from({**told, "probes": {**told["probes"], "draw": 1}}, "x")
+    assert {(c["model"], c["task"]) for c in expand_probes(drawn)} < wanted  # type: ignore[arg-type]
+    assert study_from(json.loads(json.dumps(whole.definition())), "x") == whole
+    with pytest.raises(UserError, match="to draw from"):
+        expand_probes(study_from({**told, "probes": {**told["probes"], "draw": 99}}, "x"))  # type: ignore[arg-type]
+    with pytest.raises(UserError, match="tunes on no pair"):
+        expand_probes(study_from({**told, "probes": {"studies": ["tajwar2024-smoke"]}}, "x"))  # type: ignore[arg-type]
 
 
 def test_definition_survives_json() -> None:
