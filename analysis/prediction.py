@@ -19,8 +19,8 @@ s = log2(1 + rate / 1 %),
 - v, w, c, m1, m2 are drawn from normal distributions whose spreads are fitted; b1 to b5 have a normal prior
   of spread 2.
 
-Fitted as `analysis.quasi_likelihood` says; every spread starts from one imagined level at 1/2, so that with one
-model or one method theirs is little more than that.
+Fitted as `analysis.quasi_likelihood` says; every spread starts from one imagined level at 1/2, so that with
+one model or one method theirs is little more than that.
 """
 
 from __future__ import annotations
