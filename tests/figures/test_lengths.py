@@ -43,7 +43,9 @@ def test_bars_reach_from_the_reference_to_the_gold_reward() -> None:
 
 def test_files_are_written_and_a_study_without_runs_says_so(tmp_path: Path) -> None:
     paths = save(draw_lengths(STUDY), tmp_path)
-    assert {path.suffix for path in paths} == {".png", ".pdf", ".csv"} and all(p.exists() for p in paths)
+    assert {path.suffix for path in paths} == {".png", ".pdf", ".csv", ".md", ".tex"} and all(
+        p.exists() for p in paths
+    )
     empty = dataclasses.replace(STUDY, texts=STUDY.texts[:0])
     assert "Nothing to draw" in "".join(text.get_text() for text in gold_at_end(empty).texts)
     assert not len(along_table(empty))

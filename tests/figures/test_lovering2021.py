@@ -24,7 +24,8 @@ def quick_study():
 def test_files(quick_study, tmp_path):
     paths = save(draw_lovering2021(quick_study), tmp_path)
     names = {"bars_and_lines.png", "bars_and_lines.pdf"}
-    names |= {"tables/bars_and_lines.csv", "tables/evidence_required.csv"}
+    tables = ("bars_and_lines", "evidence_required")
+    names |= {f"tables/{name}.{ext}" for name in tables for ext in ("csv", "md", "tex")}
     assert {str(path.relative_to(tmp_path)) for path in paths} == names
     assert all(path.stat().st_size > 100 for path in paths)
     text = (tmp_path / "tables" / "evidence_required.csv").read_text()
