@@ -81,7 +81,7 @@ def comparisons() -> list[Comparison]:
 
 
 def is_of_lengths(study: Study) -> bool:
-    return len(study.texts) > 0
+    return len(study.texts) > 0 or "texts" in study.manifest.get("definition", {})
 
 
 def run_table(study: Study) -> DataFrame:

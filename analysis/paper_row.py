@@ -82,14 +82,17 @@ def paper_rows(study: Study, measured: Iterable[Measured]) -> list[PaperRow]:
     """All facts of the study's paper in the paper's order, each with the figures that answer it."""
     found = list(measured)
     word = called(str(study.manifest.get("scale", "")))
-    rows = []
+    rows = list[PaperRow]()
     for key, fact in FACTS.get(str(study.manifest.get("paper", "")), {}).items():
         told = (fact.figure, fact.claim, fact.shown, fact.source, study.name)
-        rows += [
-            PaperRow(*told, m.here, m.value, m.low, m.high, m.n, m.smallest, m.status, word)
-            for m in found
-            if m.fact == key
-        ] or [PaperRow(*told, UNASKED + fact.missing)]
+        asked = [m for m in found if m.fact == key]
+        for m in asked:
+            about: dict[str, Any] = {"n": m.n, "smallest": m.smallest}
+            if not math.isnan(m.value):
+                about |= {"value": m.value, "low": m.low, "high": m.high, "status": m.status, "called": word}
+            rows.append(PaperRow(*told, m.here, **about))
+        if not asked:
+            rows.append(PaperRow(*told, UNASKED + fact.missing))
     return rows
 
 
@@ -100,7 +103,7 @@ def joined(studies: Sequence[Sequence[Mapping[str, Any]]]) -> list[Mapping[str, 
         claims.setdefault(row["claim"], []).append(row)
     rows = []
     for of in claims.values():
-        asked = [row for row in of if row["called"]]
+        asked = [row for row in of if not row["here"].startswith(UNASKED)]
         # Of two reasons the one that is about more than this study.
         reasons = sorted(of, key=lambda row: row["here"] == UNASKED + OTHER_STUDY)
         rows += asked or reasons[:1]

@@ -59,7 +59,10 @@ def methods(study: Study, table: DataFrame | None = None) -> Figure:
                 axes.set_xlabel(label)
         n = table[table["pairs"] == level]["n_pairs"]
         pairs = f"{n.max()}" if n.min() == n.max() else f"{n.min()} to {n.max()}"
-        axes_row[0].set_title(f"{_level(level)}: {pairs} pairs a line", loc="left")
+        of = table[table["pairs"] == level]["n_families"]
+        families = f"{of.max()}" if of.min() == of.max() else f"{of.min()} to {of.max()}"
+        told = f"{_level(level)}: {pairs} pairs of {families} families a line, 95 % intervals over families"
+        axes_row[0].set_title(told, loc="left").set_in_layout(False)  # it spans the row
     figure.legend(handles=_legend(), loc="outside lower center", ncols=4)
     return figure
 

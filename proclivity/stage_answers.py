@@ -18,6 +18,7 @@ def stages_answer(study: Study, everything: bool) -> Answer:
     from analysis.joined import LEGEND, joined_table, joined_wide, run_values
     from analysis.joined_question import ASKED, joined_question
     from analysis.paper_claims import of_stages
+    from analysis.seeds import too_few
     from analysis.stage_diversity import EDGES, diversity_table, diversity_wide
     from analysis.stage_runs import chosen_rates
 
@@ -28,6 +29,7 @@ def stages_answer(study: Study, everything: bool) -> Answer:
     shown = [{k: v for k, v in row.items() if k not in ("source", "fact")} for row in claims]
     parts = [
         _block(title, shown),
+        *filter(None, [too_few(row["n"] for row in claims)]),
         _block(LEGEND, joined_wide(joined)),
         _block(ASKED, question),
         _block(EDGES, plain(diversity) if everything else diversity_wide(diversity)),

@@ -60,6 +60,7 @@ def _of_pairs(study: Study, everything: bool) -> Answer:
     from analysis.claims import claims, exclusions, learnt_share
     from analysis.comparison import compares_methods, explained, methods_table
     from analysis.dials import dialled_feature, trends_of_bits, trends_of_use
+    from analysis.failed import failed_jobs
     from analysis.lovering2021 import evidence_required, is_of_paper
     from analysis.pairs import learnable
     from analysis.paper_claims import of_pairs
@@ -84,6 +85,7 @@ def _of_pairs(study: Study, everything: bool) -> Answer:
     if compares_methods(study):
         more["Methods"] = methods_table(study)
         more["What the columns explain"] = explained(study)
+    more["Failed"] = failed_jobs(study)
     tables = {title: plain(found) for title, found in more.items() if len(found)}
     data |= {title.lower().replace(" ", "_"): found for title, found in tables.items()}
     parts = [
@@ -104,6 +106,7 @@ def _of_pairs(study: Study, everything: bool) -> Answer:
 def _of_bandits(study: Study) -> Answer:
     """The takeaways of a study of bandits, and the learning rates that its cells took."""
     from analysis.paper_claims import of_bandits
+    from analysis.seeds import too_few
     from analysis.tables import text_table
     from analysis.tajwar2024 import chosen_rates, takeaways, takeaways_text
 
@@ -119,6 +122,7 @@ def _of_bandits(study: Study) -> Answer:
     edge = f"{int(rates['edge'].sum())} of {len(rates)} at an edge of what was tried"
     parts = [
         takeaways_text(rows),
+        *filter(None, [too_few(row.n for row in rows)]),
         f"Learning rates chosen on development seeds ({edge})\n" + text_table(plain(rates)),
         *([f"Failed\n{text_table(plain(failed))}"] if len(failed) else []),
         *(f"not read: {problem}" for problem in study.problems),
@@ -130,6 +134,7 @@ def _of_lengths(study: Study) -> Answer:
     """The paper's claims on problems of length, beside what all methods came to."""
     from analysis.lengths import BY_EYE, SMALLEST, chosen_rates, data_table, length_claims, results_table
     from analysis.paper_claims import of_lengths
+    from analysis.seeds import too_few
     from analysis.tables import text_table
 
     failed = study.texts[study.texts["status"] != "ok"]
@@ -155,6 +160,7 @@ def _of_lengths(study: Study) -> Answer:
             {"method": name, "rate": f"{rate:g}"} for name, rate in told["rates"].items()
         ]
     parts = [f"{title}\n{text_table(rows)}" for title, rows in titles.items()]
+    parts += filter(None, [too_few(row["n"] for row in claims)])
     parts += [f"not read: {problem}" for problem in study.problems]
     parts += [f"failed: {row['task']}, {row['method']}: {row['error']}" for row in failed.to_dict("records")]
     answer = Answer({**told, "problems": study.problems}, "\n\n".join(parts))
