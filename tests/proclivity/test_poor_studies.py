@@ -50,7 +50,8 @@ POOR: dict[str, tuple[Callable[[], Study], str, str]] = {
         lambda: of_pairs(levels=(0.0,)), "cannot be told: one level of evidence (0), two are needed", ""
     ),
     "one seed, three families": (
-        lambda: of_pairs(families=3), "no interval and no p-value: 3 families", "too few families for an interval",
+        lambda: of_pairs(families=3),
+        "no interval and no p-value: 3 families", "too few families for an interval",
     ),
     "no probes": (
         lambda: dataclasses.replace(of_pairs(), probes=of_pairs().probes[:0]), "no probe that converged", "",
