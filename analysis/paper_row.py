@@ -112,7 +112,7 @@ def joined(studies: Sequence[Sequence[Mapping[str, Any]]]) -> list[Mapping[str, 
 
 LEGEND = """value: this run's figure, above 0 if the claim holds (a ratio: above 1), in this run's units;
 where the paper finds no difference, 'too small to matter' agrees with it
-low, high: 95 % interval; smallest: smallest effect of interest, set before the runs; status: by these alone
+low, high: 95 % interval; smallest: smallest effect of interest of the measure; status: by both and p
 published: the paper's figure in its units; [k]: where it was read"""
 
 
