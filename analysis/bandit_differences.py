@@ -13,30 +13,6 @@ FAR, NEAR = "R1", "R2"
 """The reward that peaks where the reference hardly goes, and the one near its mode."""
 BON, PPO = "online-bon-distillation", "ppo-clip"
 
-BATCH = (
-    "RWR .71/.67/.56, REINFORCE .73/.66/.62 at B 64/128/256: AlpacaFarm gold reward, project site, by eye; "
-    "no number of the bandit's figure was read"
-)
-REUSE = "in words: T = 2 beats T = 1 in the bandit, large T hurts; notes on the paper"
-CLIPPING = "in words: PPO tolerates reuse better than best-of-N; notes on the paper"
-NO_FIGURE = "no figure of this comparison was read"
-ONLINE = "in words: on-policy samples help most where the peak is far; no figure of this comparison was read"
-BARS = {
-    "dpo": "gain over SFT, DPO +.13, Pref-FT -.01: AlpacaFarm, project site, by eye; "
-    "no number of the bandit's figure was read",
-    "ipo": "in words: a negative gradient helps where the peak is far; no figure of IPO was read",
-}
-MARGIN = "in words: the margin grows with a negative gradient; project site, Lemma 6.2"
-CHOSEN = {
-    "dpo": "DPO's chosen +.6 (UltraFeedback), -.05 (AlpacaFarm), implicit rewards: project site, by eye",
-    "ipo": NO_FIGURE,
-}
-DISPLACED = "in words: else the mass goes to other responses; project site"
-BOTH = {
-    "dpo": "Min Length at step 590: online DPO 0, offline DPO 0 (later), online RWR 72: project site, by eye",
-    "ipo": "in words: on-policy DPO and IPO are best; no figure of IPO was read",
-}
-
 
 @dataclass(frozen=True)
 class Cells:
@@ -85,7 +61,7 @@ def cells_of(study: Study) -> Cells:
 
 
 Found = tuple[int, str, str, str, str, Series]
-"""Takeaway, claim, about, published, kind of effect, difference a seed."""
+"""Takeaway, claim, about, fact of `analysis.published.TAJWAR`, kind of effect, difference a seed."""
 
 
 def first(cells: Cells, problem: str) -> Iterator[Found]:
@@ -94,10 +70,10 @@ def first(cells: Cells, problem: str) -> Iterator[Found]:
         few, many = batches[0], batches[-1]
         difference = cells.value(problem, BON, batches=few) - cells.value(problem, BON, batches=many)
         about = f"reward of {BON}, {few} less {many} batches a round; equal steps and queries"
-        yield 1, "fewer batches a round", about, BATCH, "reward", difference
+        yield 1, "fewer batches a round", about, "batches", "reward", difference
     difference = cells.value(problem, BON) - cells.value(problem, "bon-distillation")
     about = f"reward of {BON} less bon-distillation on fresh samples; equal steps and queries"
-    yield 1, "on-policy likelihood", about, ONLINE, "reward", difference
+    yield 1, "on-policy likelihood", about, "on-policy", "reward", difference
 
 
 def second(cells: Cells, problem: str) -> Iterator[Found]:
@@ -112,19 +88,19 @@ def second(cells: Cells, problem: str) -> Iterator[Found]:
             twice = cells.find(problem, method, reuse=2)
             about = f"reward of {method}, 2 passes less 1; "
             difference = twice["reward"] - once["reward"]
-            yield 2, f"reuse twice, {method}", about + "equal steps", REUSE, "reward", difference
+            yield 2, f"reuse twice, {method}", about + "equal steps", "reuse", "reward", difference
             if len(twice):
                 asked = int(twice["queries"].iloc[0])
                 difference = twice["reward"] - cells.at("reward", once, "queries", asked)
-                told = (about + "equal queries, so half the steps for 1", REUSE, "reward")
+                told = (about + "equal queries, so half the steps for 1", "reuse", "reward")
                 yield 2, f"reuse twice, {method}, equal queries", *told, difference
             if most > 2:
                 about = f"reward of {method}, 2 passes less {most}; equal steps"
                 difference = twice["reward"] - cells.value(problem, method, reuse=most)
-                yield 2, f"much reuse hurts, {method}", about, REUSE, "reward", difference
+                yield 2, f"much reuse hurts, {method}", about, "reuse", "reward", difference
     if len(changes) == 2:
         about = "change of reward from 1 pass to the most, ppo-clip less best-of-N; equal steps"
-        yield 2, "clipping tolerates reuse", about, CLIPPING, "reward", changes[PPO] - changes[BON]
+        yield 2, "clipping tolerates reuse", about, "clipping", "reward", changes[PPO] - changes[BON]
 
 
 def third(cells: Cells, problem: str) -> Iterator[Found]:
@@ -135,28 +111,32 @@ def third(cells: Cells, problem: str) -> Iterator[Found]:
     equal = "fixed pool, equal steps and queries"
     for name in ("dpo", "ipo"):
         rows, without = (cells.find(problem, m, **pool) for m in (name, f"{name}-without-negative"))
-        told = (f"reward of {name} less best-of-N; {equal}", BARS[name], "reward")
+        told = (f"reward of {name} less best-of-N; {equal}", f"negative, {name}", "reward")
         yield 3, f"negative gradient, {name}", *told, rows["reward"] - bon["reward"]
-        told = (f"reward of {name} less the same without its negative gradient; {equal}", NO_FIGURE, "reward")
+        told = (f"reward of {name} less the same without its negative gradient; {equal}", "", "reward")
         yield 3, f"negative gradient alone, {name}", *told, rows["reward"] - without["reward"]
         fresh = cells.value(problem, name) - cells.value(problem, "bon-distillation")
         told = (
             f"reward of {name} less best-of-N; fresh samples, equal steps and queries",
-            NO_FIGURE,
+            "",
             "reward",
         )
         yield 3, f"negative gradient, fresh samples, {name}", *told, fresh
         margin = (rows["chosen_fixed"] - rows["rejected_fixed"]) - (
             without["chosen_fixed"] - without["rejected_fixed"]
         )
-        told = (f"log-margin of the fixed set, {name} less the same without; {equal}", MARGIN, "nats")
+        told = (f"log-margin of the fixed set, {name} less the same without; {equal}", "margin", "nats")
         yield 3, f"the margin grows, {name}", *told, margin
         start = cells.at("chosen_fixed", rows, "step", 0)
-        told = (f"log-probability of the chosen, end less start of {name}; fixed pool", CHOSEN[name], "nats")
+        told = (
+            f"log-probability of the chosen, end less start of {name}; fixed pool",
+            "chosen, dpo" if name == "dpo" else "",
+            "nats",
+        )
         yield 3, f"the chosen rise, {name}", *told, rows["chosen_fixed"] - start
         if problem.startswith("arms"):
             moved = rows["mass_never"] - bon["mass_never"]
-            told = (f"mass on arms never sampled, {name} less best-of-N; {equal}", DISPLACED, "mass")
+            told = (f"mass on arms never sampled, {name} less best-of-N; {equal}", "displaced", "mass")
             yield 3, f"mass goes elsewhere, {name}", *told, moved
 
 
@@ -164,9 +144,9 @@ def fourth(cells: Cells, problem: str) -> Iterator[Found]:
     equal = "equal steps and queries"
     for name in ("dpo", "ipo"):
         online = cells.value(problem, f"online-{name}")
-        told = (f"reward of online-{name} less {name} on fresh samples; {equal}", BOTH[name], "reward")
+        told = (f"reward of online-{name} less {name} on fresh samples; {equal}", f"both, {name}", "reward")
         yield 4, f"on-policy adds, {name}", *told, online - cells.value(problem, name)
-        told = (f"reward of online-{name} less {BON}; {equal}", BOTH[name], "reward")
+        told = (f"reward of online-{name} less {BON}; {equal}", f"both, {name}", "reward")
         yield 4, f"negative gradient adds on-policy, {name}", *told, online - cells.value(problem, BON)
 
 

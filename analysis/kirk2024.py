@@ -21,6 +21,7 @@ from pandas import DataFrame, Series
 
 from analysis.by_input import against_answer, head_to_head, matched
 from analysis.decisions import OPPOSITE, SAME, UNKNOWN, holm, status
+from analysis.published import EQUAL, KIRK, NOTHING
 from analysis.records import Study
 from analysis.stage_diversity import EXACT, PANELS
 from analysis.stage_inputs import ANSWER, MEAN, OVER, Legs, judged, legs, primary_legs, scored
@@ -62,11 +63,6 @@ paired over n runs on as many SFT models as sft_models says, which tuning seeds 
 p_holm: over all but the primary test; smallest: smallest effect of interest, set before the runs
 paper: what it shows in its units, minus where it does not say
 win rates: by the gold reward, ties one half; over the reference answer, or head to head over sft"""
-WORDS = "in words"
-BY_EYE = "read by eye"
-TABLE = "table 11, OPT 6.7B"
-EQUAL = "no difference"
-"""Where the paper finds none, its finding is 'too small to matter' here."""
 
 
 @dataclass(frozen=True)
@@ -78,9 +74,8 @@ class Found:
     of: str
     """The measure, which has the smallest effect of interest."""
     values: Series
-    paper: str = "-"
-    """What the paper shows; minus means that it does not say."""
-    source: str = ""
+    fact: str = ""
+    """What the paper shows: one of `analysis.published.KIRK`; empty where it does not say."""
     by_input: Legs = field(default_factory=list)
     """The same input by input, where the outputs have it and a side is not tuned."""
     note: str = ""
@@ -134,7 +129,7 @@ def kirk_claims(study: Study) -> list[dict[str, Any]]:
         first = [_row(found, primary=True, task=task)]
         same = [row for row in rest if (row["claim"], row["task"]) == (found.claim, task)]
         if same:
-            first[0] |= {name: same[0][name] for name in ("figure", "paper", "source")}
+            first[0] |= {name: same[0][name] for name in ("figure", "paper", "source", "fact")}
         if len(same) == 1:  # of several settings it is the mean, which is another comparison
             rest.remove(same[0])
     for row, adjusted in zip(rest, holm([row["p"] for row in rest]), strict=True):
@@ -149,14 +144,15 @@ def _row(
     smallest = SMALLEST.get(found.of, OTHERWISE)
     word = status(low, high, p, smallest=smallest) if n > 1 else UNKNOWN
     note = found.note
-    if found.paper == EQUAL and word in (SAME, OPPOSITE):
+    published = KIRK.get(found.fact, NOTHING)
+    if published.shown == EQUAL and word in (SAME, OPPOSITE):
         note = "; ".join(filter(None, [note, "a difference, where the paper finds none"]))
     models = found.values.index.get_level_values("seed_data").nunique() if n else 0
     return {
         "figure": found.figure, "claim": found.claim, "model": model, "task": task, "evidence": evidence,
         "value": value, "low": low, "high": high, "over": over, "p": p, "p_holm": math.nan, "n": n,
-        "sft_models": models, "smallest": smallest, "status": word, "paper": found.paper,
-        "source": found.source, "note": note, "primary": primary,
+        "sft_models": models, "smallest": smallest, "status": word, "paper": published.shown,
+        "source": published.source, "fact": found.fact, "note": note, "primary": primary,
     }  # fmt: skip
 
 
@@ -194,16 +190,14 @@ def _claims(part: DataFrame, outputs: DataFrame, task: str) -> Iterator[Found]:
     for where, shifts in {IN: [IN], **groups}.items() if is_instruct(task) else ():
         best = less(*(by_seed(alone, name, WIN, shifts=shifts) for name in (BON, SFT)), to_sft=True)
         by_input = _legs(alone, outputs, BON, SFT, even(shifts))
-        yield Found("3", f"{BON} above sft: {where}", WIN, best, "above", WORDS, by_input)
+        yield Found("3", f"{BON} above sft: {where}", WIN, best, "best-of-n wins, instructions", by_input)
     for policy in [*tuned, BON]:
         yield from _head_to_head(alone, outputs, task, policy, groups)
     for policy in tuned:
         yield from _of_diversity(alone, task, policy)
     both = [by_seed(alone, name, "ead", scope=ACROSS) for name in (BON, SFT)]
-    told = ("at least 0", WORDS)
-    if not is_instruct(task):
-        told = ("at least 0; -.01 (OPT 6.7B: .86 against .87)", f"{WORDS}; table 12")
-    yield Found("6", f"{BON} above sft: ead across inputs", "ead", less(*both, to_sft=True), *told)
+    told = "best-of-n across inputs" + (", instructions" if is_instruct(task) else "")
+    yield Found("6", f"{BON} above sft: ead across inputs", "ead", less(*both, to_sft=True), told)
     yield from _of_sweeps(part)
 
 
@@ -240,20 +234,22 @@ def _of_win_rates(
     for where, shifts in {IN: [IN], **groups}.items():
         gain = less(rate(policy, shifts), rate(SFT, shifts), to_sft=True)
         by_input = _legs(table, outputs, policy, SFT, even(shifts))
-        yield Found(figure, f"{policy} above sft: {where}", WIN, gain, "above", WORDS, by_input)
+        told = "rlhf wins" + (", instructions" if is_instruct(task) else "")
+        yield Found(figure, f"{policy} above sft: {where}", WIN, gain, told, by_input)
         if not is_instruct(task):  # of instructions the paper does not say which of the two is above
             best = rate(BON, shifts)
             once = best.index.get_level_values("seed_data").is_unique
             better = -less(rate(policy, shifts), best, to_sft=once)
             by_input = _legs(table, outputs, BON, policy, even(shifts))
-            yield Found(figure, f"{BON} above {policy}: {where}", WIN, better, "above", WORDS, by_input)
+            yield Found(figure, f"{BON} above {policy}: {where}", WIN, better, "best-of-n wins", by_input)
     for where, shifts in groups.items():
         gaps = [less(rate(name, [IN]), rate(name, shifts)) for name in (SFT, policy)]
         smaller = -less(gaps[1], gaps[0], to_sft=True)
-        told = "much smaller" if where.startswith("sequential") else EQUAL
+        told = "gap, sequential" if where.startswith("sequential") else "gap, instructions"
+        told = told if is_instruct(task) else "gap"
         by_input = _legs(table, outputs, policy, SFT, {IN: -1.0, **even(shifts)})
         name = f"{policy} has a smaller gap than sft: {where}"
-        yield Found(figure, name, WIN, smaller, told, WORDS, by_input)
+        yield Found(figure, name, WIN, smaller, told, by_input)
 
 
 def _head_to_head(
@@ -263,33 +259,25 @@ def _head_to_head(
     at_home = by_seed(table, policy, HEAD)
     for where, shifts in groups.items():
         rise = less(by_seed(table, policy, HEAD, shifts=shifts), at_home)
-        told = (".035", "in words, AlpacaEval") if where in ("new", "alpaca-eval") else ("-", "")
+        told = "head to head" if where in ("new", "alpaca-eval") else ""
         by_input = _legs(table, outputs, policy, SFT, {IN: -1.0, **even(shifts)}, OVER_OTHER)
-        yield Found("4", f"{policy} gains on sft head to head: {where} less in", HEAD, rise, *told, by_input)
+        yield Found("4", f"{policy} gains on sft head to head: {where} less in", HEAD, rise, told, by_input)
 
 
 def _of_diversity(table: DataFrame, task: str, policy: str) -> Iterator[Found]:
     """Figures 5 and 6, tables 11 and 12; of instructions the paper says that nothing differs."""
-    shown = {
-        (PER_INPUT, "ead"): (".72 (.79 to .07)", TABLE),
-        (PER_INPUT, "cosine"): (".39 (.45 to .06)", TABLE),
-        (PER_INPUT, "nli"): (f"{EQUAL} (LLaMA); 1.6 (OPT 6.7B)", f"{WORDS}; table 11"),
-        (ACROSS, "ead"): (".06 (LLaMA); 0 (OPT 6.7B)", f"{BY_EYE}; table 12"),
-        (ACROSS, "cosine"): ("above", WORDS),
-    }
     lost = {}
     for scope, figure in ((PER_INPUT, "5"), (ACROSS, "6")):
         for measure in PANELS:
             both = [by_seed(table, name, measure, scope=scope) for name in (policy, SFT)]
             lost[scope, measure] = -less(*both, to_sft=True)
-            told = (EQUAL, WORDS) if is_instruct(task) else shown.get((scope, measure), ("-", ""))
-            yield Found(
-                figure, f"{policy} below sft: {measure} {scope}", measure, lost[scope, measure], *told
-            )
+            named = f"{measure} {scope}"
+            told = "diversity, instructions" if is_instruct(task) else named if named in KIRK else ""
+            yield Found(figure, f"{policy} below sft: {named}", measure, lost[scope, measure], told)
     for measure in PANELS[:2]:
         more = less(lost[PER_INPUT, measure], lost[ACROSS, measure])
-        told = ("-", "") if is_instruct(task) else ("above", WORDS)
-        yield Found("6", f"{policy} loses less across inputs than per input: {measure}", measure, more, *told)
+        told = "" if is_instruct(task) else "less across"
+        yield Found("6", f"{policy} loses less across inputs than per input: {measure}", measure, more, told)
 
 
 def _of_sweeps(part: DataFrame) -> Iterator[Found]:
@@ -304,7 +292,7 @@ def _of_sweeps(part: DataFrame) -> Iterator[Found]:
         for measure in ("gold", "ead"):
             change = less(by_seed(largest, entry, measure), by_seed(smallest, entry, measure))
             told = f"beta {mine['beta'].max():g} below {mine['beta'].min():g}, {entry}: {measure}"
-            yield Found("11-13", told, measure, -change, "above", WORDS)
+            yield Found("11-13", told, measure, -change, "beta")
             returned[method, estimator, measure] = change
     for (method, estimator, measure), change in returned.items():
         other = returned.get((method, "k2", measure))

@@ -17,6 +17,7 @@ from typing import Any
 from pandas import DataFrame, Series
 
 from analysis.decisions import holm, status
+from analysis.published import NOTHING, TAJWAR
 from analysis.records import Study
 from analysis.seeds import best_rates, paired
 
@@ -27,7 +28,6 @@ ONLINE = {"online-dpo": "dpo", "online-ipo": "ipo", "online-bon-distillation": "
 """On-policy methods and their off-policy counterparts, which have the same objective."""
 STATISTICS = {"end": "after the last step", "along": "mean over the measured steps"}
 BY_EYE = "length in tokens at step 590 of the complementarity figure, read by eye"
-IN_WORDS = "stated in words, no figure read"
 Terms = Mapping[tuple[str, str], int]
 """Signs of the rewards of (problem, method)."""
 
@@ -38,9 +38,8 @@ class Comparison:
 
     name: str
     terms: Terms
-    paper: str
-    """What the paper shows, in its units; minus means nothing was."""
-    source: str
+    fact: str = ""
+    """What the paper shows: one of `analysis.published.TAJWAR`; empty if nothing was."""
 
 
 def _less(problem: str, method: str, against: str) -> dict[tuple[str, str], int]:
@@ -63,30 +62,26 @@ def comparisons() -> list[Comparison]:
     for online, offline in ONLINE.items():
         for problem in (MIN, SKEW):
             name = f"{far}: {online} over {offline}, {_on(problem)} less {_on(MODE)}"
-            found.append(Comparison(name, _more_on(problem, MODE, online, offline), "more", IN_WORDS))
+            found.append(Comparison(name, _more_on(problem, MODE, online, offline), "on-policy, lengths"))
     for problem in (MIN, SKEW):
         name = f"a negative gradient helps off-policy: dpo over pref-ft, {_on(problem)}"
-        found.append(Comparison(name, _less(problem, "dpo", "pref-ft"), "more", IN_WORDS))
-    shown = {
-        MIN: {"dpo": "0", "ppo": "6", "rwr": "72"},
-        SKEW: {"dpo": "10", "ppo": "14", "rwr": "22"},
-        MODE: dict.fromkeys(("dpo", "ppo", "rwr"), "all within 5 to 30 of the mode"),
-    }
-    for problem, others in shown.items():
-        for other, tokens in others.items():
+        found.append(Comparison(name, _less(problem, "dpo", "pref-ft"), "negative, lengths"))
+    for problem, short in ((MIN, "min"), (SKEW, "skew"), (MODE, "mode")):
+        for other in ("dpo", "ppo", "rwr"):
             name = f"on-policy DPO is best: online-dpo over {other}, {_on(problem)}"
-            found.append(Comparison(name, _less(problem, "online-dpo", other), tokens, BY_EYE))
+            fact = f"best, {short}" + ("" if problem == MODE else f" over {other}")
+            found.append(Comparison(name, _less(problem, "online-dpo", other), fact))
     worse = f"off-policy DPO is worse on skewed data: online-dpo over dpo, {_on(SKEW)} less {_on(MIN)}"
-    found.append(Comparison(worse, _more_on(SKEW, MIN, "online-dpo", "dpo"), "10", BY_EYE))
+    found.append(Comparison(worse, _more_on(SKEW, MIN, "online-dpo", "dpo"), "skew"))
     for problem in (MIN, SKEW, MODE):
         name = f"on-policy IPO is best: online-ipo over ipo, {_on(problem)}"
-        told = ("-", "") if problem == MODE else ("more", IN_WORDS)
-        found.append(Comparison(name, _less(problem, "online-ipo", "ipo"), *told))
+        fact = "" if problem == MODE else "best, ipo"
+        found.append(Comparison(name, _less(problem, "online-ipo", "ipo"), fact))
     return found
 
 
 def is_of_lengths(study: Study) -> bool:
-    return len(study.texts) > 0
+    return len(study.texts) > 0 or "texts" in study.manifest.get("definition", {})
 
 
 def run_table(study: Study) -> DataFrame:
@@ -121,18 +116,20 @@ def length_claims(study: Study) -> list[dict[str, Any]]:
         problem, method, against = (primary[name] for name in ("problem", "method", "against"))
         terms, name = _less(problem, method, against), f"{method} over {against}, {_on(problem)}"
         same = [c for c in comparisons() if c.terms == terms]
-        paper, source = (same[0].paper, same[0].source) if same else ("-", "")
+        fact = same[0].fact if same else ""
         others = [each for each in asked if (each[0].terms, each[1]) != (terms, "end")]
-        asked = [(Comparison(name, terms, paper, source), "end", True), *others]
+        asked = [(Comparison(name, terms, fact), "end", True), *others]
     for comparison, statistic, is_primary in asked:
         values = differences(runs, comparison.terms, statistic)
         if not len(values) and not is_primary:
             continue
         value, low, high, p, _ = paired(values)
+        published = TAJWAR.get(comparison.fact, NOTHING)
         rows.append(
             {"claim": comparison.name, "statistic": statistic, "value": value, "low": low, "high": high}
             | {"p": p, "p_holm": math.nan, "n": len(values), "status": ""}
-            | {"paper": comparison.paper, "source": comparison.source, "primary": is_primary}
+            | {"paper": published.shown, "source": published.source, "fact": comparison.fact}
+            | {"primary": is_primary}
         )
     for row in rows:
         row["status"] = status(row["low"], row["high"], row["p"], smallest=SMALLEST)

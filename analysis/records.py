@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from analysis.bandit_schema import BanditPoint, BanditRecord
-from analysis.schema import SCHEMA, CellRecord, ProbeRecord, RunRecord
+from analysis.schema import OLDEST, SCHEMA, CellRecord, ProbeRecord, RunRecord
 from analysis.stage_schema import Choice, Measurement, Output, StageRecord
 from analysis.text_schema import TextRecord
 from tasks.errors import UserError
@@ -125,9 +125,8 @@ def check(record: object) -> dict[str, Any]:
     """One record as a complete row; a ValueError says in words what is wrong with it."""
     if not isinstance(record, dict):
         raise ValueError("not a record (a JSON object)")
-    schema = record.get("schema", 0)
-    if not isinstance(schema, int) or schema > SCHEMA:
-        raise ValueError(f"schema {schema!r} is newer than {SCHEMA}, the newest this version reads")
+    if problem := _other_schema(record.get("schema")):
+        raise ValueError(problem)
     failed = record.get("status") == "failed"
     kind = record.get("kind", "run" if failed else None)
     if kind not in COLUMNS:
@@ -146,6 +145,17 @@ def check(record: object) -> dict[str, Any]:
         except ValueError as error:
             raise ValueError(f"column {name} {error}") from None
     return row | {"kind": kind, "schema": SCHEMA}
+
+
+def _other_schema(schema: object) -> str:
+    """What is wrong with a schema's number, or ""."""
+    if isinstance(schema, bool) or not isinstance(schema, int | float) or schema != schema // 1:
+        return f"schema {schema!r} is no version of the schema, such as {SCHEMA}"
+    if schema > SCHEMA:
+        return f"schema {schema:g} is newer than {SCHEMA}, the newest this version reads"
+    return (
+        f"schema {schema:g} is older than {OLDEST}, the oldest this version reads" if schema < OLDEST else ""
+    )
 
 
 def _records(root: Path, problems: list[str]) -> Iterator[dict[str, Any]]:
@@ -196,6 +206,7 @@ def _table(path: Path, columns: dict[str, str], problems: list[str], *, records:
             problems.append(f"{path.name}: not readable ({str(error).splitlines()[0]})")
             table = pd.DataFrame()
         values = table.astype(object).where(table.notna(), None).to_dict("records")
+        wrong: dict[str, list[int]] = {}
         for number, value in enumerate(values):
             try:
                 if records:
@@ -203,9 +214,12 @@ def _table(path: Path, columns: dict[str, str], problems: list[str], *, records:
                 else:
                     rows.append({name: _cell(name, type_, value[name]) for name, type_ in columns.items()})
             except KeyError as error:
-                problems.append(f"{path.name} row {number}: missing column {error.args[0]}")
+                wrong.setdefault(f"missing column {error.args[0]}", []).append(number)
             except ValueError as error:
-                problems.append(f"{path.name} row {number}: {error}")
+                wrong.setdefault(str(error), []).append(number)
+        for problem, numbers in wrong.items():  # a table of an earlier version has it in every row
+            others = f" and {len(numbers) - 1} more" if len(numbers) > 1 else ""
+            problems.append(f"{path.name} row {numbers[0]}{others}: {problem}")
     return frame(rows, columns)
 
 
@@ -279,9 +293,8 @@ def read_study(folder: Path | str) -> Study:
         raise UserError(f"{path} is not a study's description: its definition is no JSON object")
     if not isinstance(manifest.get("primary"), dict):
         raise UserError(f"{path} is not a study's description: its primary test is no JSON object")
-    schema = manifest.get("schema", SCHEMA)
-    if not isinstance(schema, int) or schema > SCHEMA:
-        raise UserError(f"{path} has schema {schema!r}; this version reads up to {SCHEMA}")
+    if problem := _other_schema(manifest.get("schema", SCHEMA)):
+        raise UserError(f"{path}: {problem}")
 
     problems: list[str] = []
     stored, compact = (root / "runs").is_dir(), (root / "runs.parquet").exists()

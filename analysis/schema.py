@@ -7,6 +7,8 @@ from typing import Any
 
 SCHEMA = 1
 """Raised whenever a column changes its meaning; a reader refuses what is newer than itself."""
+OLDEST = 1
+"""The first schema whose columns mean what they do now. Columns that came since have `earlier` values."""
 
 
 def _column(doc: str, default: Any) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 import numpy as np
 from pandas import Series
@@ -24,6 +25,16 @@ def paired(differences: Series) -> tuple[float, float, float, float, int]:
         return mean, math.nan, math.nan, 2.0 ** (1 - n) if mean else 1.0, n
     half = float(student.ppf(0.975, n - 1)) * error
     return mean, mean - half, mean + half, float(2 * student.sf(abs(mean / error), n - 1)), n
+
+
+def too_few(counts: Iterable[int]) -> str:
+    """Why some rows have no interval, if some do: of so few seeds or pairs of runs there is none."""
+    found = list(counts)
+    few = [n for n in found if n < 2]
+    if not few:
+        return ""
+    none = f", {few.count(0)} of them without any run" if 0 in few else ""
+    return f"Cannot be estimated: {len(few)} of {len(found)} rows{none}; an interval over runs takes two."
 
 
 def best_rates(rewards: Series, close: float) -> dict[str, float]:

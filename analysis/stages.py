@@ -15,7 +15,7 @@ _TOLD = ["key", "stage", "policy", "method", "model", *CELL, *SWEPT, "completion
 
 
 def has_stages(study: Study) -> bool:
-    return len(study.stages) > 0
+    return len(study.stages) > 0 or "stages" in study.manifest.get("definition", {})
 
 
 def along(study: Study) -> DataFrame:

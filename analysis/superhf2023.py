@@ -22,11 +22,12 @@ from pandas import DataFrame
 
 from analysis.calibrated import calibration_table
 from analysis.decisions import UNKNOWN, holm, status
+from analysis.published import NOTHING, SUPERHF
 from analysis.records import Study
 from analysis.stage_inputs import OVER, primary_legs, scored
 from analysis.stage_pairs import end_table, mean_of, points_table, primary_differences
 from analysis.stage_runs import SETTING, policies_at_end
-from analysis.superhf_claim import OTHERWISE, PAPER, SMALLEST, UNSAID, Claim, claim_of
+from analysis.superhf_claim import COMPARED, OTHERWISE, SMALLEST, Claim, claim_of
 from analysis.superhf_rivals import calibration, hacked, head_to_head, matched, seeds
 from analysis.superhf_settings import ends, kl_sweep, sizes
 
@@ -62,6 +63,7 @@ def _row(claim: Claim, told: dict[str, Any], *, primary: bool = False) -> dict[s
     value, low, high, p, n = claim.numbers
     smallest = SMALLEST.get(claim.unit or claim.measure, OTHERWISE)
     word = status(low, high, p, smallest=smallest) if n > 1 else UNKNOWN
+    published = SUPERHF.get(claim.fact, NOTHING)
     if claim.ratio:
         value, low, high, smallest = (math.exp(x) for x in (value, low, high, smallest))
     return {
@@ -69,8 +71,8 @@ def _row(claim: Claim, told: dict[str, Any], *, primary: bool = False) -> dict[s
         "model": told["model"], "task": told["task"], "evidence": told["evidence_rate"],
         "value": value, "low": low, "high": high, "over": claim.over, "p": p, "p_holm": math.nan, "n": n,
         "sft_models": claim.of.index.get_level_values("seed_data").nunique() if len(claim.of) else 0,
-        "smallest": smallest, "status": word, "paper": claim.told[0], "source": claim.told[1],
-        "note": claim.note, "primary": primary,
+        "smallest": smallest, "status": word, "paper": published.shown,
+        "source": published.source, "fact": claim.fact, "note": claim.note, "primary": primary,
     }  # fmt: skip
 
 
@@ -86,7 +88,7 @@ def _primary(study: Study, outputs: DataFrame) -> tuple[Claim, dict[str, Any]]:
         where[name] = known.pop() if len(known) == 1 else none
     claim = claim_of(
         "primary", f"{policy} over {against}", measure, complete.mean(axis=1),
-        primary_legs(outputs, table, named, found), told=PAPER.get((policy, against, measure), UNSAID),
+        primary_legs(outputs, table, named, found), fact=COMPARED.get((policy, against, measure), ""),
         note=mean_of(found) if len(complete) else "the primary comparison has no runs",
     )  # fmt: skip
     return claim, where

@@ -37,26 +37,19 @@ FIFTH = 0.2
 """Of the run: from then on the paper's curve at the default beta is flat."""
 SUPERBATCH = 16
 """The paper's default, from where on it finds nothing gained."""
-ELO = (
-    "23 as recorded, -127 as rated",
-    "Elo by GPT-4, Instruct; ratings had been put to other pairs of models",
-)
-BARS = "held-out reward figure, Instruct (LLaMA)"
-AGAIN = "the same answers, computed again, Instruct"
-PAPER = {
-    (METHOD, SFT, HELD): (".85 (.41)", BARS),
-    (METHOD, BON, HELD): (".55 (.16)", BARS),
-    (METHOD, "ppo", HELD): (".26 (.40)", f"{BARS}; its PPO trained on the prompts too"),
-    (METHOD, SFT, METEOR): ("-.006 (.013)", "METEOR figure, Instruct (LLaMA)"),
-    (METHOD, "ppo", METEOR): (".029 (.013)", "METEOR figure, Instruct (LLaMA)"),
-    (METHOD, SFT, "MSE (superhf2023)"): (".0031 (.0054)", "calibration figure, Instruct (LLaMA)"),
-    (METHOD, "ppo", "MSE (superhf2023)"): (".0052 (.0004)", "calibration figure, Instruct (LLaMA)"),
-    (METHOD, SFT, "ECE (all classes)"): ("-.0018", AGAIN),
-    (METHOD, SFT, "Brier"): ("-.0024", AGAIN),
-    (METHOD, SFT, "NLL"): ("-.0051", AGAIN),
+COMPARED = {
+    (METHOD, SFT, HELD): "reward over sft",
+    (METHOD, BON, HELD): "reward over best-of-n",
+    (METHOD, "ppo", HELD): "reward over ppo",
+    (METHOD, SFT, METEOR): "alike over sft",
+    (METHOD, "ppo", METEOR): "alike over ppo",
+    (METHOD, SFT, "MSE (superhf2023)"): "mse over sft",
+    (METHOD, "ppo", "MSE (superhf2023)"): "mse over ppo",
+    (METHOD, SFT, "ECE (all classes)"): "ece over sft",
+    (METHOD, SFT, "Brier"): "brier over sft",
+    (METHOD, SFT, "NLL"): "nll over sft",
 }
-"""What the paper's data show, and where: the first less the second, turned as the claim is."""
-UNSAID = ("-", "")
+"""Which fact of `analysis.published.SUPERHF` stands beside the first less the second."""
 Numbers = tuple[float, float, float, float, int]
 """Value, low, high, p, n."""
 
@@ -71,8 +64,8 @@ class Claim:
     numbers: Numbers
     of: Series
     """What it is over, by data and tuning seed."""
-    told: tuple[str, str] = UNSAID
-    """What the paper's data show, in its units, and where."""
+    fact: str = ""
+    """What the paper's data show: one of `analysis.published.SUPERHF`; empty where they do not say."""
     note: str = ""
     unit: str = ""
     """Which smallest effect of interest holds, where it is not the measure's."""

@@ -16,19 +16,17 @@ from analysis.spread import fates, share_difference, spread_ratio
 from analysis.stage_inputs import BEYOND, HEAD, legs
 from analysis.stage_pairs import by_seeds, differences, gain_over_sft, with_failed
 from analysis.stage_runs import SEEDS, less
-from analysis.superhf_claim import ELO, HELD, METHOD, PAPER, RIVALS, SFT, SMALLEST, UNSAID, Claim, claim_of
+from analysis.superhf_claim import COMPARED, HELD, METHOD, RIVALS, SFT, SMALLEST, Claim, claim_of
 
 
 def seeds(study: Study, runs: DataFrame) -> Iterator[Claim]:
     """Spread over tuning seeds, and how many runs come to something."""
     fate = fates(with_failed(study, runs), HELD, SMALLEST[HELD])
-    shown = {"ppo": (".97 (.73)", "20 seeds, Instruct (LLaMA)")}
     for rival in RIVALS:
         both = by_seeds(runs, rival, HELD), by_seeds(runs, METHOD, HELD)
-        told = shown.get(rival, UNSAID)
         yield Claim(
             "seeds", f"varies less over seeds: sd of {rival} over sd of {METHOD}", HELD,
-            spread_ratio(*both), less(*both), told, unit="sd", ratio=True,
+            spread_ratio(*both), less(*both), "seeds" if rival == "ppo" else "", unit="sd", ratio=True,
         )  # fmt: skip
         for all_settings in (False, True):
             sides = [fate[fate["method" if all_settings else "policy"] == name] for name in (METHOD, rival)]
@@ -39,7 +37,7 @@ def seeds(study: Study, runs: DataFrame) -> Iterator[Claim]:
             k, other_k = (int((side["fate"] == "improved").sum()) for side in sides)
             of = concat(sides).set_index(SEEDS)["gain"]
             name = f"more runs improve: {METHOD} over {rival}" + (", all settings" if all_settings else "")
-            told = (".70 (.85 against .15)", "in words; of RLHF 100 runs") if rival == "ppo" else UNSAID
+            told = "stability" if rival == "ppo" else ""
             numbers = share_difference(k, len(sides[0]), other_k, len(sides[1]))
             note = f"{k} of {len(sides[0])} against {other_k} of {len(sides[1])}"
             yield Claim("stability", name, "share of runs", numbers, of, told, note)
@@ -91,7 +89,7 @@ def calibration(runs: DataFrame) -> Iterator[Claim]:
             note = f"{endless} pairs left out: the right answer has probability 0" if endless else ""
             yield claim_of(
                 "calibration", f"better calibrated: {METHOD} than {against}", score,
-                values[~np.isinf(values)], told=PAPER.get((METHOD, against, score), UNSAID), note=note,
+                values[~np.isinf(values)], fact=COMPARED.get((METHOD, against, score), ""), note=note,
             )  # fmt: skip
 
 
@@ -100,6 +98,6 @@ def head_to_head(outputs: DataFrame, runs: DataFrame) -> Iterator[Claim]:
     for against in (SFT, *RIVALS):
         values = preferred(outputs, runs, METHOD, against) - 0.5
         by_input = legs(outputs, runs, METHOD, against, "gold", statistic=HEAD)
-        told = ELO if against == SFT else UNSAID
+        told = "elo" if against == SFT else ""
         name = f"preferred by the gold reward: {METHOD} over {against}, less .5"
-        yield claim_of("Elo", name, "win rate", values, by_input, told=told)
+        yield claim_of("Elo", name, "win rate", values, by_input, fact=told)

@@ -11,15 +11,14 @@ from analysis.stage_pairs import differences, way_table
 from analysis.stage_runs import SEEDS, less
 from analysis.superhf_claim import (
     BON,
+    COMPARED,
     FIFTH,
     HELD,
     METEOR,
     METHOD,
-    PAPER,
     RIVALS,
     SFT,
     SUPERBATCH,
-    UNSAID,
     Claim,
     claim_of,
 )
@@ -34,7 +33,7 @@ def ends(outputs: DataFrame, runs: DataFrame) -> Iterator[Claim]:
             yield claim_of(
                 figure, f"{METHOD} over {against}", measure, differences(runs, *compared),
                 legs(outputs, runs, *compared),
-                told=PAPER.get(compared, UNSAID), note=_completions(runs, against), compares=compared,
+                fact=COMPARED.get(compared, ""), note=_completions(runs, against), compares=compared,
             )  # fmt: skip
 
 
@@ -60,13 +59,11 @@ def kl_sweep(points: DataFrame, runs: DataFrame) -> Iterator[Claim]:
         without = {name: at(sweep, "beta", 0, name) for name in (METEOR, HELD)}
         kept = {name: at(sweep, "beta", default, name) for name in (METEOR, HELD)}
         more = less(without[METEOR], kept[METEOR])
-        told = ("about .6 (.55), 0 over 0.5", "KL sweep, by eye, Instruct (LLaMA)")
-        yield claim_of(
-            "KL sweep", f"answers are more alike: beta 0 over {default:g}", METEOR, more, told=told
-        )
+        name = f"answers are more alike: beta 0 over {default:g}"
+        yield claim_of("KL sweep", name, METEOR, more, fact="kl and alike")
         cost = less(kept[HELD], without[HELD])
-        told = ("about -1 (-1), 0.5 over 0; said to keep it at 0.35", "KL sweep, by eye, Instruct (LLaMA)")
-        yield claim_of("KL sweep", f"reward is kept: beta {default:g} over 0", HELD, cost, told=told)
+        name = f"reward is kept: beta {default:g} over 0"
+        yield claim_of("KL sweep", name, HELD, cost, fact="kl and reward")
     yield from _progress(way_table(points[points["policy"] == METHOD]))
 
 
@@ -78,8 +75,7 @@ def _progress(way: DataFrame) -> Iterator[Claim]:
     if len(way) and early["share"].max() < late["share"].min():
         values = less(*(each.groupby(SEEDS)[HELD].mean() for each in (late, early)))
         name = f"reward rises from {early['share'].max():.0%} to {late['share'].min():.0%} of the run"
-        told = ("about 0 after a fifth", "progress figure, by eye, LLaMA")
-        yield claim_of("progress", name, HELD, values, told=told)
+        yield claim_of("progress", name, HELD, values, fact="progress")
 
 
 def sizes(runs: DataFrame) -> Iterator[Claim]:
@@ -89,21 +85,21 @@ def sizes(runs: DataFrame) -> Iterator[Claim]:
         smallest, largest = sweep["samples_per_prompt"].min(), sweep["samples_per_prompt"].max()
         middle = nearest(sweep, "samples_per_prompt", SUPERBATCH)
         for size, other, told in (
-            (middle, smallest, ".80 (16 over 1)"),
-            (largest, middle, "-.10 (128 over 16)"),
+            (middle, smallest, "superbatch"),
+            (largest, middle, "superbatch, larger"),
         ):
             if size != other:
                 both = (at(sweep, "samples_per_prompt", value, HELD) for value in (size, other))
                 yield claim_of(
                     "superbatch", f"superbatch of {size:g} over {other:g}", HELD, less(*both),
-                    told=(told, "superbatch figure, Alpaca"),
+                    fact=told,
                 )  # fmt: skip
     sweep = swept(runs, f"{METHOD} accumulation", METHOD, "batch_size")
     fewest, most = sweep["batch_size"].min(), sweep["batch_size"].max()
-    for measure, told in (("learned", ".16 (1 over 128)"), (HELD, ".12 to .24 (others over 128; se .09)")):
+    for measure, told in (("learned", "accumulation, learned"), (HELD, "accumulation")):
         if fewest != most and len(sweep):
             both = (at(sweep, "batch_size", value, measure) for value in (fewest, most))
             yield claim_of(
                 "accumulation", f"prompts a step: {fewest:g} over {most:g}", measure, less(*both),
-                told=(told, "accumulation figure"),
+                fact=told,
             )  # fmt: skip

@@ -14,6 +14,7 @@ from pandas import DataFrame, Series
 
 from analysis.bandit_differences import COMPARED, FAR, NEAR, Found, cells_of
 from analysis.decisions import UNKNOWN, holm, status
+from analysis.published import NOTHING, TAJWAR, Fact
 from analysis.records import Study
 from analysis.seeds import paired
 from analysis.tables import text_table
@@ -32,8 +33,8 @@ class Takeaway:
     problem: str
     about: str
     """What less what, and what is equal between them."""
-    published: str
-    """The published figure, and how it was read."""
+    fact: str
+    """What the paper shows: one of `analysis.published.TAJWAR`; empty where no figure of this was read."""
     value: float
     low: float
     """Lower end of the 95 % t interval over seeds."""
@@ -49,7 +50,12 @@ class Takeaway:
 
     def to_dict(self) -> dict[str, Any]:
         """Fit for JSON: NaN is None."""
-        return {k: None if isinstance(v, float) and math.isnan(v) else v for k, v in asdict(self).items()}
+        told = asdict(self) | {"paper": self.published.shown, "source": self.published.source}
+        return {k: None if isinstance(v, float) and math.isnan(v) else v for k, v in told.items()}
+
+    @property
+    def published(self) -> Fact:
+        return TAJWAR.get(self.fact, NOTHING)
 
 
 def has_bandits(study: Study) -> bool:
@@ -75,9 +81,9 @@ def takeaways(study: Study) -> list[Takeaway]:
         for kind in ("arms", "sequence"):
             far, near = (differences.get((claim, f"{kind}/{reward}")) for reward in (FAR, NEAR))
             if far and near:
-                number, _, about, published, of, _ = far
+                number, _, about, fact, of, _ = far
                 told = f"{about.partition(';')[0]}: that on {FAR} less that on {NEAR}"
-                row = (number, f"{claim}, far peak", told, published, of, far[-1] - near[-1])
+                row = (number, f"{claim}, far peak", told, fact, of, far[-1] - near[-1])
                 rows.append(_row(kind, *row))
     named = study.manifest.get("primary", {})
     first = [r for r in rows if (r.claim, r.problem) == (named.get("claim"), named.get("problem"))]
@@ -94,11 +100,11 @@ def takeaways(study: Study) -> list[Takeaway]:
 
 
 def _row(
-    problem: str, number: int, claim: str, about: str, published: str, of: str, difference: Series
+    problem: str, number: int, claim: str, about: str, fact: str, of: str, difference: Series
 ) -> Takeaway:
     value, low, high, p, n = paired(difference)
     word = status(low, high, p, smallest=SMALLEST[of]) if n > 1 else UNKNOWN
-    return Takeaway(number, claim, problem, about, published, value, low, high, p, n, SMALLEST[of], word)
+    return Takeaway(number, claim, problem, about, fact, value, low, high, p, n, SMALLEST[of], word)
 
 
 LEGEND = """claim: the difference is above 0; paired over seeds, 95 % t intervals; p_holm: all but the first
@@ -117,9 +123,13 @@ def takeaways_text(rows: list[Takeaway]) -> str:
         columns = ("claim", "problem", "value", "low", "high", "p", "p_holm", "n", "smallest", "status")
         lines = [{name: getattr(row, name) for name in columns} for row in part]
         claims = {row.claim.partition(", far peak")[0]: row for row in reversed(part)}
-        notes = [f"{claim}: {row.about} [published: {row.published}]" for claim, row in claims.items()]
+        notes = [f"{claim}: {row.about} [published: {_shown(row)}]" for claim, row in claims.items()]
         blocks.append("\n".join([title, text_table(lines), *reversed(notes)]))
     return "\n\n".join([*blocks, LEGEND])
+
+
+def _shown(row: Takeaway) -> str:
+    return f"{row.published.shown}; {row.published.source}" if row.fact else "no figure of this was read"
 
 
 def chosen_rates(study: Study) -> DataFrame:

@@ -20,7 +20,8 @@ from analysis.dials import (
     trends_of_use,
     use_of_models,
 )
-from figures.style import DOUBLE, GREY, INK, SMALL, SPURIOUS, TARGET, Drawn, message, styled
+from analysis.seeds import paired
+from figures.style import DOUBLE, GREY, INK, SMALL, SPURIOUS, TARGET, Drawn, band, message, styled
 
 COLOURS = {"main": SPURIOUS, "swapped": TARGET}
 """The dialled feature is the spurious one of the main arm, and the target of the swapped one."""
@@ -52,7 +53,8 @@ def dials_table(study: Study) -> DataFrame:
 
 @styled
 def dials(study: Study, table: DataFrame | None = None, trends: DataFrame | None = None) -> Figure:
-    """Above: bits and use of the dialled feature by level, a thin line a seed of pre-training. Below: by how
+    """Above: bits and use of the dialled feature by level, a thin line a seed of pre-training, a thick one
+    their mean with its 95 % interval. Below: by how
     much each feature's bits change from a dial's lowest level to its highest."""
     table = dials_table(study) if table is None else table
     if not len(table):
@@ -97,6 +99,8 @@ def _lines(axes: Any, rows: DataFrame, colour: str, mark: str, label: str) -> No
     for seed in wide:
         axes.plot(x, wide[seed], color=colour, lw=0.5, alpha=0.5)
     style = "--" if mark == "s" else "-"
+    ends = [paired(values)[:3] for _, values in wide.iterrows()]
+    band(axes, DataFrame(ends, columns=["y", "low", "high"]).assign(x=x, n=list(wide.count(axis=1))), colour)
     axes.plot(x, wide.mean(axis=1), color=colour, lw=1.6, ls=style, marker=mark, ms=3, label=label)
 
 
@@ -113,6 +117,6 @@ def _changes(axes: Any, trends: DataFrame, shown: list[str], feature: str) -> No
     axes.set_xlim(-0.6, len(names) - 0.4)
     axes.set_ylabel("change of bits a label,\nlowest level to highest")
     axes.set_title(
-        f"Every probed feature, {feature} first (95 % intervals over seeds of pre-training)", loc="left"
+        f"Every probed feature, {feature} first (all intervals: 95 % over seeds of pre-training)", loc="left"
     )
     axes.legend(ncols=len(shown), loc="lower right")

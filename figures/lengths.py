@@ -11,7 +11,8 @@ from pandas import DataFrame
 from analysis import Study
 from analysis.lengths import MIN, MODE, SKEW, run_table
 from analysis.seeds import paired
-from figures.style import DOUBLE, GREY, Drawn, message, styled
+from figures.stage_style import caption
+from figures.style import DOUBLE, GREY, Drawn, band, counted, message, styled
 
 GROUPS = {
     "off-policy": ("pref-ft", "dpo", "ipo"),
@@ -35,6 +36,8 @@ def draw_lengths(study: Study) -> Iterator[Drawn]:
     along, ends = along_table(study), end_table(study)
     yield Drawn("lengths_along", lengths_along(study, along), along)
     yield Drawn("gold_at_end", gold_at_end(study, ends), ends)
+    moved = log_probability_table(study)
+    yield Drawn("log_probabilities_along", log_probabilities_along(study, moved), moved)
 
 
 def along_table(study: Study) -> DataFrame:
@@ -100,13 +103,20 @@ def lengths_along(study: Study, table: DataFrame | None = None) -> Figure:
             part = mine[mine["method"] == method].sort_values("step")
             if len(part):
                 panel.plot(part["step"], part["distance"], line, color=colour, lw=1.0, label=method)
+                band(panel, part.rename(columns={"step": "x", "distance": "y", "seeds": "n"}), colour)
         panel.set_title(problem.rpartition("/")[2], loc="left")
         panel.set_xlabel("optimiser steps")
         panel.set_ylabel("words from the mode" if problem == MODE else "words of a completion")
         panel.set_ylim(bottom=0)
     handles, labels = panels[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=5)
+    figure.legend(handles, labels, loc="outside upper center", ncols=5)
+    caption(figure, f"Means and 95 % t intervals over {_seeds(table)}")
     return figure
+
+
+def _seeds(table: DataFrame) -> str:
+    least, most = int(table["seeds"].min()), int(table["seeds"].max())
+    return counted(most, "seed") if least == most else f"{least} to {most} seeds"
 
 
 @styled
@@ -136,4 +146,52 @@ def gold_at_end(study: Study, table: DataFrame | None = None) -> Figure:
         panel.set_title(problem.rpartition("/")[2], loc="left")
         panel.set_xlabel("gold reward, words: 0 is best,\nbars begin at the reference")
     panels[0].set_yticks(list(places.values()), list(places))
+    caption(figure, f"Means and 95 % t intervals over {_seeds(table)}, a dot each")
+    return figure
+
+
+SIDES = ("chosen", "rejected")
+
+
+def log_probability_table(study: Study) -> DataFrame:
+    """One row a problem, method, side and step: log p of held-out answers less that at the start."""
+    points = study.texts[study.texts["status"] == "ok"]
+    start = points[points["step"] == 0].set_index("key")
+    rows = []
+    for (task, method, step), part in points.groupby(["task", "method", "step"]):
+        for side in SIDES:
+            name = f"log_prob_{side}"
+            change, low, high, _, n = paired(part[name] - part["key"].map(start[name]))
+            told = {"problem": task, "method": method, "side": side, "step": step}
+            rows.append(told | {"change": change, "low": low, "high": high, "seeds": n})
+    names = ["problem", "method", "side", "step", "change", "low", "high", "seeds"]
+    return DataFrame(rows, columns=names)
+
+
+@styled
+def log_probabilities_along(study: Study, table: DataFrame | None = None) -> Figure:
+    """By how much chosen and rejected answers became likelier along the run: the paper's implicit rewards,
+    beta left out."""
+    table = log_probability_table(study) if table is None else table
+    if not table["change"].notna().any():
+        return message("Chosen and rejected", "Nothing to draw: no run on a text problem finished.")
+    problems, looks = _problems(table), _looks(set(table["method"]))
+    figure = Figure(figsize=(DOUBLE, 4.2), layout="constrained")
+    grid = figure.subplots(len(SIDES), len(problems), squeeze=False, sharex=True, sharey="col")
+    for side, panels in zip(SIDES, grid, strict=True):
+        for panel, problem in zip(panels, problems, strict=True):
+            mine = table[(table["problem"] == problem) & (table["side"] == side)]
+            for method, (colour, line) in looks.items():
+                part = mine[mine["method"] == method].sort_values("step")
+                panel.plot(part["step"], part["change"], line, color=colour, lw=1.0, label=method)
+                band(panel, part.rename(columns={"step": "x", "change": "y", "seeds": "n"}), colour)
+            panel.axhline(0, color=GREY, lw=0.5)
+            panel.set_yscale("symlog", linthresh=1, linscale=0.6)
+            panel.set_title(f"{problem.rpartition('/')[2]}: {side}", loc="left")
+        panels[0].set_ylabel("change of log p, nats")
+    for panel in grid[-1]:
+        panel.set_xlabel("optimiser steps")
+    handles, labels = grid[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper center", ncols=5)
+    caption(figure, f"Held-out pairs; a symmetric log scale. Means and 95 % t intervals over {_seeds(table)}")
     return figure

@@ -12,6 +12,8 @@ from pandas import DataFrame
 from analysis import Study, pairs_table
 from analysis.lovering2021 import errors_by_evidence, evidence_required
 from analysis.pairs import lowest
+from analysis.use import wilson
+from figures.lovering_average import average_by_extractability, average_table
 from figures.style import DOUBLE, GREY, LINES, RELATIVE, SMALL, Drawn, diverging, message, styled
 
 ARM = "one_sided"
@@ -24,6 +26,8 @@ def draw_lovering2021(study: Study) -> Iterator[Drawn]:
     table = bars_and_lines_table(study)
     yield Drawn("bars_and_lines", bars_and_lines(study, table), table)
     yield Drawn("evidence_required", None, evidence_required(study))
+    means = average_table(study)
+    yield Drawn("average_by_extractability", average_by_extractability(means), means)
 
 
 def bars_and_lines_table(study: Study) -> DataFrame:
@@ -34,7 +38,21 @@ def bars_and_lines_table(study: Study) -> DataFrame:
     relative = {(cell["task"], cell["method"]): cell["relative"] for cell in known}
     errors = errors[errors["arm"] == ARM]
     keys = errors[["task", "method"]].itertuples(index=False, name=None)
-    return errors.assign(relative=[relative.get(key, math.nan) for key in keys]).reset_index(drop=True)
+    errors = errors.assign(relative=[relative.get(key, math.nan) for key in keys]).reset_index(drop=True)
+    return _with_intervals(study, errors)
+
+
+def _with_intervals(study: Study, errors: DataFrame) -> DataFrame:
+    """Wilson's interval of the wrong answers on `spurious_only`, of all runs of a pair, method and level."""
+    runs = study.runs[(study.runs["status"] == "ok") & (study.runs["arm"] == ARM)]
+    names = ["errors_spurious_only", "n_spurious_only"]
+    counts = runs.groupby(["task", "method", "evidence_rate"])[names].sum()
+    keys = errors[["task", "method", "evidence"]].itertuples(index=False, name=None)
+    told = [(int(k), int(n)) for k, n in (counts.loc[key] for key in keys)]
+    ends = [wilson(k, n) for k, n in told]
+    return errors.assign(
+        low=[low for low, _ in ends], high=[high for _, high in ends], n=[n for _, n in told]
+    )
 
 
 @styled
@@ -64,12 +82,14 @@ def bars_and_lines(study: Study, table: DataFrame | None = None) -> Figure:
             bars.text(0, place, " both censored: no order", va="center", fontsize=SMALL, color=GREY)
         for _, line in table[table["task"] == task].sort_values("evidence").groupby("method"):
             x = line["evidence"].clip(lower=floor)
+            lines.vlines(x, line["low"], line["high"], color=colour, lw=0.4, alpha=0.7)
             lines.plot(x, line["spurious_only"], color=colour, lw=0.9, marker=".", ms=3, alpha=0.9)
     bars.axvline(0, color=GREY, lw=0.6, ls="--")
     bars.set_yticks(range(len(tasks)), [str(task) for task in tasks.index], fontsize=SMALL)
     bars.set_ylim(-0.7, len(tasks) - 0.3)
     bars.set_xlabel(RELATIVE.replace(", ", "\n"))
-    bars.set_title("Which feature is easier (right: the spurious one)", loc="left")
+    told = "Which feature is easier (right: the spurious one)\n"
+    bars.set_title(told + "one probe a feature and model: no interval", loc="left")
     lines.set_xscale("log")
     lines.set_xticks([max(level, floor) for level in levels], [f"{level:g}" for level in levels])
     lines.minorticks_off()
@@ -79,5 +99,6 @@ def bars_and_lines(study: Study, table: DataFrame | None = None) -> Figure:
     )
     lines.set_ylabel("error on spurious_only")
     runs = study.runs[(study.runs["arm"] == ARM) & (study.runs["status"] == "ok")]
-    lines.set_title(f"One line a pair: {len(tasks)} pairs, {len(runs)} runs", loc="left")
+    told = f"One line a pair: {len(tasks)} pairs, {len(runs)} runs\n"
+    lines.set_title(told + "bars: 95 % Wilson intervals of answers", loc="left")
     return figure

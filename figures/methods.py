@@ -59,7 +59,9 @@ def methods(study: Study, table: DataFrame | None = None) -> Figure:
                 axes.set_xlabel(label)
         n = table[table["pairs"] == level]["n_pairs"]
         pairs = f"{n.max()}" if n.min() == n.max() else f"{n.min()} to {n.max()}"
-        axes_row[0].set_title(f"{_level(level)}: {pairs} pairs a line", loc="left")
+        of = table[table["pairs"] == level]["n_families"]
+        families = f"{of.max()}" if of.min() == of.max() else f"{of.min()} to {of.max()}"
+        axes_row[0].set_title(f"{_level(level)}: {pairs} pairs, {families} families", loc="left")
     figure.legend(handles=_legend(), loc="outside lower center", ncols=4)
     return figure
 
@@ -98,4 +100,5 @@ def _legend() -> list[Line2D]:
         line("D", INK, INK, f"full: {EPISODES}"),
         line("D", INK, (INK, 0.4), f"pale: {RATE}"),
         line("D", INK, "white", f"open: {REWARD}"),
+        Line2D([], [], color=INK, lw=0.7, label="95 % interval over families"),
     ]

@@ -20,6 +20,7 @@ from pandas import DataFrame, Series
 
 from analysis import Estimate, Study
 from analysis.pairs import CONTROLS
+from figures.tables import write_tables
 
 COLUMN, DOUBLE = 3.4, 7.0
 """Width of a figure in inches: one column of a paper, or both."""
@@ -189,14 +190,21 @@ class Drawn:
     name: str
     figure: Figure | None
     table: DataFrame
+    title: str = ""
+    """What the table is of; its name in words where this is empty."""
+    legend: str = ""
+    """What stands below it, beside what its columns mean."""
 
 
-def save(drawings: Iterable[Drawn], out: Path) -> list[Path]:
-    """Each figure as PNG and PDF, and what it shows as `tables/<name>.csv`; their paths."""
-    return [path for drawn in drawings for path in _save(drawn, out)]
+def save(drawings: Iterable[Drawn], out: Path, about: str = "") -> list[Path]:
+    """Each figure as PNG and PDF, and what it shows as `tables/<name>.csv`, `.md` and `.tex`; their paths.
+
+    `about` says in every caption what the study stands on.
+    """
+    return [path for drawn in drawings for path in _save(drawn, out, about)]
 
 
-def _save(drawn: Drawn, out: Path) -> Iterator[Path]:
+def _save(drawn: Drawn, out: Path, about: str) -> Iterator[Path]:
     if (figure := drawn.figure) is not None:
         with style():
             figure.draw_without_rendering()
@@ -206,5 +214,7 @@ def _save(drawn: Drawn, out: Path) -> Iterator[Path]:
                 out / f"{drawn.name}.pdf",
                 lambda path: figure.savefig(path, format="pdf", metadata={"CreationDate": None}),
             )
-    csv = out / "tables" / f"{drawn.name}.csv"
-    yield publish(csv, lambda path: drawn.table.to_csv(path, index=False, float_format="%.6g"))
+    title = drawn.title or drawn.name.replace("_", " ")
+    caption = f"{title[:1].upper()}{title[1:]}: {counted(len(drawn.table), 'row')}"
+    told = f"{caption}. {about}." if about else f"{caption}."
+    yield from write_tables(drawn.table, out / "tables", drawn.name, publish, told, drawn.legend)

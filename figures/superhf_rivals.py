@@ -143,7 +143,7 @@ def matched_kl(parts: Sequence[Part]) -> Shown:
         axes_row[0].legend(loc="best")
         rows += _differences(axes_row[2], points, told)
         told_runs = seeds_in(points[points["policy"].isin(tuned(points))])
-    lines = "Lines: means by step; crosses: means of ends over beta"
+    lines = "Lines: means by step; crosses: means of ends over beta; 95 % t intervals over runs"
     caption(figure, f"{told_runs}. {lines}; right: {INTERVALS}.\n{MOVED_NOTE}")
     return figure, table_of(rows)
 
@@ -151,19 +151,27 @@ def matched_kl(parts: Sequence[Part]) -> Shown:
 def _by_kl(axes: Axes, points: DataFrame, measure: str, told: dict[str, Any]) -> list[dict[str, Any]]:
     rows = []
     for name, (colour, mark) in looks_of(tuned(points)).items():
-        along = points[points["policy"] == name].groupby("step")[["kl", measure]].mean().dropna()
-        axes.plot(along["kl"], along[measure], color=colour, marker=mark, ms=2.5, lw=1, label=name)
+        along = _means(points[points["policy"] == name].groupby("step")[["kl", measure]])
+        axes.plot(along["x"], along["y"], color=colour, marker=mark, ms=2.5, lw=1, label=name)
         ends = end_table(points[points["policy"] == f"{name} kl"])
-        swept = ends.groupby("beta")[["kl", measure]].mean().dropna()
-        axes.plot(swept["kl"], swept[measure], "x", color=colour, ms=4)
+        swept = _means(ends.groupby("beta")[["kl", measure]])
+        axes.plot(swept["x"], swept["y"], "x", color=colour, ms=4)
         for panel, found in (("along", along), ("over beta", swept)):
-            rows += [
-                {**told, "panel": f"{measure} {panel}", "line": name, "x": kl, "y": value}
-                for kl, value in found.itertuples(index=False)
-            ]
+            axes.vlines(found["x"], found["low"], found["high"], color=colour, lw=0.4)
+            here = {**told, "panel": f"{measure} {panel}", "line": name}
+            rows += [here | {str(k): v for k, v in row.items()} for row in found.to_dict("records")]
     axes.set_xlabel("KL(policy || SFT), nats")
     axes.set_ylabel(LABELS[measure])
     return rows
+
+
+def _means(groups: Any) -> DataFrame:
+    """Means over runs of the first column and, with 95 % intervals, of the second; of whole groups alone."""
+    rows = []
+    for _, part in groups:
+        (x, *_), (y, low, high, _, n) = (paired(part[name]) for name in part)
+        rows.append({"x": x, "y": y, "low": low, "high": high, "n": n})
+    return DataFrame(rows, columns=["x", "y", "low", "high", "n"]).dropna(subset=["x", "y"])
 
 
 def _differences(axes: Axes, points: DataFrame, told: dict[str, Any]) -> list[dict[str, Any]]:

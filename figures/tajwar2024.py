@@ -6,11 +6,13 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from pandas import DataFrame
 
 from analysis import Study
 from analysis.bandit_differences import BON, PPO
+from analysis.seeds import paired
 from figures.bandit_lines import (
     COLUMNS,
     Line,
@@ -28,7 +30,7 @@ from figures.style import DOUBLE, GREY, SPURIOUS, TARGET, Drawn, message, style
 
 def draw_tajwar2024(study: Study) -> Iterator[Drawn]:
     """Every figure of a study of bandits."""
-    if not len(study.points):
+    if not (study.bandits["status"] == "ok").any():
         nothing = message("Bandits", "Nothing to draw: no run finished.")
         yield Drawn("bandit_sweeps", nothing, DataFrame(columns=COLUMNS))
         return
@@ -159,8 +161,8 @@ def divergences(study: Study) -> tuple[Figure, DataFrame]:
             if i == len(names) - 1:
                 axes.set_xlabel("gradient steps")
         for label, look, points in lines:
-            means = points.groupby("step")[["kl_reverse", "reward"]].mean()
-            grid[i, 2].plot(means["kl_reverse"], means["reward"], label=label, marker=".", ms=2.5, **look)
+            told = {"figure": "divergences", "panel": "reward by KL", "problem": problem, "line": label}
+            rows += _reward_by_kl(grid[i, 2], points, look, told)
         grid[i, 2].set_ylim(-0.03, 1.05)
         grid[i, 2].set_ylabel("mean reward")
         grid[i, 0].set_ylabel(f"{problem}\nnats an answer")
@@ -170,6 +172,20 @@ def divergences(study: Study) -> tuple[Figure, DataFrame]:
     figure.legend(handles, labels, loc="outside upper center", ncols=len(labels))
     caption(figure, study, "Thick: on-policy; thin: as many samples of the reference.")
     return figure, DataFrame(rows, columns=COLUMNS)
+
+
+def _reward_by_kl(
+    axes: Axes, points: DataFrame, look: dict[str, Any], told: dict[str, Any]
+) -> list[dict[str, Any]]:
+    """Means over seeds by step, with the 95 % intervals of both."""
+    rows = []
+    for _, part in points.groupby("step"):
+        (kl, *x, _, _), (reward, *y, _, n) = paired(part["kl_reverse"]), paired(part["reward"])
+        axes.plot(x, [reward] * 2, color=look["color"], lw=0.5)
+        axes.plot([kl] * 2, y, color=look["color"], lw=0.5)
+        rows.append({**told, "x": kl, "y": reward, "low": y[0], "high": y[1], "n": n})
+    axes.plot([r["x"] for r in rows], [r["y"] for r in rows], label=told["line"], marker=".", ms=2.5, **look)
+    return rows
 
 
 FIGURES = {

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from argparse import Namespace
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from proclivity.answer import Answer
 from proclivity.plan import note
 from proclivity.study_answers import figures_of, tables_of
+from proclivity.study_tables import about, answer_tables
 
 if TYPE_CHECKING:
     from analysis import Study
@@ -42,7 +44,8 @@ def figures(arguments: Namespace) -> Answer:
 
 
 def draw(folder: Path, out: Path) -> list[Path]:
-    """Draw the figures of a study folder; their paths."""
+    """Draw the figures of a study folder, and write its tables; their paths."""
     from figures import save
 
-    return save(figures_of(_read(folder)), out)
+    study = _read(folder)
+    return save(chain(figures_of(study), answer_tables(study)), out, about(study))

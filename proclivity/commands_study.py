@@ -13,6 +13,7 @@ from typing import get_args
 from proclivity import composition
 from proclivity.answer import Answer, duration, size, table
 from proclivity.manifest import COMPACT, SINGLE, read_manifest
+from proclivity.paper_answer import papers_table
 from proclivity.plan import Plan, cores, is_reward_model, open_store, plan, run_plan
 from proclivity.store import CorruptRecord, full_disk
 from proclivity.strict import Plain
@@ -220,7 +221,10 @@ def ls(arguments: Namespace) -> Answer:
 
 
 def reproduce(arguments: Namespace) -> Answer:
-    """Every shipped study of the paper at this scale: PAPER-SCALE, and those called PAPER-WHAT-SCALE."""
+    """Every shipped study of the paper at this scale: PAPER-SCALE, and those called PAPER-WHAT-SCALE.
+
+    The paper's claims stand at the end, beside all of these studies.
+    """
     first, last = f"{arguments.paper}-", f"-{arguments.scale}"
     named = [name for name in list_studies() if name.startswith(first) and name.endswith(last)]
     names = sorted(named, key=len)
@@ -229,8 +233,10 @@ def reproduce(arguments: Namespace) -> Answer:
         scales = " or ".join(scale for scale in get_args(Scale) if scale in has)
         raise UserError(f"{arguments.paper} has no study at scale {arguments.scale}; it has {scales}")
     found = [_reproduce(name, arguments, first=name == names[0]) for name in names]
+    claims = papers_table([answer.data["claims"]["paper"] for answer in found], arguments.paper)
+    text = "\n\n".join(filter(None, [*(answer.text for answer in found), claims]))
     data = {"studies": [answer.data for answer in found]}
-    return Answer(data, "\n\n".join(answer.text for answer in found), max(answer.status for answer in found))
+    return Answer(data, text, max(answer.status for answer in found))
 
 
 def _reproduce(name: str, arguments: Namespace, *, first: bool) -> Answer:
@@ -255,7 +261,9 @@ def _reproduce(name: str, arguments: Namespace, *, first: bool) -> Answer:
         "seconds": seconds,
         "failed": tally.failed,
     }
-    lines = [claims.text, "", *map(str, figures), f"{folder}, {duration(seconds)}"]
+    alone = papers_table([claims.data["paper"]], str(study.paper))
+    files = f"{folder / 'figures'}: figures and tables in {len(figures)} files"
+    lines = [claims.text.removesuffix(alone).rstrip(), "", files, f"{folder}, {duration(seconds)}"]
     text = "\n".join(lines) + failures(tally.failed, tally.total)
     return Answer(data, text, status=1 if tally.failed else 0)
 

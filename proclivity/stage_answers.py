@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from proclivity.answer import Answer, plain
+from proclivity.paper_answer import with_paper
 
 if TYPE_CHECKING:
     from analysis import Study
@@ -16,6 +17,8 @@ def stages_answer(study: Study, everything: bool) -> Answer:
     """Claims by the study's paper, what each policy costs, what goes with use, and how varied outputs are."""
     from analysis.joined import LEGEND, joined_table, joined_wide, run_values
     from analysis.joined_question import ASKED, joined_question
+    from analysis.paper_claims import of_stages
+    from analysis.seeds import too_few
     from analysis.stage_diversity import EDGES, diversity_table, diversity_wide
     from analysis.stage_runs import chosen_rates
 
@@ -23,9 +26,10 @@ def stages_answer(study: Study, everything: bool) -> Answer:
     runs, diversity = run_values(study), diversity_table(study)
     joined, question = joined_table(study, runs), joined_question(runs)
     failed = study.stages.loc[study.stages["status"] != "ok", ["key", "task", "policy", "error"]]
-    shown = [{k: v for k, v in row.items() if k != "source"} for row in claims]
+    shown = [{k: v for k, v in row.items() if k not in ("source", "fact")} for row in claims]
     parts = [
         _block(title, shown),
+        *filter(None, [too_few(row["n"] for row in claims)]),
         _block(LEGEND, joined_wide(joined)),
         _block(ASKED, question),
         _block(EDGES, plain(diversity) if everything else diversity_wide(diversity)),
@@ -37,7 +41,8 @@ def stages_answer(study: Study, everything: bool) -> Answer:
     parts += [f"failed: {row['task']}, {row['policy']}: {row['error']}" for row in failed.to_dict("records")]
     parts += [f"not read: {problem}" for problem in study.problems]
     data = {name: plain(found) for name, found in told.items()} | {"failed": plain(failed)}
-    return Answer({"study": study.name, **data, "problems": study.problems}, "\n\n".join(parts))
+    answer = Answer({"study": study.name, **data, "problems": study.problems}, "\n\n".join(parts))
+    return with_paper(study, answer, of_stages(study, claims))
 
 
 def stages_figures(study: Study) -> Iterator[Drawn]:

@@ -7,6 +7,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from proclivity.answer import Answer, plain
+from proclivity.paper_answer import with_paper
 from proclivity.stage_answers import stages_answer, stages_figures
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ MANY = 50
 
 
 def tables_of(study: Study, *, everything: bool = False) -> Answer:
-    """The tables of a study, what was left out of them, and what could not be read."""
+    """The tables of a study, what was left out of them, and what was not read; the paper's claims last."""
     from analysis.development import is_development
     from analysis.learning import is_of_learning
     from analysis.lengths import is_of_lengths
@@ -72,9 +73,11 @@ def _of_pairs(study: Study, everything: bool) -> Answer:
     from analysis.claims import claims, exclusions, learnt_share
     from analysis.comparison import compares_methods, explained, methods_table
     from analysis.dials import dialled_feature, trends_of_bits, trends_of_use
+    from analysis.failed import failed_jobs
     from analysis.lovering2021 import evidence_required, is_of_paper
     from analysis.lovering_correlations import LEGEND, lovering_table
     from analysis.pairs import learnable
+    from analysis.paper_claims import of_pairs
     from analysis.regressions import regressions, regressions_text
     from analysis.tables import claims_text, text_table
 
@@ -97,6 +100,7 @@ def _of_pairs(study: Study, everything: bool) -> Answer:
     if compares_methods(study):
         more["Methods"] = methods_table(study)
         more["What the columns explain"] = explained(study)
+    more["Failed"] = failed_jobs(study)
     tables = {title: plain(found) for title, found in more.items() if len(found)}
     fits, lovering = plain(regressions(study)), plain(lovering_table(study))
     data |= {title.lower().replace(" ", "_"): found for title, found in tables.items()}
@@ -115,11 +119,13 @@ def _of_pairs(study: Study, everything: bool) -> Answer:
         *([] if learnable(study) else ["No learnability list for these models: no pair is left out by it."]),
         *(f"not read: {problem}" for problem in study.problems),
     ]
-    return Answer(data, "\n\n".join(parts))
+    return with_paper(study, Answer(data, "\n\n".join(parts)), of_pairs(study, rows))
 
 
 def _of_bandits(study: Study) -> Answer:
     """The takeaways of a study of bandits, and the learning rates that its cells took."""
+    from analysis.paper_claims import of_bandits
+    from analysis.seeds import too_few
     from analysis.tables import text_table
     from analysis.tajwar2024 import chosen_rates, takeaways, takeaways_text
 
@@ -135,22 +141,29 @@ def _of_bandits(study: Study) -> Answer:
     edge = f"{int(rates['edge'].sum())} of {len(rates)} at an edge of what was tried"
     parts = [
         takeaways_text(rows),
+        *filter(None, [too_few(row.n for row in rows)]),
         f"Learning rates chosen on development seeds ({edge})\n" + text_table(plain(rates)),
         *([f"Failed\n{text_table(plain(failed))}"] if len(failed) else []),
         *(f"not read: {problem}" for problem in study.problems),
     ]
-    return Answer(data, "\n\n".join(parts))
+    return with_paper(study, Answer(data, "\n\n".join(parts)), of_bandits(rows))
 
 
 def _of_lengths(study: Study) -> Answer:
     """The paper's claims on problems of length, beside what all methods came to."""
     from analysis.lengths import BY_EYE, SMALLEST, chosen_rates, data_table, length_claims, results_table
+    from analysis.paper_claims import of_lengths
+    from analysis.seeds import too_few
     from analysis.tables import text_table
 
     failed = study.texts[study.texts["status"] != "ok"]
     claims, results, data = length_claims(study), plain(results_table(study)), plain(data_table(study))
     shown = [
-        {name: "yes" if value is True else value for name, value in row.items() if name != "source"}
+        {
+            name: "yes" if value is True else value
+            for name, value in row.items()
+            if name not in ("source", "fact")
+        }
         for row in claims
     ]
     titles = {
@@ -166,9 +179,11 @@ def _of_lengths(study: Study) -> Answer:
             {"method": name, "rate": f"{rate:g}"} for name, rate in told["rates"].items()
         ]
     parts = [f"{title}\n{text_table(rows)}" for title, rows in titles.items()]
+    parts += filter(None, [too_few(row["n"] for row in claims)])
     parts += [f"not read: {problem}" for problem in study.problems]
     parts += [f"failed: {row['task']}, {row['method']}: {row['error']}" for row in failed.to_dict("records")]
-    return Answer({**told, "problems": study.problems}, "\n\n".join(parts))
+    answer = Answer({**told, "problems": study.problems}, "\n\n".join(parts))
+    return with_paper(study, answer, of_lengths(claims))
 
 
 def figures_of(study: Study) -> Iterator[Drawn]:

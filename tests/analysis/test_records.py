@@ -7,6 +7,7 @@ import pytest
 from analysis.records import (
     EARLIER,
     LEARNABILITY,
+    OLDEST,
     SCHEMA,
     CellRecord,
     ProbeRecord,
@@ -166,3 +167,55 @@ def test_what_is_not_a_study_is_one_line(tmp_path):
 def test_a_study_without_records_is_empty_but_has_its_columns(tmp_path):
     study = read_study(write(tmp_path, {}))
     assert len(study.runs) == 0 and "U" in study.runs and study.runs.U.dtype == float
+
+
+OTHER = {
+    "newer": (RUN | {"schema": SCHEMA + 1}, f"schema {SCHEMA + 1} is newer than {SCHEMA}"),
+    "older": (RUN | {"schema": OLDEST - 1}, f"schema {OLDEST - 1} is older than {OLDEST}"),
+    "none": ({k: v for k, v in RUN.items() if k != "schema"}, "is no version of the schema"),
+    "a word": (RUN | {"schema": "one"}, "schema 'one' is no version of the schema"),
+    "less": ({k: v for k, v in RUN.items() if k not in ("U", "task")}, "missing columns task, U"),
+}
+
+
+@pytest.mark.parametrize("which", OTHER)
+@pytest.mark.parametrize("compact", [False, True])
+def test_records_of_another_version_are_refused_in_one_line(tmp_path, which, compact):
+    """In the store and as compact tables, where a whole table is of that version."""
+    record, said = OTHER[which]
+    if compact:
+        write_compact(read_study(write(tmp_path / "D", {"a": RUN, "b": PROBE}, LEARNT)), tmp_path / "C")
+        rows = [record | {"key": f"r{i}"} for i in range(300)]
+        pd.DataFrame(rows).to_parquet(tmp_path / "C/runs.parquet")
+        study = read_study(tmp_path / "C")
+        where = "runs.parquet row 0 and 299 more: "
+    else:
+        study = read_study(write(tmp_path / "D", {"a": record, "b": PROBE}, LEARNT))
+        where = "runs/a/record.json: "
+    (problem,) = study.problems
+    assert problem.startswith(where) and said in problem and "\n" not in problem
+    assert len(study.runs) == 0 and len(study.probes) == 1
+
+
+@pytest.mark.parametrize("compact", [False, True])
+def test_columns_that_came_later_are_filled_and_unknown_ones_left(tmp_path, compact):
+    before = {name: value for name, value in RUN.items() if name not in EARLIER["run"]}
+    record = before | {"phase of the moon": 0.5}
+    if compact:
+        write_compact(read_study(write(tmp_path / "D", {"a": RUN, "b": PROBE}, LEARNT)), tmp_path / "C")
+        pd.DataFrame([record]).to_parquet(tmp_path / "C/runs.parquet")
+        study = read_study(tmp_path / "C")
+    else:
+        study = read_study(write(tmp_path / "D", {"a": record, "b": PROBE}, LEARNT))
+    assert study.problems == []
+    (row,) = study.runs.to_dict("records")
+    assert "phase of the moon" not in row and row["evidence_noise"] == EARLIER["run"]["evidence_noise"]
+    assert all(row[name] == value for name, value in before.items() if value is not None)
+
+
+@pytest.mark.parametrize("schema", [SCHEMA + 1, OLDEST - 1, "one", True, 1.5])
+def test_a_study_of_another_version_is_one_line(tmp_path, schema):
+    (tmp_path / "study.json").write_text(json.dumps({"name": "toy", "schema": schema, "primary": {}}))
+    with pytest.raises(UserError, match="schema") as error:
+        read_study(tmp_path)
+    assert "\n" not in str(error.value) and str(tmp_path / "study.json") in str(error.value)

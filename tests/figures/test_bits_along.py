@@ -90,6 +90,8 @@ def test_what_is_drawn_is_beside_it_as_a_table(tmp_path: Path) -> None:
         "bits.png",
         "bits.pdf",
         "tables/bits.csv",
+        "tables/bits.md",
+        "tables/bits.tex",
     ]
-    found = pd.read_csv(paths[-1])
+    found = pd.read_csv(paths[2])
     assert list(found["bits_per_label"]) == pytest.approx(list(table["bits_per_label"]))

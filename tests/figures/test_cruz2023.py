@@ -56,12 +56,12 @@ def drawn(quick_study, tmp_path_factory):
 def test_every_figure_is_a_png_a_pdf_and_a_table(drawn):
     out, paths = drawn
     expected = {out / f"{name}.{ext}" for name in FIGURES for ext in ("png", "pdf")}
-    expected |= {out / "tables" / f"{name}.csv" for name in FIGURES}
+    expected |= {out / "tables" / f"{name}.{ext}" for name in FIGURES for ext in ("csv", "md", "tex")}
     assert set(paths) == expected
     assert {path for path in out.rglob("*") if path.is_file()} == expected, "nothing half-written is left"
     for path in paths:
-        start = {".png": b"\x89PNG", ".pdf": b"%PDF", ".csv": b"arm,method"}[path.suffix]
-        assert path.read_bytes().startswith(start)
+        start = {".png": b"\x89PNG", ".pdf": b"%PDF", ".csv": b"arm,method", ".md": b"**", ".tex": b"% needs"}
+        assert path.read_bytes().startswith(start[path.suffix])
 
 
 def test_drawing_twice_gives_the_same_bytes(drawn, quick_study, tmp_path):

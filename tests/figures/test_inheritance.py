@@ -31,8 +31,8 @@ def test_what_is_drawn_is_the_table(tmp_path):
             (x0, x1), (y0, y1) = line.get_xdata(), line.get_ydata()
             assert (y1 - y0) / (x1 - x0) == pytest.approx(inheritance(rows, permutations=9).value)
     assert {p.name for p in save(draw_inheritance(study), tmp_path)} == {
-        "inheritance.png", "inheritance.pdf", "inheritance.csv",
-    }  # fmt: skip
+        f"inheritance.{ending}" for ending in ("png", "pdf", "csv", "md", "tex")
+    }
 
 
 def test_a_study_without_learnt_policies_is_said_to_have_none(tmp_path):

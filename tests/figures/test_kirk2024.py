@@ -91,7 +91,7 @@ def test_there_is_every_figure_of_every_task() -> None:
 def test_files_are_written(tmp_path: Path) -> None:
     whole = simulated({"ppo": POLICIES["ppo"]}, seeds=2, inputs=3)
     paths = save(draw_kirk2024(dataclasses.replace(whole, measures=whole.measures[:0])), tmp_path)
-    assert {path.suffix for path in paths} == {".png", ".pdf", ".csv"}
+    assert {path.suffix for path in paths} == {".png", ".pdf", ".csv", ".md", ".tex"}
     assert all(path.exists() for path in paths)
     rates = pd.read_csv(tmp_path / "tables" / "kirk2024_figure2_win_rate_summarise.csv")
     np.testing.assert_allclose(sorted(rates["value"]), sorted(win_rate_table(whole)["value"]), atol=1e-5)

@@ -10,7 +10,15 @@ import pytest
 
 from analysis.lengths import MIN, MODE, SKEW, run_table
 from figures import save
-from figures.lengths import along_table, draw_lengths, end_table, gold_at_end, lengths_along
+from figures.lengths import (
+    along_table,
+    draw_lengths,
+    end_table,
+    gold_at_end,
+    lengths_along,
+    log_probabilities_along,
+    log_probability_table,
+)
 from tests.analysis.simulated_lengths import METHODS, simulated
 
 STUDY = simulated(seeds=3)
@@ -43,7 +51,26 @@ def test_bars_reach_from_the_reference_to_the_gold_reward() -> None:
 
 def test_files_are_written_and_a_study_without_runs_says_so(tmp_path: Path) -> None:
     paths = save(draw_lengths(STUDY), tmp_path)
-    assert {path.suffix for path in paths} == {".png", ".pdf", ".csv"} and all(p.exists() for p in paths)
+    assert {path.suffix for path in paths} == {".png", ".pdf", ".csv", ".md", ".tex"} and all(
+        p.exists() for p in paths
+    )
     empty = dataclasses.replace(STUDY, texts=STUDY.texts[:0])
     assert "Nothing to draw" in "".join(text.get_text() for text in gold_at_end(empty).texts)
     assert not len(along_table(empty))
+
+
+def test_chosen_and_rejected_are_changes_from_the_start() -> None:
+    texts = STUDY.texts
+    told = {"log_prob_chosen": texts["reward"], "log_prob_rejected": texts["reward"] * 2 - texts["step"]}
+    study = dataclasses.replace(STUDY, texts=texts.assign(**told))
+    table = log_probability_table(study)
+    rejected = table[(table["problem"] == SKEW) & (table["side"] == "rejected")]
+    row = rejected[rejected["step"] > 0].iloc[0]
+    mine = study.texts[(study.texts["task"] == SKEW) & (study.texts["method"] == row["method"])]
+    by_step = mine.groupby("step")["log_prob_rejected"].mean()
+    assert row["change"] == pytest.approx(by_step[row["step"]] - by_step[0])
+    assert (table.loc[table["step"] == 0, "change"] == 0).all()
+    figure = log_probabilities_along(study, table)
+    assert len(figure.axes) == 6 and "3 seeds" in figure.get_supxlabel()
+    empty = dataclasses.replace(STUDY, texts=STUDY.texts[:0])
+    assert "Nothing to draw" in "".join(text.get_text() for text in log_probabilities_along(empty).texts)

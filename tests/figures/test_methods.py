@@ -21,7 +21,7 @@ def planted():
 def test_files_and_table_hold_every_method_twice(tmp_path: Path) -> None:
     study = planted()
     paths = save(draw_methods(study), tmp_path)
-    assert {path.suffix for path in paths} == {".png", ".pdf", ".csv"}
+    assert {path.suffix for path in paths} == {".png", ".pdf", ".csv", ".md", ".tex"}
     table = pd.read_csv(tmp_path / "tables" / "methods.csv")
     slopes = table[(table["claim"] == "use") & (table["statistic"] == "slope")]
     assert sorted(slopes["method"]) == sorted([*TABLE, *TABLE])

@@ -124,7 +124,9 @@ def test_a_study_that_lacks_something_says_so(study: Study) -> None:
 def test_files_are_written_also_where_all_runs_failed(study: Study, tmp_path: Path) -> None:
     failed = dataclasses.replace(study, stages=study.stages.assign(status="failed"))
     paths = save(draw_superhf2023(failed), tmp_path)
-    assert {path.suffix for path in paths} == {".png", ".pdf", ".csv"} and all(p.exists() for p in paths)
+    assert {path.suffix for path in paths} == {".png", ".pdf", ".csv", ".md", ".tex"} and all(
+        p.exists() for p in paths
+    )
     assert {path.stem for path in paths} == {f"superhf2023_{name}" for name in NAMES if "reliab" not in name}
 
 

@@ -171,7 +171,7 @@ def test_reproduce_runs_tells_and_draws(
     monkeypatch.chdir(tmp_path)
     status, text, err = call("reproduce", "cruz2023", "--scale", "smoke", "--workers", "0")
     assert (status, err, asked) == (0, "", ["cruz2023-smoke"])
-    assert text.startswith("Primary test\n") and "out/small/figures/use.png" in text
+    assert text.startswith("Primary test\n") and "out/small/figures: figures and tables in 1 files" in text
     told = call("reproduce", "cruz2023", "--scale", "smoke", "--workers", "0", "--json")[1]
     (found,) = json.loads(told)["studies"]
     assert found["figures"] == ["out/small/figures/use.png"] and found["failed"] == {}

@@ -80,7 +80,9 @@ def test_one_table_a_method_with_one_vocabulary(real_call: Call, write: Write, t
     assert status == 0 and err == "" and out.startswith("a\n\nmeasure ") and "\nb\n\nmeasure " in out
     found = asked(real_call, *asked_for, "--encoder", "hashed-ngrams")
     assert {*found["groups"]} == {"a", "b"} and "cosine" in str(found)
-    assert {Path(f).name for f in found["files"]} == {"diversity.png", "diversity.pdf", "diversity.csv"}
+    assert {Path(f).name for f in found["files"]} == {
+        f"diversity.{e}" for e in ("png", "pdf", "csv", "md", "tex")
+    }
     with (tmp_path / "out/tables/diversity.csv").open() as f:
         written = list(csv.DictReader(f))
     values = {(r["method"], r["measure"], r["scope"]): float(r["value"]) for r in written if r["value"]}
