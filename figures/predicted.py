@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
@@ -11,16 +9,16 @@ from pandas import DataFrame
 
 from analysis.prediction_scores import score, share
 from analysis.prediction_splits import UNSEEN
-from figures.style import COLUMN, DOUBLE, GREY, LINES, SMALL, counted, message, save, styled
+from figures.style import COLUMN, DOUBLE, GREY, LINES, SMALL, Drawn, counted, message, styled
 
 EDGES = np.linspace(0, 1, 11)
 SHOWN = (UNSEEN[0], UNSEEN[1])
 
 
-def draw_predicted(held_out: DataFrame, out: Path) -> list[Path]:
-    """Draw the figure below `out`, with the rows that it shows."""
+def draw_predicted(held_out: DataFrame) -> Drawn:
+    """The figure, with the rows that it shows."""
     table = predicted_table(held_out)
-    return save(predicted(table), table, out, "predicted")
+    return Drawn("predicted", predicted(table), table)
 
 
 def predicted_table(held_out: DataFrame) -> DataFrame:

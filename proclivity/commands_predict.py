@@ -172,7 +172,7 @@ def _predicted(rows: DataFrame, asked: Asked) -> Answer:
 def _judged(rows: DataFrame, out: Path | None) -> Answer:
     from analysis.prediction_judged import beaten, judge
     from analysis.tables import text_table
-    from figures import draw_predicted
+    from figures import draw_predicted, save
 
     with step_bar() as progress:
         judged = judge(rows, lambda done, of: progress("fitting without what is scored", done, of))
@@ -186,7 +186,7 @@ def _judged(rows: DataFrame, out: Path | None) -> Answer:
     parts += [f"not measured by any of these studies: {name}" for name in judged.unmeasured]
     if not bool(judged.held_out["converged"].all()):
         parts.append("some of the fits did not converge")
-    drawn = draw_predicted(judged.held_out, out) if out else []
+    drawn = save([draw_predicted(judged.held_out)], out) if out else []
     parts += ["\n".join(map(str, drawn))] if drawn else []
     data = {"scores": judged.scores, "differences": judged.differences, "unmeasured": judged.unmeasured}
     return Answer(plain({**data, "figures": drawn}), "\n\n".join(parts))

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.prediction_splits import UNSEEN
-from figures import draw_predicted
+from figures import draw_predicted, save
 from figures.predicted import predicted, predicted_table
 from tests.analysis.simulated_predictions import rows
 
@@ -34,4 +34,4 @@ def test_bins_are_means_and_every_row_is_a_point() -> None:
 def test_a_study_in_which_no_family_could_be_left_out_gets_words(tmp_path: Path) -> None:
     figure = predicted(predicted_table(held_out(UNSEEN[2])))
     assert any("no family could be left out" in text.get_text() for text in figure.texts)
-    assert all(path.stat().st_size for path in draw_predicted(held_out(UNSEEN[1]), tmp_path))
+    assert all(path.stat().st_size for path in save([draw_predicted(held_out(UNSEEN[1]))], tmp_path))
