@@ -16,12 +16,12 @@ from analysis.contrasts import dial_contrasts, needed_table
 from analysis.decisions import UNKNOWN, equivalence, holm, status
 from analysis.dial_claims import dial_claims
 from analysis.dials import DIALS, dialled_feature
-from analysis.dyadic import PERMUTATIONS
 from analysis.estimate import Estimate, estimate
 from analysis.evidence_needed import FAIR
 from analysis.inheritance import inheritance_claims, of_rewards
 from analysis.lovering2021 import KIND, averaged, is_of_paper
 from analysis.pairs import CONTROLS, exclusions, learnt_share, lowest, pairs_table
+from analysis.permutation import PERMUTATIONS
 from analysis.records import Study
 
 __all__ = ["SMALLEST", "ClaimRow", "claims", "exclusions", "learnt_share", "pairs_table", "primary_claim"]
