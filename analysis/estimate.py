@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -41,6 +41,8 @@ class Estimate:
     n_seeds: int
     """Seeds of the tuning; of the pre-training, where models are what is compared."""
     note: str = ""
+    data: Dyads | None = field(default=None, repr=False, compare=False)
+    """What it was computed from."""
 
 
 def _leave_out(data: Dyads, statistic: Statistic, weights: Array) -> float:
@@ -195,4 +197,4 @@ def estimate(
     pairs = len(rows[["target", "spurious"]].drop_duplicates())
     note = _why_not(data, statistic, value, low, p)
     counts = (len(data.families), len(features), pairs, _members(rows, "models"), _members(rows, "seeds"))
-    return Estimate(value, low, high, p, *counts, note)
+    return Estimate(value, low, high, p, *counts, note, data)

@@ -91,7 +91,7 @@ def _of_families(data: Dyads, values: Array) -> Array:
     return own
 
 
-def _drawn(data: Dyads, permutations: int, rng: np.random.Generator) -> tuple[Array, bool]:
+def permuted(data: Dyads, permutations: int, rng: np.random.Generator) -> tuple[Array, bool]:
     """[m, n] x under permuted families and remainders, and whether these are all that there are."""
     free = _free(data)
     own = _of_families(data, free)
@@ -107,6 +107,13 @@ def _drawn(data: Dyads, permutations: int, rng: np.random.Generator) -> tuple[Ar
         ours = np.flatnonzero(kind == number)
         x[:, ours] += rng.permuted(np.tile(rest[ours], (len(orders), 1)), axis=1)
     return x, bool(every and alone)
+
+
+def testable(data: Dyads) -> bool:
+    """Whether there are families, pairs and orders enough for a p-value."""
+    fewest = max(FEWEST_FAMILIES, 2 + data.z.shape[1] + len(np.unique(data.stratum)))
+    enough = len(data.families) >= fewest and len(data) >= FEWEST_PAIRS
+    return enough and _orders(data.stratum) >= FEWEST_ORDERS
 
 
 def dyadic_permutation(
@@ -150,13 +157,10 @@ def dyadic_permutation(
         autocorrelation conditions, Psychometrika 72 (double semi-partialling).
         P. Garthwaite (1996), Confidence intervals from randomization tests, Biometrics 52.
     """
-    known = 2 + data.z.shape[1] + len(np.unique(data.stratum))
-    if len(data.families) < max(FEWEST_FAMILIES, known) or len(data) < FEWEST_PAIRS:
-        return NOTHING
     form = as_correlation(statistic, data.x, data.y, data.z)
-    if form is None or _orders(data.stratum) < FEWEST_ORDERS:
+    if form is None or not testable(data):
         return NOTHING
-    x, every = _drawn(data, permutations, np.random.default_rng(seed))
+    x, every = permuted(data, permutations, np.random.default_rng(seed))
     scores, own = form.scores(x), form.scores(data.x)
     r = float(own @ form.y)
     gap, room = r - scores @ form.y, 1 - scores @ own

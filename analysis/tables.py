@@ -87,7 +87,7 @@ def claims_text(rows: Sequence[ClaimRow], width: int = 110, *, everything: bool 
     shown = rows if everything else [row for row in rows if headline(row)]
     titles: dict[str, list[ClaimRow]] = {}
     for row in shown:
-        rest = _title(row) if everything else "Beside it"
+        rest = f"Secondary: {_title(row)}" if everything else "Secondary, beside it"
         titles.setdefault("Primary test" if row.primary else rest, []).append(row)
     blocks = [_block(title, block, width, everything) for title, block in titles.items()]
     hidden = len(rows) - len(shown)
@@ -122,4 +122,4 @@ def _block(title: str, block: Sequence[ClaimRow], width: int, everything: bool) 
 
 
 def _title(row: ClaimRow) -> str:
-    return f"Arm {row.arm}, method {row.method}" if row.arm else f"What the dials do to {row.claim}"
+    return f"arm {row.arm}, method {row.method}" if row.arm else f"what the dials do to {row.claim}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,17 @@ MANY = 50
 
 
 def tables_of(study: Study, *, everything: bool = False) -> Answer:
-    """The tables of a study, what was left out of them, and what could not be read."""
+    """The tables of a study, what was left out of them, and what could not be read; first of all, whether its
+    primary test was changed."""
+    from analysis.primary import changed
+
+    answer = _tables_of(study, everything)
+    if line := changed(study.manifest):
+        return Answer({**answer.data, "primary_changed": line}, f"{line}\n\n{answer.text}")
+    return answer
+
+
+def _tables_of(study: Study, everything: bool) -> Answer:
     from analysis.development import is_development
     from analysis.learning import is_of_learning
     from analysis.lengths import is_of_lengths
@@ -59,9 +70,11 @@ def _of_pairs(study: Study, everything: bool) -> Answer:
     from analysis.dials import dialled_feature, trends_of_bits, trends_of_use
     from analysis.lovering2021 import evidence_required, is_of_paper
     from analysis.pairs import learnable
+    from analysis.power import power_of
     from analysis.tables import claims_text, text_table
 
     rows = claims(study)
+    found = power_of(rows[0]) if rows and rows[0].primary else None
     left_out = plain(exclusions(study))
     learnt = plain(learnt_share(study))
     data = {
@@ -70,6 +83,7 @@ def _of_pairs(study: Study, everything: bool) -> Answer:
         "left_out": left_out,
         "learnt": learnt,
         "problems": study.problems,
+        "power": found and asdict(found),
     }
     more = {}
     if is_of_paper(study):
@@ -84,6 +98,7 @@ def _of_pairs(study: Study, everything: bool) -> Answer:
     data |= {title.lower().replace(" ", "_"): found for title, found in tables.items()}
     parts = [
         claims_text(rows, everything=everything),
+        *([f"Primary test, {found}"] if found else []),
         "Left out at the lowest evidence, by rule\n" + text_table([row for row in left_out if row["runs"]]),
         "Learnt at the lowest evidence, of pairs with both features learnable\n" + text_table(learnt),
         *(
