@@ -63,7 +63,7 @@ def family_jackknife(data: Dyads, statistic: Statistic, confidence: float = 0.95
 
     What belongs to a pair alone is counted twice, once at either family, so the interval is too wide where
     that is most of what there is. Taking it off again (`dyadic_jackknife`) leaves intervals of a mean that
-    cover 91 % in place of 95 %, and 85 % in place of 90 % (`benchmarks/known_truth.py`).
+    cover too rarely where families are few (`benchmarks/README.md`).
 
     NaN with too few families.
 

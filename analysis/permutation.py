@@ -144,8 +144,8 @@ def dyadic_permutation(
     permuted; otherwise the test would also reject for an x that goes with y through a covariate alone.
 
     Why remainders are permuted too: held in place, they enter all permuted x alike, and the slopes are those
-    of y on what families cost, not on x. Where a third of the variance of x was of pairs, such an interval
-    covered in 20 to 80 % of simulated studies. One number a family in place of two leaves a family's part in
+    of y on what families cost, not on x. Where half of the variance of x was of pairs, such an interval
+    covered in 19 to 90 % of simulated studies. One number a family in place of two leaves a family's part in
     the remainder, and rejects a true null in up to 14 % (`benchmarks/known_truth.py` has such designs).
 
     NaN with fewer than `FEWEST_FAMILIES` families, `FEWEST_PAIRS` pairs of them or `FEWEST_ORDERS` orders. No

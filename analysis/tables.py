@@ -13,7 +13,8 @@ from analysis.comparison import EPISODES, RATE
 LEGEND = """x: relative extractability, log2(bits target / bits spurious), above 0 if the spurious is easier
 slope: U per unit of x; auc: does x tell U above 0.5 from below; H2: Spearman with ordinal scores
 p: two-sided, families permuted within a kind of task, and within a role where none has both
-intervals over families, 95 % (controls 90 %); with several kinds of task what lies between them is taken off
+intervals: what these permutations do not reject, 95 %; with several kinds what lies between them is taken off
+of controls: 90 % by leaving families out
 n: families/features/pairs/models/seeds"""
 
 OF_DIALS = """trend: change from a dial's lowest level to its highest, by a line over the levels' ranks

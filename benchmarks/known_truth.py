@@ -219,8 +219,8 @@ def measure(
     return [
         Cell(
             name, design, effect, studies,
-            sum(rejects for rejects, _, _ in told),
-            sum(low <= rho <= high for _, low, high in told),
+            int(sum(rejects for rejects, _, _ in told)),
+            int(sum(low <= rho <= high for _, low, high in told)),
             float(np.nanmedian([high - low for _, low, high in told])),
         )
         for name, told in said.items()
