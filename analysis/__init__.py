@@ -4,10 +4,11 @@ from analysis.association import auc, mean, partial_spearman, slope, spearman
 from analysis.claims import ClaimRow, claims, primary_claim
 from analysis.contrasts import dial_contrasts, needed_table
 from analysis.decisions import equivalence, holm, status
-from analysis.dyadic import Dyads, dyadic_permutation, dyads
-from analysis.estimate import Estimate, dyadic_jackknife, estimate, node_bootstrap
+from analysis.dyadic import Dyads, dyads
+from analysis.estimate import Estimate, dyadic_jackknife, estimate, family_jackknife, node_bootstrap
 from analysis.evidence_needed import Needed, evidence_needed, ordinal_scores
 from analysis.pairs import RULES, exclusions, learnable, learnt_share, pairs_table
+from analysis.permutation import Permuted, dyadic_permutation
 from analysis.records import SCHEMA, CellRecord, ProbeRecord, RunRecord, Study, read_study, write_compact
 from analysis.tables import claims_text, text_table
 from analysis.use import REACHED, QuadrantCounts, Reliance, Use, reliance, use_of, wilson
@@ -21,6 +22,7 @@ __all__ = [
     "Dyads",
     "Estimate",
     "Needed",
+    "Permuted",
     "ProbeRecord",
     "QuadrantCounts",
     "Reliance",
@@ -38,6 +40,7 @@ __all__ = [
     "estimate",
     "evidence_needed",
     "exclusions",
+    "family_jackknife",
     "holm",
     "learnable",
     "learnt_share",

@@ -13,6 +13,7 @@ and returns m values (or one, as an array of shape []), NaN where the data say n
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -111,6 +112,52 @@ def mean(x: Array, y: Array, z: Array, w: Array | None) -> Array:
         return np.asarray(np.mean(y), float)
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.asarray((w * y).sum(-1) / w.sum(-1))
+
+
+def _unit(column: Array) -> Array:
+    """Centred and of length 1; NaN where nothing is left."""
+    centred = column - column.mean(-1, keepdims=True)
+    length = np.sqrt((centred**2).sum(-1, keepdims=True))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.asarray(np.where(length > 1e-9 * column.shape[-1], centred / length, np.nan))
+
+
+def _length(column: Array) -> float:
+    return float(np.sqrt(((column - column.mean()) ** 2).sum()))
+
+
+@dataclass(frozen=True)
+class AsCorrelation:
+    """A statistic of x and y as centre + scale * (scores of x) @ (scores of y)."""
+
+    scores: Callable[[Array], Array]
+    """[m, n] versions of x -> their scores, centred and of length 1; NaN for one without spread."""
+    y: Array
+    scale: float = 1.0
+    centre: float = 0.0
+    least: float = -1.0
+    most: float = 1.0
+
+
+def as_correlation(statistic: Statistic, x: Array, y: Array, z: Array) -> AsCorrelation | None:
+    """The scores that a statistic correlates; None when it has no value."""
+    if np.isnan(statistic(x, y, z, None)) or np.ptp(y) < TINY:
+        return None
+    if statistic is spearman:
+        return AsCorrelation(lambda v: _unit(ranks(v, None)), _unit(ranks(y, None)))
+    if statistic is slope:
+        return AsCorrelation(_unit, _unit(y), _length(y) / _length(x), 0.0, -np.inf, np.inf)
+    if statistic is partial_spearman:
+        known = np.stack([ranks(column, None) for column in z.T], axis=-1) if z.shape[1] else z
+        basis = np.column_stack([np.ones(len(y)), known])
+        left = np.eye(len(y)) - basis @ np.linalg.pinv(basis, rcond=1e-9)
+        return AsCorrelation(lambda v: _unit(ranks(v, None) @ left), _unit(ranks(y, None) @ left))
+    if statistic is auc:
+        told = y != 0.5
+        high = (y[told] > 0.5).astype(float)
+        scale = _length(ranks(x[told], None)) * _length(high) / (high.sum() * (1 - high).sum())
+        return AsCorrelation(lambda v: _unit(ranks(v[..., told], None)), _unit(high), scale, 0.5, 0.0, 1.0)
+    raise ValueError(f"{statistic.__name__} is no correlation")
 
 
 NO_ASSOCIATION: dict[Statistic, float] = {auc: 0.5}

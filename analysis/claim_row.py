@@ -48,4 +48,5 @@ class ClaimRow:
         """Flat and fit for JSON: NaN is None."""
         flat = asdict(self)
         flat |= flat.pop("estimate")
+        del flat["data"]
         return {k: None if isinstance(v, float) and math.isnan(v) else v for k, v in flat.items()}

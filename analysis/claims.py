@@ -16,12 +16,13 @@ from analysis.contrasts import dial_contrasts, needed_table
 from analysis.decisions import UNKNOWN, equivalence, holm, status
 from analysis.dial_claims import dial_claims
 from analysis.dials import DIALS, dialled_feature
-from analysis.dyadic import PERMUTATIONS
 from analysis.estimate import Estimate, estimate
 from analysis.evidence_needed import FAIR
 from analysis.inheritance import inheritance_claims, of_rewards
 from analysis.lovering2021 import KIND, averaged, is_of_paper
 from analysis.pairs import CONTROLS, exclusions, learnt_share, lowest, pairs_table
+from analysis.permutation import PERMUTATIONS
+from analysis.primary import changed
 from analysis.records import Study
 
 __all__ = ["SMALLEST", "ClaimRow", "claims", "exclusions", "learnt_share", "pairs_table", "primary_claim"]
@@ -233,7 +234,7 @@ def claims(study: Study, *, permutations: int = PERMUTATIONS, seed: int = 0) -> 
     """
     if dialled_feature(study):
         named = {"x": DIALS["useful"], **primary_claim(study)}
-        return _judged(dial_claims(study, permutations=permutations, seed=seed), named)
+        return _judged(study, dial_claims(study, permutations=permutations, seed=seed), named)
     table = pairs_table(study)
     rows: list[ClaimRow] = []
     if compares_methods(study):
@@ -260,11 +261,14 @@ def claims(study: Study, *, permutations: int = PERMUTATIONS, seed: int = 0) -> 
                 dials = by_dial[(by_dial["arm"] == arm) & (by_dial["method"] == method)]
                 if dials["dial"].nunique() > 1:
                     rows += [*_h1a_by_dial(test, dials), *_h1b(test, dials)]
-    return _judged(rows, primary_claim(study))
+    return _judged(study, rows, primary_claim(study))
 
 
-def _judged(rows: list[ClaimRow], named: dict[str, str]) -> list[ClaimRow]:
-    """Flag the one primary test and correct all the others."""
+def _judged(study: Study, rows: list[ClaimRow], named: dict[str, str]) -> list[ClaimRow]:
+    """Flag the one primary test, if it is the one written down, and correct all the others."""
+    if changed(study.manifest):
+        corrected = holm([row.estimate.p for row in rows])
+        return [replace(row, p_holm=p) for row, p in zip(rows, corrected, strict=True)]
     keys = ("claim", "arm", "method", "statistic", "pairs", "x")
     match = [i for i, row in enumerate(rows) if all(getattr(row, k) == named[k] for k in keys if k in named)]
     if match:

@@ -15,9 +15,10 @@ from scipy.stats import t as student
 from analysis.association import Statistic, mean, slope
 from analysis.claim_row import SMALLEST_SLOPE, SMALLEST_USE, ClaimRow
 from analysis.decisions import status
-from analysis.dyadic import PERMUTATIONS, dyads
+from analysis.dyadic import dyads
 from analysis.estimate import Estimate, estimate
 from analysis.pairs import PAIR, pairs_table
+from analysis.permutation import PERMUTATIONS
 from analysis.records import Study
 
 BASELINE = "sft"

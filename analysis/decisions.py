@@ -32,7 +32,9 @@ def status(low: float, high: float, p: float, *, smallest: float, null: float = 
 def equivalence(low: float, high: float, *, margin: float = MARGIN, null: float = 0.5) -> str:
     """Whether a control's U is at chance, from its 90 % interval (two one-sided tests at 5 %).
 
-    References: D. Schuirmann (1987), A comparison of the two one-sided tests procedure ...
+    References:
+        D. Schuirmann (1987), A comparison of the two one-sided tests procedure and the power approach for
+        assessing the equivalence of average bioavailability, J. Pharmacokinetics and Biopharmaceutics 15.
     """
     return SMALL if null - margin <= low and high <= null + margin else UNKNOWN
 

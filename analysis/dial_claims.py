@@ -21,8 +21,8 @@ from analysis.dials import (
     trend,
     use_of_models,
 )
-from analysis.dyadic import PERMUTATIONS
 from analysis.estimate import Estimate
+from analysis.permutation import PERMUTATIONS
 from analysis.records import Study
 
 OTHERS = "other features"

@@ -17,8 +17,8 @@ from pandas import DataFrame, Series
 from scipy.stats import t as student
 
 from analysis.decisions import holm
-from analysis.dyadic import PERMUTATIONS
 from analysis.pairs import CENSORED, PAIR, UNPROBED, lowest, pairs_table, primary_bits
+from analysis.permutation import PERMUTATIONS
 from analysis.records import Study
 
 DIALS = {"useful": "usefulness", "placebo": "placebo", "frequency": "frequency"}

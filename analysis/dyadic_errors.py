@@ -97,7 +97,7 @@ def dyadic_sandwich(influence: Array, target: Codes, spurious: Codes, model: Cod
 
 
 def dyadic_errors(leave_out: LeaveOut, target: Codes, spurious: Codes, model: Codes | None = None) -> Errors:
-    """Dyadic-robust errors in their jackknife form, as `analysis.estimate.dyadic_jackknife` has them.
+    """Dyadic-robust errors in their jackknife form.
 
     The variance from leaving out one family at a time, less that from leaving out one couple of families at a
     time, is what `dyadic_sandwich` approximates; with as few families as a study has the approximation is far

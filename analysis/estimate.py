@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.stats import t as student
 
-from analysis.association import Array, Statistic, auc, mean, partial_spearman, spearman
-from analysis.dyadic import FEWEST_FAMILIES, FEWEST_PAIRS, PERMUTATIONS, Dyads, dyadic_permutation, dyads
+from analysis.association import Array, Statistic, auc, mean
+from analysis.dyadic import FEWEST_FAMILIES, FEWEST_PAIRS, Dyads, dyads
+from analysis.permutation import PERMUTATIONS, dyadic_permutation
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -20,7 +21,6 @@ FEWEST_FOR_A_VALUE = 3
 """Fewer pairs of families than this have no association at all."""
 EDGE = 0.999
 """Correlations are pulled this far from 1 before they are put on Fisher's scale."""
-CORRELATIONS: tuple[Statistic, ...] = (spearman, partial_spearman)
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Estimate:
 
     value: float
     low: float
-    """Lower end of the interval over families."""
+    """Lower end of the interval, from the permutation of families; of a mean, from leaving families out."""
     high: float
     p: float
     """Two-sided, from the permutation of families; NaN for a mean, which has no such test."""
@@ -41,6 +41,8 @@ class Estimate:
     n_seeds: int
     """Seeds of the tuning; of the pre-training, where models are what is compared."""
     note: str = ""
+    data: Dyads | None = field(default=None, repr=False, compare=False)
+    """What it was computed from."""
 
 
 def _leave_out(data: Dyads, statistic: Statistic, weights: Array) -> float:
@@ -50,41 +52,58 @@ def _leave_out(data: Dyads, statistic: Statistic, weights: Array) -> float:
     return (len(left) - 1) * float(np.var(left)) if len(left) > 1 else math.nan
 
 
-def dyadic_jackknife(data: Dyads, statistic: Statistic, confidence: float = 0.95) -> tuple[float, float]:
-    """Interval from leaving out one family at a time, with all its pairs; t with F - 1 degrees of freedom.
+def _families_out(data: Dyads, statistic: Statistic) -> float:
+    """Jackknife variance over leaving out one family at a time, with all its pairs."""
+    kept = 1 - np.eye(len(data.families))
+    return _leave_out(data, statistic, kept[:, data.target] * kept[:, data.spurious])
 
-    Leaving out families counts what two families do together twice, once at either; the variance from
-    leaving out one couple of families at a time is taken off again, which gives the dyadic-robust variance.
-    It is not let below that variance or below half of the uncorrected one. Bounded statistics are put on
-    Fisher's scale. In simulations 95 % intervals cover 90 to 97 %; a percentile node bootstrap covers 92 to
-    100 % and is up to half as wide again on sparse designs (`benchmarks/null_size.py`).
 
-    NaN with too few families, or when a bounded statistic sits on its bound and so shows no spread.
+def family_jackknife(data: Dyads, statistic: Statistic, confidence: float = 0.95) -> tuple[float, float]:
+    """Interval from leaving out one family at a time; t with F - 1 degrees of freedom.
+
+    What belongs to a pair alone is counted twice, once at either family, so the interval is too wide where
+    that is most of what there is. Taking it off again (`dyadic_jackknife`) leaves intervals of a mean that
+    cover too rarely where families are few (`benchmarks/README.md`).
+
+    NaN with too few families.
 
     References:
         T. Snijders, S. Borgatti (1999), Non-parametric standard errors and tests for network statistics.
+    """
+    count, value = len(data.families), float(statistic(data.x, data.y, data.z, None))
+    if count < FEWEST_FAMILIES or len(data) < FEWEST_PAIRS or math.isnan(value):
+        return math.nan, math.nan
+    half = float(student.ppf((1 + confidence) / 2, count - 1)) * math.sqrt(_families_out(data, statistic))
+    return value - half, value + half
+
+
+def dyadic_jackknife(data: Dyads, statistic: Statistic, confidence: float = 0.95) -> tuple[float, float]:
+    """Interval of a correlation from leaving out families; t with F - 1 degrees of freedom.
+
+    Leaving out families counts what two families do together twice, once at either; the variance from
+    leaving out one couple of families at a time is taken off again, which gives the dyadic-robust variance.
+    It is not let below that variance or below half of the uncorrected one. On Fisher's scale. A rival of the
+    default in `benchmarks/known_truth.py`.
+
+    NaN with too few families, or when the correlation sits on its bound and so shows no spread.
+
+    References:
         P. Aronow, C. Samii, V. Assenova (2015), Cluster-robust variance estimation for dyadic data.
     """
     count = len(data.families)
     value = float(statistic(data.x, data.y, data.z, None))
     if count < FEWEST_FAMILIES or len(data) < FEWEST_PAIRS or math.isnan(value):
         return math.nan, math.nan
-    kept = 1 - np.eye(count)
-    by_family = _leave_out(data, statistic, kept[:, data.target] * kept[:, data.spurious])
+    by_family = _families_out(data, statistic)
     low, high = np.minimum(data.target, data.spurious), np.maximum(data.target, data.spurious)
     couples, which = np.unique(low * count + high, return_inverse=True)
     by_couple = _leave_out(data, statistic, 1 - np.eye(len(couples))[:, which])
     error = math.sqrt(max(by_family - by_couple, by_couple, by_family / 2))
-    half = float(student.ppf((1 + confidence) / 2, count - 1)) * error
-    if statistic not in CORRELATIONS and statistic is not auc:
-        return value - half, value + half
     if error < 1e-9 or math.isnan(error):
         return math.nan, math.nan
-    to, back = (1.0, 0.0) if statistic in CORRELATIONS else (2.0, 0.5)  # AUC of 0 to 1 as -1 to 1
-    r = float(np.clip(to * (value - back), -EDGE, EDGE))
-    spread = to * half / (1 - r * r)
-    ends = [math.tanh(math.atanh(r) + sign * spread) / to + back for sign in (-1, 1)]
-    return ends[0], ends[1]
+    r = float(np.clip(value, -EDGE, EDGE))
+    spread = float(student.ppf((1 + confidence) / 2, count - 1)) * error / (1 - r * r)
+    return math.tanh(math.atanh(r) - spread), math.tanh(math.atanh(r) + spread)
 
 
 def node_bootstrap(
@@ -126,12 +145,15 @@ def _why_not(data: Dyads, statistic: Statistic, value: float, low: float, p: flo
             f"no interval and no p-value: {families} families and {pairs} pairs of them, "
             f"{FEWEST_FAMILIES} of each are needed"
         )
-    missing = []
-    if math.isnan(low):
-        missing.append("no interval: leaving out any one family changes nothing")
-    if statistic is not mean and math.isnan(p):
-        missing.append("no p-value: too few families to permute")
-    return "; ".join(missing)
+    if statistic is mean:
+        return "no interval: leaving out any one family changes nothing" if math.isnan(low) else ""
+    if math.isnan(p):
+        return "no interval and no p-value: too few families to permute"
+    return (
+        "no interval: the two agree wholly, or all orders of the families say the same"
+        if math.isnan(low)
+        else ""
+    )
 
 
 def _members(table: DataFrame, column: str) -> int:
@@ -164,11 +186,15 @@ def estimate(
     value = low = high = p = math.nan
     if len(data) >= (1 if statistic is mean else FEWEST_FOR_A_VALUE):
         value = float(statistic(data.x, data.y, data.z, None))
-        low, high = dyadic_jackknife(data, statistic, confidence)
-        if statistic is not mean:
-            p = dyadic_permutation(data, statistic, permutations=permutations, seed=seed)
+        if statistic is mean:
+            low, high = family_jackknife(data, statistic, confidence)
+        else:
+            found = dyadic_permutation(
+                data, statistic, confidence=confidence, permutations=permutations, seed=seed
+            )
+            p, low, high = found.p, found.low, found.high
     features = {*rows["target"], *rows["spurious"]}
     pairs = len(rows[["target", "spurious"]].drop_duplicates())
     note = _why_not(data, statistic, value, low, p)
     counts = (len(data.families), len(features), pairs, _members(rows, "models"), _members(rows, "seeds"))
-    return Estimate(value, low, high, p, *counts, note)
+    return Estimate(value, low, high, p, *counts, note, data)

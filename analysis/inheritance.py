@@ -16,9 +16,10 @@ from pandas import DataFrame
 from analysis.association import Array
 from analysis.claim_row import ClaimRow
 from analysis.decisions import status
-from analysis.dyadic import PERMUTATIONS, dyads
-from analysis.estimate import Estimate, dyadic_jackknife
+from analysis.dyadic import dyads
+from analysis.estimate import Estimate, family_jackknife
 from analysis.pairs import CENSORED, PAIR, UNPROBED, pairs_table
+from analysis.permutation import PERMUTATIONS
 from analysis.records import Study
 
 SMALLEST = 0.1
@@ -74,8 +75,8 @@ def inheritance(rows: DataFrame, *, permutations: int = PERMUTATIONS, seed: int 
     if not sums["square"].sum() > 0:
         note = "no estimate: no two reward models of a pair, with a learnt policy each, differ in use"
         return Estimate(math.nan, math.nan, math.nan, math.nan, *n, note)
-    value = float(within_slope(data.of_family, data.y, data.z, None))
-    low, high = dyadic_jackknife(data, within_slope)
+    value = float(within_slope(data.x, data.y, data.z, None))
+    low, high = family_jackknife(data, within_slope)
     note = "" if not math.isnan(low) else f"no interval: {n[0]} families and {n[2]} pairs are too few"
     return Estimate(value, low, high, _p(rows, permutations, seed), *n, note)
 

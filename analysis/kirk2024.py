@@ -20,7 +20,8 @@ import pandas as pd
 from pandas import DataFrame, Series
 
 from analysis.by_input import against_answer, head_to_head, matched
-from analysis.decisions import OPPOSITE, SAME, UNKNOWN, holm, status
+from analysis.decisions import OPPOSITE, SAME, UNKNOWN, status
+from analysis.primary import correct
 from analysis.published import EQUAL, KIRK, NOTHING
 from analysis.records import Study
 from analysis.stage_diversity import EXACT, PANELS
@@ -132,9 +133,7 @@ def kirk_claims(study: Study) -> list[dict[str, Any]]:
             first[0] |= {name: same[0][name] for name in ("figure", "paper", "source", "fact")}
         if len(same) == 1:  # of several settings it is the mean, which is another comparison
             rest.remove(same[0])
-    for row, adjusted in zip(rest, holm([row["p"] for row in rest]), strict=True):
-        row["p_holm"] = adjusted
-    return [*first, *rest]
+    return correct(study.manifest, [*first, *rest])
 
 
 def _row(

@@ -16,7 +16,8 @@ from typing import Any
 
 from pandas import DataFrame, Series
 
-from analysis.decisions import holm, status
+from analysis.decisions import status
+from analysis.primary import correct
 from analysis.published import NOTHING, TAJWAR
 from analysis.records import Study
 from analysis.seeds import best_rates, paired
@@ -133,10 +134,7 @@ def length_claims(study: Study) -> list[dict[str, Any]]:
         )
     for row in rows:
         row["status"] = status(row["low"], row["high"], row["p"], smallest=SMALLEST)
-    rest = [row for row in rows if not row["primary"]]
-    for row, adjusted in zip(rest, holm([row["p"] for row in rest]), strict=True):
-        row["p_holm"] = adjusted
-    return rows
+    return correct(study.manifest, rows)
 
 
 def results_table(study: Study) -> DataFrame:

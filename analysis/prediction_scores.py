@@ -12,7 +12,7 @@ from pandas import DataFrame
 from scipy.special import expit, logit
 
 from analysis.dyadic import Dyads
-from analysis.estimate import dyadic_jackknife
+from analysis.estimate import family_jackknife
 
 Array = NDArray[np.float64]
 Score = Callable[[Array, Array, Array], Array]
@@ -105,13 +105,13 @@ def score(rows: DataFrame, score_of: Score, p: Array, other: Array | None = None
     target, spurious = (rows[role].to_numpy(str) for role in ("target_family", "spurious_family"))
     families, code = np.unique(np.concatenate([target, spurious]), return_inverse=True)
     n = len(rows)
+    z = np.zeros((n, 0)) if other is None else other[:, None]
     data = Dyads(
-        families.tolist(), code[:n], code[n:], p, np.zeros(len(families)), U,
-        np.zeros((n, 0)) if other is None else other[:, None],
-        np.zeros((len(families), 0)), np.zeros(len(families), dtype=np.intp),
+        families.tolist(), code[:n], code[n:], p, np.column_stack([p, np.zeros(n)]), U,
+        z, np.stack([z, np.zeros_like(z)], axis=-1), np.zeros(len(families), dtype=np.intp),
     )  # fmt: skip
     value = float(statistic(p, U, data.z, None)) if n else math.nan
-    low, high = dyadic_jackknife(data, statistic) if n else (math.nan, math.nan)
+    low, high = family_jackknife(data, statistic) if n else (math.nan, math.nan)
     if high - low < 1e-9:  # leaving out any one family changes nothing, which shows no spread
         low, high = math.nan, math.nan
     return Scored(value, low, high)

@@ -21,7 +21,8 @@ from typing import Any
 from pandas import DataFrame
 
 from analysis.calibrated import calibration_table
-from analysis.decisions import UNKNOWN, holm, status
+from analysis.decisions import UNKNOWN, status
+from analysis.primary import correct
 from analysis.published import NOTHING, SUPERHF
 from analysis.records import Study
 from analysis.stage_inputs import OVER, primary_legs, scored
@@ -53,10 +54,7 @@ def superhf_claims(study: Study) -> list[dict[str, Any]]:
         for claim in _claims(study, outputs, own, scores):
             if told != where or claim.compares != named:
                 rows.append(_row(claim, told))
-    rest = [row for row in rows if not row["primary"]]
-    for row, adjusted in zip(rest, holm([row["p"] for row in rest]), strict=True):
-        row["p_holm"] = adjusted
-    return rows
+    return correct(study.manifest, rows)
 
 
 def _row(claim: Claim, told: dict[str, Any], *, primary: bool = False) -> dict[str, Any]:

@@ -13,7 +13,8 @@ from analysis.comparison import EPISODES, RATE
 LEGEND = """x: relative extractability, log2(bits target / bits spurious), above 0 if the spurious is easier
 slope: U per unit of x; auc: does x tell U above 0.5 from below; H2: Spearman with ordinal scores
 p: two-sided, families permuted within a kind of task, and within a role where none has both
-intervals over families, 95 % (controls 90 %); with several kinds of task what lies between them is taken off
+intervals: what these permutations do not reject, 95 %; with several kinds what lies between them is taken off
+of controls: 90 % by leaving families out
 n: families/features/pairs/models/seeds"""
 
 OF_DIALS = """trend: change from a dial's lowest level to its highest, by a line over the levels' ranks
@@ -87,7 +88,7 @@ def claims_text(rows: Sequence[ClaimRow], width: int = 110, *, everything: bool 
     shown = rows if everything else [row for row in rows if headline(row)]
     titles: dict[str, list[ClaimRow]] = {}
     for row in shown:
-        rest = _title(row) if everything else "Beside it"
+        rest = f"Secondary: {_title(row)}" if everything else "Secondary, beside it"
         titles.setdefault("Primary test" if row.primary else rest, []).append(row)
     blocks = [_block(title, block, width, everything) for title, block in titles.items()]
     hidden = len(rows) - len(shown)
@@ -122,4 +123,4 @@ def _block(title: str, block: Sequence[ClaimRow], width: int, everything: bool) 
 
 
 def _title(row: ClaimRow) -> str:
-    return f"Arm {row.arm}, method {row.method}" if row.arm else f"What the dials do to {row.claim}"
+    return f"arm {row.arm}, method {row.method}" if row.arm else f"what the dials do to {row.claim}"

@@ -14,6 +14,7 @@ from pandas import DataFrame, Series
 
 from analysis.bandit_differences import COMPARED, FAR, NEAR, Found, cells_of
 from analysis.decisions import UNKNOWN, holm, status
+from analysis.primary import changed
 from analysis.published import NOTHING, TAJWAR, Fact
 from analysis.records import Study
 from analysis.seeds import paired
@@ -92,6 +93,8 @@ def takeaways(study: Study) -> list[Takeaway]:
         nothing = Series(dtype=float)
         claim, problem = str(named.get("claim", "")), str(named.get("problem", ""))
         first = [_row(problem, 0, claim, "the primary comparison has no runs", "", "reward", nothing)]
+    if changed(study.manifest):
+        return [replace(r, p_holm=p) for r, p in zip(rows, holm([row.p for row in rows]), strict=True)]
     corrected = holm([row.p for row in rest])
     return [
         replace(first[0], primary=True),
@@ -115,11 +118,11 @@ published figures are of language models where a model is named: the bandits' ow
 def takeaways_text(rows: list[Takeaway]) -> str:
     """The comparisons as text, a table a takeaway, with what each is about and the published figure."""
     blocks = []
-    titles = {row.takeaway: f"Takeaway {row.takeaway}" for row in rows[1:]}
-    for title, part in [("Primary test", rows[:1])] + [
-        (title, [row for row in rows[1:] if row.takeaway == number])
-        for number, title in sorted(titles.items())
-    ]:
+    first, rest = [row for row in rows if row.primary], [row for row in rows if not row.primary]
+    parts = {"Primary test": first} if first else {}
+    for number in sorted({row.takeaway for row in rest}):
+        parts[f"Takeaway {number} (secondary)"] = [row for row in rest if row.takeaway == number]
+    for title, part in parts.items():
         columns = ("claim", "problem", "value", "low", "high", "p", "p_holm", "n", "smallest", "status")
         lines = [{name: getattr(row, name) for name in columns} for row in part]
         claims = {row.claim.partition(", far peak")[0]: row for row in reversed(part)}

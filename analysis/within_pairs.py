@@ -12,9 +12,10 @@ from scipy.sparse.csgraph import connected_components
 
 from analysis.association import TINY, Array
 from analysis.coefficient import Coefficient, line, no_fit
-from analysis.dyadic import FEWEST_FAMILIES, FEWEST_ORDERS
+from analysis.dyadic import FEWEST_FAMILIES
 from analysis.dyadic_errors import Codes, dyadic_errors, family_codes
 from analysis.pairs import PAIR
+from analysis.permutation import FEWEST_ORDERS
 
 ROBUST = "within pairs"
 PERMUTED = "within pairs, permuted"

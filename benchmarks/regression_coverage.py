@@ -1,6 +1,6 @@
 """How often do the intervals of each regression cover what was planted?
 
-Simulated tables of pairs of families, as in `benchmarks.null_size`, without an effect: the linear fit with
+Simulated tables of pairs of families, as in `benchmarks.known_truth`, without an effect: the linear fit with
 errors that take rows for independent, with the textbook's dyadic-robust ones, and with their jackknife form.
 And counts of answers with effects of the target's family, the spurious feature's and the pair: the posterior
 by nested Laplace, statsmodels' factored approximation of it, and GEE by either role.
@@ -26,7 +26,7 @@ from analysis.linear_regression import design_of, linear_regression
 from analysis.marginal_logit import gee
 from analysis.random_effects import FIXED_SD, LOG_SD, mixed_logit
 from analysis.tables import text_table
-from benchmarks.null_size import dyadic_table, share
+from benchmarks.known_truth import dyadic_table, rate
 
 DESIGNS = ((8, 24), (14, 24), (14, 60), (30, 60), (30, 300))
 """Families and pairs."""
@@ -134,10 +134,10 @@ def main() -> None:
     for families, pairs in DESIGNS:
         about = {"families": str(families), "pairs": str(pairs)}
         hits = linear(families, pairs, arguments.studies)
-        first.append(about | {name: share(n, arguments.studies) for name, n in hits.items()})
+        first.append(about | {name: rate(n, arguments.studies) for name, n in hits.items()})
         if pairs <= 60:
             of = logistic(families, pairs, arguments.studies, arguments.variational)
-            second.append(about | {name: share(n, m) if m else "-" for name, (n, m) in of.items()})
+            second.append(about | {name: rate(n, m) if m else "-" for name, (n, m) in of.items()})
     print("Linear: share of 95 % intervals that cover, in per cent (95 % Monte-Carlo interval)")
     print(text_table(first))
     print("\nLogistic: the same")

@@ -7,8 +7,9 @@ import time
 from argparse import Namespace
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
-from typing import get_args
+from typing import TYPE_CHECKING, get_args
 
 from proclivity import composition
 from proclivity.answer import Answer, duration, size, table
@@ -20,6 +21,9 @@ from proclivity.strict import Plain
 from proclivity.study import BRADLEY_TERRY, ProbeStudy, Study, list_studies, load_study, study_from
 from proclivity.study_head import Scale
 from tasks.errors import UserError
+
+if TYPE_CHECKING:
+    from analysis.power import Power
 
 SEEDS = ["seed_data", "seed_tune"]
 BYTES_A_JOB = 16_000
@@ -82,6 +86,8 @@ def _dry_run(todo: Plan, workers: int) -> Answer:
         if job.config["job"] != "probe" and not is_reward_model(job.config)
     )
     of = "pairs" if isinstance(todo.study, Study | ProbeStudy) else "problems"
+    power = _power(todo)
+    data["power"] = power and asdict(power)
     return Answer(
         data,
         f"{todo.study.name}: {_counted(todo.runs, todo.probes, todo.reward_models)}, {about} on "
@@ -89,9 +95,25 @@ def _dry_run(todo: Plan, workers: int) -> Answer:
         + "\n".join(f"  {name}: {n} runs" for name, n in arms.items())
         + "\nprimary test: "
         + ", ".join(f"{name} {value}" for name, value in data["primary"].items())
+        + (f"\nof all pairs below, by Spearman's rho, {power}" if power else "")
         + f"\n{len(todo.pairs)} {of}:\n"
         + "\n".join(f"  {pair}" for pair in todo.pairs),
     )
+
+
+def _power(todo: Plan) -> Power | None:
+    """Power of the test by permuted families on the pairs drawn, before anything is known of their bits."""
+    if not isinstance(todo.study, Study) or todo.study.primary.test != "family_permutation":
+        return None
+    from pandas import DataFrame
+
+    from analysis.power import power_of_pairs
+    from tasks import get_task
+
+    drawn = [(name, get_task(name)) for name in todo.pairs]
+    columns = ["kind", "target_family", "spurious_family"]
+    rows = [(name.partition("/")[0], t.target.family, t.spurious.family) for name, t in drawn]
+    return power_of_pairs(DataFrame(rows, columns=columns))
 
 
 def _counted(runs: int, probes: int, reward_models: int) -> str:

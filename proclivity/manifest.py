@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import platform
@@ -42,6 +41,7 @@ def versions() -> str:
 
 def describe(definition: Mapping[str, Any], command: str) -> dict[str, Any]:
     """The manifest of a study: its definition, and the hash of its primary test."""
+    from analysis.primary import digest, signed
     from analysis.schema import SCHEMA
 
     return {
@@ -49,10 +49,9 @@ def describe(definition: Mapping[str, Any], command: str) -> dict[str, Any]:
         "paper": definition["paper"],
         "scale": definition["scale"],
         "schema": SCHEMA,
-        "primary": definition["primary"],
-        "primary_hash": _hash(definition["primary"]),
+        **signed(definition["primary"]),
         "definition": definition,
-        "definition_hash": _hash(definition),
+        "definition_hash": digest(definition),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": command,
         "versions": versions(),
@@ -135,7 +134,3 @@ def difference(old: object, new: object, where: str = "") -> str:
 def _short(value: object) -> str:
     text = "absent" if value is None else json.dumps(value)
     return text if len(text) <= 60 else text[:57] + "..."
-
-
-def _hash(value: object) -> str:
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]

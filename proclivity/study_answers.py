@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import asdict
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,19 @@ MANY = 50
 
 
 def tables_of(study: Study, *, everything: bool = False) -> Answer:
-    """The tables of a study, what was left out of them, and what was not read; the paper's claims last."""
+    """The tables of a study, what was left out of them, and what was not read; the paper's claims last.
+
+    First of all stands whether its primary test was changed.
+    """
+    from analysis.primary import changed
+
+    answer = _tables_of(study, everything)
+    if line := changed(study.manifest):
+        return Answer({**answer.data, "primary_changed": line}, f"{line}\n\n{answer.text}")
+    return answer
+
+
+def _tables_of(study: Study, everything: bool) -> Answer:
     from analysis.development import is_development
     from analysis.learning import is_of_learning
     from analysis.lengths import is_of_lengths
@@ -78,10 +91,12 @@ def _of_pairs(study: Study, everything: bool) -> Answer:
     from analysis.lovering_correlations import LEGEND, lovering_table
     from analysis.pairs import learnable
     from analysis.paper_claims import of_pairs
+    from analysis.power import power_of
     from analysis.regressions import regressions, regressions_text
     from analysis.tables import claims_text, text_table
 
     rows = claims(study)
+    found = power_of(rows[0]) if rows and rows[0].primary else None
     left_out = plain(exclusions(study))
     learnt = plain(learnt_share(study))
     data = {
@@ -90,6 +105,7 @@ def _of_pairs(study: Study, everything: bool) -> Answer:
         "left_out": left_out,
         "learnt": learnt,
         "problems": study.problems,
+        "power": found and asdict(found),
     }
     more = {}
     if is_of_paper(study):
@@ -107,6 +123,7 @@ def _of_pairs(study: Study, everything: bool) -> Answer:
     data |= {"regressions": fits, "lovering": lovering}
     parts = [
         claims_text(rows, everything=everything),
+        *([f"Primary test, {found}"] if found else []),
         "Left out at the lowest evidence, by rule\n" + text_table([row for row in left_out if row["runs"]]),
         "Learnt at the lowest evidence, of pairs with both features learnable\n" + text_table(learnt),
         *(

@@ -6,6 +6,7 @@ from dataclasses import asdict, replace
 
 import numpy as np
 
+from analysis.primary import signed
 from analysis.records import COLUMNS, LEARNABILITY, ProbeRecord, Study, frame
 from tests.analysis.simulated_study import run_record
 
@@ -97,7 +98,7 @@ def simulate(
         return frame(rows, columns)
 
     primary = {"claim": "H1b", "arm": "main", "method": "rloo", "statistic": "trend", "pairs": "learnable"}
-    manifest = {"name": "dials", "primary": primary, "definition": {"probe": {"n": 2000}}}
+    manifest = {"name": "dials", **signed(primary), "definition": {"probe": {"n": 2000}}}
     return Study("dials", manifest, table(runs, "run"), table(probes, "probe"), frame([], LEARNABILITY), [])
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from pandas import DataFrame
 
 from analysis.lengths import MIN, MODE, SKEW
+from analysis.primary import signed
 from analysis.records import COLUMNS, Study, frame
 from analysis.text_schema import TextRecord
 
@@ -40,7 +41,7 @@ def record(task: str, method: str, seed: int, step: int, reward: float, **more: 
 def study_of(rows: list[dict[str, object]], **primary: str) -> Study:
     told = {"problem": SKEW, "method": "online-dpo", "against": "dpo", "test": "t over seeds"} | primary
     empty = DataFrame()
-    return Study("toy", {"primary": told}, empty, empty, empty, [], texts=frame(rows, COLUMNS["text"]))
+    return Study("toy", signed(told), empty, empty, empty, [], texts=frame(rows, COLUMNS["text"]))
 
 
 def simulated(seeds: int = 6, noise: float = 0.2) -> Study:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.random import Generator
 
+from analysis.primary import signed
 from analysis.records import COLUMNS, LEARNABILITY, OF_STAGES, Study, frame
 from analysis.stage_schema import ACROSS, PER_INPUT, Choice, Measurement, Output, StageRecord
 
@@ -102,7 +103,7 @@ def simulated(
         "task": tasks[0], "policy": "ppo", "against": "sft", "measure": "ead", "scope": PER_INPUT,
         "shift": "in", "statistic": "paired difference", "test": "t over seeds",
     }  # fmt: skip
-    manifest = {"name": "toy", "paper": paper, "scale": "smoke", "primary": dict(primary or told)}
+    manifest = {"name": "toy", "paper": paper, "scale": "smoke", **signed(primary or told)}
     nothing = [frame([], columns) for columns in (COLUMNS["run"], COLUMNS["probe"], LEARNABILITY)]
     beside = [frame(tables[name], columns) for name, columns in OF_STAGES.items()]
     stages = frame(tables["stage"], COLUMNS["stage"])

@@ -8,6 +8,7 @@ from dataclasses import asdict
 import numpy as np
 from scipy.stats import norm
 
+from analysis.primary import signed
 from analysis.records import COLUMNS, LEARNABILITY, ProbeRecord, RunRecord, Study, frame
 
 CONFLICTS = ("target_only", "spurious_only")
@@ -95,6 +96,6 @@ def simulate(
         rows = [{k: np.nan if v is None and columns[k] == "float" else v for k, v in r.items()} for r in rows]
         return frame(rows, columns)
 
-    manifest = {"name": "simulated", "primary": primary or {}, "definition": {"probe": {"n": 2000}}}
+    manifest = {"name": "simulated", **signed(primary or {}), "definition": {"probe": {"n": 2000}}}
     learnt = frame(tried if learnability else [], LEARNABILITY)
     return Study("simulated", manifest, table(runs, "run"), table(probes, "probe"), learnt, [])

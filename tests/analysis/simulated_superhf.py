@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from pandas import DataFrame
 
+from analysis.primary import signed
 from analysis.records import COLUMNS, OF_STAGES, Study, frame
 from analysis.stage_pairs import BETWEEN
 from analysis.stage_schema import Choice, Measurement, Output, StageRecord
@@ -103,7 +104,7 @@ def simulated(
                                     *(tables, rng, told | {"seed_tune": tune}, policy),
                                     *(truth, start, inputs, noise),
                                 )
-    manifest = {"name": "toy", "paper": "superhf2023", "scale": "quick", "primary": dict(primary)}
+    manifest = {"name": "toy", "paper": "superhf2023", "scale": "quick", **signed(primary)}
     beside = {name: frame(tables[name], columns) for name, columns in OF_STAGES.items()}
     empty = DataFrame()
     stages = frame(tables["stage"], COLUMNS["stage"])

@@ -11,6 +11,7 @@ import pytest
 from analysis.claims import claims
 from analysis.decisions import SAME, UNKNOWN
 from analysis.inheritance import centred, inheritance, inheritance_table, of_rewards
+from analysis.primary import signed
 from analysis.tables import claims_text
 from tests.analysis.simulated_study import simulate
 
@@ -36,7 +37,7 @@ def tuned_on_rewards(slope, *, pairs=14, own=0.3, noise=0.06, seed=0, **options)
         reward_model=keys, reward_model_U=judge, U=U.where(runs.U.notna()), evidence_rate=0.5
     )
     judges = runs.assign(key=keys, method="bradley-terry", half=1, U=judge)
-    manifest = plain.manifest | {"primary": PRIMARY}
+    manifest = plain.manifest | signed(PRIMARY)
     return dataclasses.replace(
         plain, runs=pd.concat([policies, judges], ignore_index=True), manifest=manifest
     )

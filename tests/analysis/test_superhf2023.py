@@ -14,6 +14,7 @@ from analysis.calibrated import SCORES, calibration_table
 from analysis.decisions import OPPOSITE, SAME, SMALL, UNKNOWN
 from analysis.generalisation import MEAN_DIFFERENCE, compare
 from analysis.preferred import preferred
+from analysis.primary import signed
 from analysis.records import Study
 from analysis.stage_inputs import INPUTS, RUNS
 from analysis.stage_pairs import differences, end_table, gain_over_sft, points_table
@@ -89,7 +90,7 @@ def test_of_two_settings_the_primary_is_over_both_and_each_keeps_its_own() -> No
     assert [(row["primary"], row["n"]) for row in own] == [(True, 3), (False, 3), (False, 3)]
     assert math.isnan(own[0]["evidence"]) and own[0]["note"] == "mean over 2 settings, seed by seed"
     assert own[0]["value"] == pytest.approx((own[1]["value"] + own[2]["value"]) / 2)
-    named = dataclasses.replace(both, manifest={"primary": {**PRIMARY, "evidence_rate": 0.1}})
+    named = dataclasses.replace(both, manifest=signed({**PRIMARY, "evidence_rate": 0.1}))
     first = superhf_claims(named)[0]
     assert (first["evidence"], first["n"], first["value"]) == (0.1, 3, own[2]["value"])
     assert first["note"] == ""
@@ -212,7 +213,7 @@ def test_claims_that_a_study_has_no_runs_for_are_left_out() -> None:
     assert [(row["n"], row["status"], row["note"]) for row in rows] == [
         (0, UNKNOWN, "the primary comparison has no runs")
     ]
-    nothing_named = dataclasses.replace(whole, manifest={"primary": {"test": "none"}})
+    nothing_named = dataclasses.replace(whole, manifest=signed({"test": "none"}))
     assert not any(row["primary"] for row in superhf_claims(nothing_named))
 
 

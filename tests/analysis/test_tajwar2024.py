@@ -9,6 +9,7 @@ import pytest
 from pandas import DataFrame, Series
 from scipy import stats
 
+from analysis.primary import signed
 from analysis.records import COLUMNS, POINTS, Study, frame
 from analysis.tajwar2024 import Takeaway, chosen_rates, paired, takeaways
 
@@ -34,7 +35,7 @@ def made_up(cells: dict[tuple[str, str, int, int], float], seeds: int = 20, nois
                 points.append(point | told | at)
     primary = {"claim": "fewer batches a round", "problem": "sequence/R1"}
     none = DataFrame()
-    return Study("made-up", {"primary": primary, "definition": {}}, none, none, none, [], none,
+    return Study("made-up", {**signed(primary), "definition": {}}, none, none, none, [], none,
                  frame(bandits, COLUMNS["bandit"]), frame(points, POINTS))  # fmt: skip
 
 

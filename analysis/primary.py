@@ -1,0 +1,50 @@
+"""Whether a study's primary test is still the one that was written down before its first run."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from analysis.decisions import holm
+
+
+def digest(value: object) -> str:
+    """A short hash of anything that JSON can hold."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def signed(primary: Mapping[str, Any]) -> dict[str, Any]:
+    """What a study's manifest says of its primary test before the first run."""
+    return {"primary": dict(primary), "primary_hash": digest(primary)}
+
+
+def changed(manifest: Mapping[str, Any]) -> str:
+    """One line that says how the primary test is not the one written down; empty when it is.
+
+    A manifest without a primary test has none to change.
+    """
+    primary, written = manifest.get("primary", {}), manifest.get("primary_hash")
+    defined = manifest.get("definition", {}).get("primary", primary)
+    if not primary and not defined and written is None:
+        return ""
+    if written is None:
+        why = "has no hash"
+    elif (now := digest(primary)) != written:
+        why = f"has hash {now}, and {written} was written down before the first run"
+    elif defined != primary:
+        why = "is not that of the study's definition"
+    else:
+        return ""
+    return f"The primary test in study.json {why}: every test below is secondary."
+
+
+def correct(manifest: Mapping[str, Any], rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Rows with `p_holm` over all but the primary one; over all when the primary test was changed."""
+    void = bool(changed(manifest))
+    rows = [row | {"primary": row["primary"] and not void} for row in rows]
+    rest = [row for row in rows if not row["primary"]]
+    for row, adjusted in zip(rest, holm([row["p"] for row in rest]), strict=True):
+        row["p_holm"] = adjusted
+    return rows

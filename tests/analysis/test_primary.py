@@ -1,0 +1,68 @@
+"""A primary test that was changed after the first run is no primary test."""
+
+import dataclasses
+import math
+
+import pytest
+from statsmodels.stats.multitest import multipletests
+
+from analysis.claims import claims
+from analysis.kirk2024 import kirk_claims
+from analysis.lengths import length_claims
+from analysis.primary import changed, correct, signed
+from analysis.tables import claims_text
+from tests.analysis import simulated_lengths, simulated_stages
+from tests.analysis.simulated_study import simulate
+
+WRITTEN = {"claim": "H1a", "arm": "main", "method": "rloo", "statistic": "spearman", "pairs": "learnable"}
+OTHER = WRITTEN | {"statistic": "slope"}
+
+
+@pytest.mark.parametrize(
+    ("manifest", "why"),
+    [
+        (signed(WRITTEN) | {"definition": {"primary": WRITTEN}}, ""),
+        (signed(dict(reversed(WRITTEN.items()))), ""),
+        ({"primary": {}}, ""),
+        (signed(WRITTEN) | {"primary": OTHER}, "has hash"),
+        (signed(WRITTEN) | {"primary": {}}, "has hash"),
+        ({"primary": WRITTEN}, "has no hash"),
+        (signed(OTHER) | {"definition": {"primary": WRITTEN}}, "is not that of the study's definition"),
+    ],
+)
+def test_what_counts_as_a_change(manifest, why):
+    assert (why in changed(manifest)) if why else changed(manifest) == ""
+
+
+def test_after_a_change_every_claim_is_secondary_and_corrected():
+    study = simulate(pairs=20, primary=WRITTEN)
+    before = claims(study, permutations=99)
+    assert [row.primary for row in before].count(True) == 1
+    after = claims(dataclasses.replace(study, manifest=study.manifest | {"primary": OTHER}), permutations=99)
+    assert not any(row.primary for row in after) and len(after) == len(before)
+    p = [row for row in after if not math.isnan(row.estimate.p)]
+    adjusted = multipletests([row.estimate.p for row in p], method="holm")[1]
+    assert [row.p_holm for row in p] == pytest.approx(list(adjusted))
+    assert "Primary test" in claims_text(before) and "Primary test" not in claims_text(after)
+    titles = [line for line in claims_text(after).splitlines() if line.startswith("Secondary: arm ")]
+    assert titles == ["Secondary: arm main, method rloo"]
+
+
+@pytest.mark.parametrize(
+    ("study", "told"),
+    [(simulated_lengths.simulated(), length_claims), (simulated_stages.simulated(inputs=6), kirk_claims)],
+)
+def test_the_other_kinds_of_study_ask_the_same(study, told):
+    rows = told(study)
+    assert sum(row["primary"] for row in rows) == 1
+    void = study.manifest | {"primary_hash": "0" * 16}
+    rows = told(dataclasses.replace(study, manifest=void))
+    assert not any(row["primary"] for row in rows)
+    assert all(math.isnan(row["p_holm"]) == math.isnan(row["p"]) for row in rows)
+
+
+def test_the_primary_row_takes_no_part_in_the_correction():
+    rows = [{"primary": True, "p": 0.04}, {"primary": False, "p": 0.01}, {"primary": False, "p": 0.03}]
+    found = correct(signed(WRITTEN), rows)
+    assert [row.get("p_holm") for row in found] == [None, 0.02, 0.03]
+    assert [row["p_holm"] for row in correct({"primary": WRITTEN}, rows)] == pytest.approx([0.06, 0.03, 0.06])
