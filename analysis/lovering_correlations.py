@@ -46,6 +46,7 @@ published: at other sizes, on other models, by another MDL; controlled: both pro
 """What a reader of the table needs to know."""
 PERMUTATIONS = 9_999
 _CELL = [*PAIR, "arm", "method"]
+NEVER_LAST = f"smallest rate with F > {ENOUGH}, never last"
 COLUMNS = [
     *("arm", "method", "outcome", "pairs", "x", "rho_rows", "p_rows", "star", "rows"),
     *("rho", "low", "high", "p", "n", "published", "note"),
@@ -142,7 +143,7 @@ def _outcomes(rows: DataFrame) -> Iterator[tuple[str, DataFrame]]:
     whole = rows[rows["F"].notna()]
     never = whole["required"].isna()
     last = Series(ordinal_scores(whole["required"].mask(never, 1.0), whole["required"].mask(never, math.inf)))
-    yield f"smallest rate with F > {ENOUGH}, never last", whole.assign(y=last.to_numpy(float))
+    yield NEVER_LAST, whole.assign(y=last.to_numpy(float))
 
 
 def _both_ways(table: DataFrame, run: partial[Estimate]) -> dict[str, Any]:

@@ -6,8 +6,10 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from pandas import DataFrame
+
 from analysis import lovering2021
-from analysis.association import mean
+from analysis.association import mean, spearman
 from analysis.claim_row import SMALLEST_USE, ClaimRow
 from analysis.claims import KIND_OF_TASK, SMALLEST
 from analysis.comparison import p_of_mean
@@ -16,6 +18,7 @@ from analysis.estimate import Estimate, estimate
 from analysis.kirk2024 import OTHERWISE
 from analysis.lengths import SMALLEST as ONE_WORD
 from analysis.lengths import STATISTICS
+from analysis.lovering_correlations import NEVER_LAST, SCORES
 from analysis.pairs import PAIR, pairs_table
 from analysis.paper_row import Measured
 from analysis.records import Study
@@ -38,10 +41,14 @@ ASKED = ("primary", "all")
 FIRST_LAST = "symbolic/first-last-vs-contains-2"
 
 
-def of_pairs(study: Study, rows: Sequence[ClaimRow]) -> Iterator[Measured]:
-    """Of a study of pairs of features, after Lovering et al. 2021 or Cruz et al. 2023."""
+def of_pairs(study: Study, rows: Sequence[ClaimRow], lovering: DataFrame) -> Iterator[Measured]:
+    """Of a study of pairs of features, after Lovering et al. 2021 or Cruz et al. 2023.
+
+    `lovering`: the table of `analysis.lovering_correlations`.
+    """
     if lovering2021.is_of_paper(study):
         yield from _correlations(rows, "average", "average", lovering2021.KIND)
+        yield from _of_scores(lovering)
         yield from _correlations(rows, "evidence", "H2", lovering2021.KIND)
         yield from _error_left(study)
     elif study.manifest.get("paper") == "cruz2023":
@@ -59,6 +66,29 @@ def _correlations(rows: Sequence[ClaimRow], fact: str, claim: str, arm: str) -> 
             here = f"{row.claim}: Spearman, {row.method}, {row.pairs} pairs"
             here += f" ({e.note})" if e.note else ""
             yield Measured(fact, here, e.value, e.low, e.high, _of_families(e), smallest, row.status)
+
+
+def _of_scores(lovering: DataFrame) -> Iterator[Measured]:
+    """Their own outcomes, by our test: on language where there is some, and on the controlled set."""
+    usual = "language" if "language" in set(lovering["pairs"]) else "all"
+    asked = {
+        (SCORES["F"], usual): ("average", 1),
+        (SCORES["F"], "controlled"): ("controlled", 1),
+        (NEVER_LAST, usual): ("evidence", -1),
+    }
+    for row in lovering.to_dict("records"):
+        if (row["outcome"], row["pairs"]) not in asked:
+            continue
+        fact, sign = asked[row["outcome"], row["pairs"]]
+        low, high = sorted(sign * row[end] for end in ("low", "high"))
+        word = status(low, high, row["p"], smallest=SMALLEST[spearman])
+        here = (
+            f"{row['outcome']}: {'' if sign > 0 else 'minus '}Spearman, {row['method']}, {row['pairs']} pairs"
+        )
+        here += f" ({row['note']})" if row["note"] else ""
+        families, _, pairs, *_ = row["n"].split("/")
+        n = f"{pairs} pairs of {families} families"
+        yield Measured(fact, here, sign * row["rho"], low, high, n, SMALLEST[spearman], word)
 
 
 def _of_families(found: Estimate) -> str:

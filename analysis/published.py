@@ -60,7 +60,7 @@ LOVERING: Facts = {
         "-",
         "no figure read; two of their pairs cannot pass: 60 % of gap-plural's neither rows have the spurious "
         "feature",
-        "the study has no line for these pairs alone",
+        "the study has no runs of several rates of one-sided evidence",
     ),
     "absolute": Fact(
         "correlation table",

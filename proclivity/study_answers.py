@@ -118,7 +118,8 @@ def _of_pairs(study: Study, everything: bool) -> Answer:
         more["What the columns explain"] = explained(study)
     more["Failed"] = failed_jobs(study)
     tables = {title: plain(found) for title, found in more.items() if len(found)}
-    fits, lovering = plain(regressions(study)), plain(lovering_table(study))
+    found_by_them = lovering_table(study)
+    fits, lovering = plain(regressions(study)), plain(found_by_them)
     data |= {title.lower().replace(" ", "_"): found for title, found in tables.items()}
     data |= {"regressions": fits, "lovering": lovering}
     parts = [
@@ -136,7 +137,7 @@ def _of_pairs(study: Study, everything: bool) -> Answer:
         *([] if learnable(study) else ["No learnability list for these models: no pair is left out by it."]),
         *(f"not read: {problem}" for problem in study.problems),
     ]
-    return with_paper(study, Answer(data, "\n\n".join(parts)), of_pairs(study, rows))
+    return with_paper(study, Answer(data, "\n\n".join(parts)), of_pairs(study, rows, found_by_them))
 
 
 def _of_bandits(study: Study) -> Answer:

@@ -7,10 +7,12 @@ from typing import get_args
 
 import numpy as np
 import pytest
+from pandas import DataFrame
 
 from analysis.claims import claims
 from analysis.kirk2024 import kirk_claims
 from analysis.lengths import comparisons, length_claims
+from analysis.lovering_correlations import COLUMNS, NEVER_LAST
 from analysis.pairs import PAIR, pairs_table
 from analysis.paper_claims import of_bandits, of_lengths, of_pairs, of_stages
 from analysis.paper_row import UNASKED, Measured, joined, paper_rows, paper_text
@@ -24,6 +26,8 @@ from tests.analysis.simulated_stages import simulated as of_stage
 from tests.analysis.simulated_study import simulate
 from tests.analysis.simulated_superhf import simulated as of_superhf
 from tests.analysis.test_tajwar2024 import made_up
+
+NONE = DataFrame(columns=COLUMNS)
 
 
 def named(study, paper, scale="quick"):
@@ -79,9 +83,9 @@ def test_facts_that_claims_name_exist(pairs_study):
             *of_lengths(length_claims(of_length())),
         ],
         "lovering2021": of_pairs(
-            named(pairs_study, "lovering2021"), claims(named(pairs_study, "lovering2021"))
+            named(pairs_study, "lovering2021"), claims(named(pairs_study, "lovering2021")), NONE
         ),
-        "cruz2023": of_pairs(named(pairs_study, "cruz2023"), claims(pairs_study)),
+        "cruz2023": of_pairs(named(pairs_study, "cruz2023"), claims(pairs_study), NONE),
     }
     for paper, measured in asked.items():
         facts = {m.fact for m in measured}
@@ -91,7 +95,7 @@ def test_facts_that_claims_name_exist(pairs_study):
 
 def test_the_fall_of_use_is_the_mean_over_pairs(pairs_study):
     study = named(pairs_study, "cruz2023")
-    found = [m for m in of_pairs(study, []) if m.fact == "H2" and "all pairs" in m.here]
+    found = [m for m in of_pairs(study, [], NONE) if m.fact == "H2" and "all pairs" in m.here]
     (fall,) = found
     table = pairs_table(study)
     wide = table[table["arm"] == "main"].pivot_table(index=PAIR, columns="evidence", values="U")
@@ -99,7 +103,26 @@ def test_the_fall_of_use_is_the_mean_over_pairs(pairs_study):
     assert fall.value == pytest.approx(couples.mean())
     assert fall.low < fall.value < fall.high and fall.status == "same direction"
     small = simulate(pairs=12, levels=(0.0,))
-    assert not [m for m in of_pairs(named(small, "cruz2023"), []) if m.fact == "H2"]
+    assert not [m for m in of_pairs(named(small, "cruz2023"), [], NONE) if m.fact == "H2"]
+
+
+def test_their_own_outcomes_answer_the_claims_that_they_are_of():
+    about = {"method": "sft", "arm": "one_sided", "rho": 0.5, "low": 0.3, "high": 0.7, "p": 0.01}
+    about |= {"n": "9/9/30/1/1", "note": ""}
+    sets = ("all", "language", "controlled")
+    table = DataFrame(
+        [about | {"outcome": o, "pairs": s} for o in ("mean F", NEVER_LAST, "mean accuracy") for s in sets]
+    )
+    found = list(of_pairs(named(simulate(pairs=2), "lovering2021"), [], table))
+    told = {
+        m.fact: (m.value, m.low, m.high, m.status)
+        for m in found
+        if m.fact in ("average", "controlled", "evidence")
+    }
+    assert set(told) == {"average", "controlled", "evidence"} and len(found) == 3
+    assert told["average"] == told["controlled"] == (0.5, 0.3, 0.7, "same direction")
+    assert told["evidence"] == (-0.5, -0.7, -0.3, "opposite"), "the claim is that less evidence is required"
+    assert all("all pairs" not in m.here for m in found), "language alone, as theirs"
 
 
 def test_error_that_is_left_is_counted_at_the_most_evidence(pairs_study):
@@ -108,7 +131,7 @@ def test_error_that_is_left_is_counted_at_the_most_evidence(pairs_study):
     runs.loc[mine, "task"] = "symbolic/first-last-vs-contains-2"
     top = runs[mine & (runs.evidence_rate == 0.5)]
     study = named(dataclasses.replace(pairs_study, runs=runs), "lovering2021")
-    (left,) = [m for m in of_pairs(study, []) if m.fact == "first-last"]
+    (left,) = [m for m in of_pairs(study, [], NONE) if m.fact == "first-last"]
     k, n = int(top.errors_spurious_only.sum()), int(top.n_spurious_only.sum())
     assert n > 0 and left.value == k / n and (left.low, left.high) == wilson(k, n)
 
@@ -120,14 +143,14 @@ def test_a_ratio_of_bits_has_an_interval_over_models_only():
         t.replace({"task": {task: "reviews/score-vs-review"}}) for t in (study.runs, study.probes)
     )
     study = named(dataclasses.replace(study, runs=runs, probes=probes), "cruz2023")
-    (found,) = [m for m in of_pairs(study, []) if m.fact.startswith("bits of")]
+    (found,) = [m for m in of_pairs(study, [], NONE) if m.fact.startswith("bits of")]
     bits = probes[(probes.task == "reviews/score-vs-review") & (probes.input == "model")]
     bits = bits[bits.init == "pretrained"].assign(log2=lambda t: np.log2(t.bits_per_label))
     wide = bits.pivot(index="dial", columns="role", values="log2")
     assert found.n == "3 models" and found.low < found.high
     assert found.value == pytest.approx((wide.target - wide.spurious).mean())
     one = dataclasses.replace(study, runs=runs[runs.dial == "a"])
-    (found,) = [m for m in of_pairs(one, []) if m.fact.startswith("bits of")]
+    (found,) = [m for m in of_pairs(one, [], NONE) if m.fact.startswith("bits of")]
     assert found.n == "1 model" and np.isnan(found.low) and found.status == "cannot be told"
 
 
