@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from matplotlib.text import Text
 
+from analysis.primary import signed
 from analysis.records import COLUMNS, Study, frame
 from proclivity.study_answers import figures_of, tables_of
 from tests.analysis.simulated_lengths import simulated as of_length
@@ -89,7 +90,7 @@ KINDS = {"stages": "kirk2024", "texts": "tajwar2024", "bandits": "tajwar2024"}
 def test_a_study_of_any_kind_without_records_says_so(kind: str) -> None:
     primary = {"test": "t over seeds", "problem": "lengths/skew-length", "method": "online-dpo", "task": "t"}
     primary |= {"against": "dpo", "policy": "ppo", "measure": "ead"}
-    manifest = {"paper": KINDS[kind], "scale": "smoke", "definition": {kind: {}}, "primary": primary}
+    manifest = {"paper": KINDS[kind], "scale": "smoke", "definition": {kind: {}}} | signed(primary)
     nothing = (frame([], COLUMNS["run"]), frame([], COLUMNS["probe"]), frame([], {}), [])
     text, _ = words(Study("empty", manifest, *nothing))
     assert "Cannot be estimated: 1 of 1 rows, 1 of them without any run" in text
