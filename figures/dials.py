@@ -95,7 +95,7 @@ def _lines(axes: Any, rows: DataFrame, colour: str, mark: str, label: str) -> No
     wide = rows.pivot_table(index="level", columns="seed", values="value").sort_index()
     x = range(len(wide))
     for seed in wide:
-        axes.plot(x, wide[seed], color=colour, lw=0.5, alpha=0.5)
+        axes.plot(x, wide[seed], color=colour, lw=0.5, alpha=0.5, label=f"_seed {seed}")
     style = "--" if mark == "s" else "-"
     axes.plot(x, wide.mean(axis=1), color=colour, lw=1.6, ls=style, marker=mark, ms=3, label=label)
 
