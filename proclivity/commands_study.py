@@ -235,6 +235,7 @@ def reproduce(arguments: Namespace) -> Answer:
 
 def _reproduce(name: str, arguments: Namespace, *, first: bool) -> Answer:
     from proclivity.commands_analysis import claims_of, draw
+    from proclivity.report import write_report
 
     study, document = load_study(name)
     folder = _folder(arguments, study.name)
@@ -246,16 +247,18 @@ def _reproduce(name: str, arguments: Namespace, *, first: bool) -> Answer:
     )
     claims = claims_of(folder)
     figures = draw(folder, folder / "figures")
+    page = write_report(folder, folder / "report.html")
     seconds = time.perf_counter() - clock
     data = {
         "study": study.name,
         "folder": folder,
         "claims": claims.data,
         "figures": figures,
+        "report": page.data["path"],
         "seconds": seconds,
         "failed": tally.failed,
     }
-    lines = [claims.text, "", *map(str, figures), f"{folder}, {duration(seconds)}"]
+    lines = [claims.text, "", *map(str, figures), page.text, f"{folder}, {duration(seconds)}"]
     text = "\n".join(lines) + failures(tally.failed, tally.total)
     return Answer(data, text, status=1 if tally.failed else 0)
 

@@ -10,19 +10,19 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import Collection, LineCollection, PathCollection, PolyCollection
 from matplotlib.colors import to_hex
-from matplotlib.figure import Figure, SubFigure
+from matplotlib.figure import Figure
 from matplotlib.legend import Legend
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
-from matplotlib.ticker import FixedFormatter, FuncFormatter
 from numpy.typing import NDArray
+
+from figures.report.axis_words import axis_name, is_shown, number, word_at
 
 Array = NDArray[np.float64]
 
@@ -30,8 +30,6 @@ NAMELESS = re.compile(r"_(child\d+|nolegend_|container\d+)?")
 """Labels that matplotlib gives itself."""
 GUIDE = 2
 """A line of so many points without marker and name is a guide for the eye."""
-NOTE = 75
-"""A label below all panels that is longer is a note, not an axis' name; of an axis' own the first line is."""
 TOUCH = 0.75
 """Points of the page within which two marks are at one place."""
 
@@ -66,7 +64,7 @@ class _Span:
 def marks_of(figure: Figure) -> list[Mark]:
     """Every mark of a figure that has been laid out, in the order of reading."""
     keys = _legend_keys(figure)
-    found = [mark for ax in figure.get_axes() if _is_shown(ax) for mark in _of_axes(ax, keys)]
+    found = [mark for ax in figure.get_axes() if is_shown(ax) for mark in _of_axes(ax, keys)]
     height = figure.get_figheight() * 72
     scale = 72 / figure.dpi
     placed = [
@@ -75,10 +73,6 @@ def marks_of(figure: Figure) -> list[Mark]:
         if np.isfinite([m.x, m.y, m.width, m.height]).all()
     ]
     return list({(round(m.x, 1), round(m.y, 1), m.width, m.text): m for m in placed}.values())
-
-
-def _is_shown(ax: Axes) -> bool:
-    return bool(ax.get_visible()) and ax.get_label() != "<colorbar>"
 
 
 def _of_axes(ax: Axes, keys: dict[tuple[str, ...], str]) -> Iterator[Mark]:
@@ -96,7 +90,7 @@ def _of_axes(ax: Axes, keys: dict[tuple[str, ...], str]) -> Iterator[Mark]:
             yield from _of_line(line, said, _name(line, grouped, keys))
     for drawn in ax.collections:
         if isinstance(drawn, PathCollection) and drawn.get_visible():
-            points = np.ma.filled(np.ma.asarray(drawn.get_offsets(), float), np.nan)
+            points = _filled(drawn.get_offsets())
             colour = _colour_of(drawn)
             yield from said.points(points, _name(drawn, grouped, keys), colour)
     for patch in ax.patches:
@@ -108,16 +102,25 @@ def _of_axes(ax: Axes, keys: dict[tuple[str, ...], str]) -> Iterator[Mark]:
 def _of_line(line: Line2D, said: _Said, name: str) -> Iterator[Mark]:
     points = np.asarray(line.get_xydata(), float)
     has_marker = line.get_marker() not in ("None", "none", "", " ", None)
-    is_halo = to_hex(line.get_color()) == "#ffffff" and not has_marker
+    is_halo = _hex(line.get_color()) == "#ffffff" and not has_marker
     if not is_halo and (has_marker or name or len(points) > GUIDE):
-        yield from said.points(points, name, to_hex(line.get_color()))
+        yield from said.points(points, name, _hex(line.get_color()))
+
+
+def _filled(points: Any) -> Array:
+    filled: Array = np.ma.filled(np.ma.asarray(points, float), np.nan)
+    return filled
+
+
+def _hex(colour: Any) -> str:
+    return to_hex(colour)
 
 
 def _colour_of(drawn: Collection) -> str:
     colours = drawn.get_facecolor()
     if not len(colours):
         colours = drawn.get_edgecolor()
-    return to_hex(colours[0]) if len(colours) else ""
+    return _hex(colours[0]) if len(colours) else ""
 
 
 @dataclass(frozen=True)
@@ -143,7 +146,7 @@ class _Said:
 
     def _at(self, axis: str, value: float, interval: str = "") -> str:
         """`name: value`; nothing of an x-axis that has neither a name nor words at its ticks."""
-        name, word = _axis_name(self.ax, axis), _word(self.ax, axis, value)
+        name, word = axis_name(self.ax, axis), word_at(self.ax, axis, value)
         if not name and (word or axis == "x"):
             return word
         return f"{name or 'value'}: {word or number(value)}{interval}"
@@ -168,10 +171,10 @@ class _Said:
         elif y == 0 or self._is_upright(patch):
             across, up = box.x0 + box.width / 2, box.y1 if y + height >= 0 else box.y0
             interval = self._interval(across, up, to_hex(patch.get_facecolor()))
-            value = f"{_axis_name(self.ax, 'y') or 'value'}: {number(y + height)}{interval}"
+            value = f"{axis_name(self.ax, 'y') or 'value'}: {number(y + height)}{interval}"
             lines = [name, self.title, places[0], value]
         else:
-            value = f"{_axis_name(self.ax, 'x') or 'value'}: {number(x + width)}"
+            value = f"{axis_name(self.ax, 'x') or 'value'}: {number(x + width)}"
             lines = [name, self.title, places[1], value]
         yield Mark(box.x0, box.y0, box.width, box.height, "\n".join(filter(None, lines)))
 
@@ -194,7 +197,7 @@ def _spans(ax: Axes) -> Iterator[_Span]:
             colours = drawn.get_facecolor()
         else:
             continue
-        colour = to_hex(colours[0]) if len(colours) else ""
+        colour = _hex(colours[0]) if len(colours) else ""
         for path in paths:
             (x, low), (other, high) = np.asarray(path, float)
             if x == other and low != high and np.isfinite([x, low, high]).all():
@@ -223,7 +226,7 @@ def _name(artist: Any, grouped: dict[int, str], keys: dict[tuple[str, ...], str]
 
 def _look(artist: Any) -> tuple[str, ...]:
     if isinstance(artist, Line2D):
-        return to_hex(artist.get_color()), str(artist.get_marker()), str(artist.get_linestyle())
+        return _hex(artist.get_color()), str(artist.get_marker()), str(artist.get_linestyle())
     if isinstance(artist, Patch):
         return (to_hex(artist.get_facecolor()),)
     return (_colour_of(artist),) if isinstance(artist, Collection) else ("",)
@@ -238,58 +241,3 @@ def _legend_keys(figure: Figure) -> dict[tuple[str, ...], str]:
             for part in {look, look[:1]}:
                 found.setdefault(part, set()).add(text.get_text())
     return {look: labels.pop() for look, labels in found.items() if len(labels) == 1}
-
-
-def _axis_name(ax: Axes, axis: str) -> str:
-    """An axis' label: its own, that of a panel that shares it or stands in its line, or that of all panels."""
-    for panel in [ax] if _words(ax, axis) else _alike(ax, axis):
-        if label := str(getattr(panel, f"get_{axis}label")()):
-            return _short(label)
-    root: Any = ax.get_figure(root=True)
-    for part in [root, *root.findobj(SubFigure)]:
-        label = getattr(part, f"_sup{axis}label", None)
-        if label is not None and len(label.get_text()) < NOTE:
-            return _short(label.get_text())
-    return ""
-
-
-def _alike(ax: Axes, axis: str) -> list[Axes]:
-    """The panel, those that share its axis, and those below it (x) or beside it (y)."""
-    shared = ax.get_shared_x_axes() if axis == "x" else ax.get_shared_y_axes()
-    side = "x0" if axis == "x" else "y0"
-    place = getattr(ax.get_position(), side)
-    panels = [p for p in ax.get_figure(root=True).get_axes() if _is_shown(p)]
-    near = [p for p in panels if abs(getattr(p.get_position(), side) - place) < 0.02]
-    return [ax, *shared.get_siblings(ax), *near]
-
-
-def _short(label: str) -> str:
-    """A label on one line; of a long one the first line."""
-    return " ".join((label if len(label) < NOTE else label.partition("\n")[0]).split())
-
-
-def _words(ax: Axes, axis: str) -> dict[float, str]:
-    """Ticks that have been given words."""
-    which = ax.xaxis if axis == "x" else ax.yaxis
-    formatter = which.get_major_formatter()
-    if not isinstance(formatter, FixedFormatter | FuncFormatter):
-        return {}
-    return {float(tick): _short(str(formatter(tick, i))) for i, tick in enumerate(which.get_majorticklocs())}
-
-
-def _word(ax: Axes, axis: str, value: float) -> str:
-    """The word at a value's tick, or at that of the same axis of a panel in line; "" where ticks are numbers."""
-    limits = getattr(ax, f"get_{axis}lim")()
-    for panel in _alike(ax, axis):
-        words = _words(panel, axis) if getattr(panel, f"get_{axis}lim")() == limits else {}
-        if any(words.values()):
-            ticks = sorted(words)
-            nearest = min(ticks, key=lambda tick: abs(tick - value))
-            apart = min((b - a for a, b in pairwise(ticks)), default=1.0)
-            return words[nearest] if abs(nearest - value) < 0.5 * apart else ""
-    return ""
-
-
-def number(value: float) -> str:
-    """A number to four digits."""
-    return f"{value:.4g}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 from dataclasses import dataclass
+from typing import Any
 
 import matplotlib
 from matplotlib.figure import Figure
@@ -18,7 +19,7 @@ INKS = {
     INK.lower(): "var(--ink)",
     "#000000": "var(--ink)",
     "#ffffff": "var(--paper)",
-    GREY.lower(): "var(--grey)",
+    "#bdbdbd": "var(--faint)",
     PALE.lower(): "var(--pale)",
 }
 """Colours without a meaning, which change in the dark."""
@@ -41,7 +42,7 @@ class Picture:
 
 def picture(name: str, figure: Figure, prefix: str) -> Picture:
     """A figure as inline SVG, with what its marks are worth; `prefix` keeps its ids apart from others'."""
-    looks = {"svg.fonttype": "none", "svg.hashsalt": name, "figure.dpi": 72}
+    looks: dict[Any, Any] = {"svg.fonttype": "none", "svg.hashsalt": name, "figure.dpi": 72}
     with style(), matplotlib.rc_context(looks):
         figure.set_dpi(72)
         figure.draw_without_rendering()
@@ -53,6 +54,14 @@ def picture(name: str, figure: Figure, prefix: str) -> Picture:
     return Picture(name, _inline(file.getvalue(), name, prefix), width, height, marks)
 
 
+def _inked(found: re.Match[str]) -> str:
+    """Grey text must be read, grey lines must not."""
+    what, colour = found["what"], found["colour"]
+    if colour == GREY.lower():
+        return f"{what}:var({'--grey' if what == 'fill' else '--rule'})"
+    return f"{what}:{INKS.get(colour, colour)}"
+
+
 def _inline(text: str, name: str, prefix: str) -> str:
     """The drawing alone, small, with ids and colours of the page."""
     drawing = text[text.index("<g ") : text.rindex("</svg>")]
@@ -61,9 +70,7 @@ def _inline(text: str, name: str, prefix: str) -> str:
     drawing = drawing.replace("xlink:href", "href")
     drawing = _ID.sub(rf"\g<before>{prefix}\g<id>", drawing)
     drawing = _NUMBER.sub(lambda found: f"{float(found[0]):.2f}".rstrip("0").rstrip("."), drawing)
-    drawing = _COLOUR.sub(
-        lambda found: f"{found['what']}:{INKS.get(found['colour'], found['colour'])}", drawing
-    )
+    drawing = _COLOUR.sub(_inked, drawing)
     drawing = re.sub(r"'DejaVu Sans'[^;\"]*", FONTS, drawing)
     drawing = re.sub(r"\n\s*", "\n", drawing)
     label = name.replace("_", " ")
