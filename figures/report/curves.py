@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -31,47 +32,49 @@ ALONG = ("gold", "learned", "held-out", "kl", "token entropy", "use", "target us
 
 
 def of_runs(table: DataFrame, logs: Mapping[str, DataFrame], is_store: bool) -> Curves:
+    """Training logs, one row a step and quadrant, as lines."""
     panels: dict[str, Sequence[str]] = {
         "error": ERRORS,
         "reward": ["on the batch", "on both and neither", "learned reward there"],
         "KL to the reference, nats": ["policy || reference", "reference || policy"],
         "loss": ["loss"],
     }
-    lines = {}
-    for id_, key in zip(table["id"], table["key"], strict=True):
-        if (log := logs.get(key)) is not None and len(log):
-            lines[str(id_)] = _of_log(log)
-    missing = (
-        "" if len(lines) == len(table) else "Its folder holds no log of the training." if is_store else NO_LOG
-    )
-    return Curves("batches", panels, lines, missing)
+    names = [name for part in panels.values() for name in part]
+    told = [log.assign(key=key) for key, log in logs.items() if len(log)]
+    lines = _lines(_by_step(pd.concat(told, ignore_index=True)), names) if told else {}
+    found = {
+        str(id_): lines[key] for id_, key in table[["id", "key"]].itertuples(index=False) if key in lines
+    }
+    none = "Its folder holds no log of the training." if is_store else NO_LOG
+    return Curves("batches", panels, found, "" if len(found) == len(table) else none)
 
 
-def _of_log(log: DataFrame) -> Line:
-    """A training log, one row a step and quadrant, as lines."""
-    steps = sorted(set(log["step"]))
-    error = (
-        (log["errors"] / log["n"].where(log["n"] > 0))
-        .groupby([log["step"], log["quadrant"]])
-        .mean()
-        .unstack()
-    )
-    by_step, plain = log.groupby("step"), log[log["quadrant"].isin(["both", "neither"])].groupby("step")
+def _by_step(log: DataFrame) -> DataFrame:
+    """One row a run and step, a column a line."""
+    by = ["key", "step"]
+    errors = log.assign(error=log["errors"] / log["n"].where(log["n"] > 0))
+    wide = errors.pivot_table(index=by, columns="quadrant", values="error")
+    columns = {
+        "on the batch": "reward_train",
+        "policy || reference": "kl_reverse",
+        "reference || policy": "kl_forward",
+        "loss": "loss",
+    }
+    inside = {"on both and neither": "reward", "learned reward there": "reward_learned"}
+    for part, which in ((log, columns), (log[log["quadrant"].isin(["both", "neither"])], inside)):
+        known = {name: column for name, column in which.items() if column in part}
+        numbers = part[by].assign(**{n: pd.to_numeric(part[c], errors="coerce") for n, c in known.items()})
+        wide = wide.join(numbers.groupby(by).mean(), how="outer")
+    return wide.reset_index()
 
-    def of(groups: Any, name: str) -> list[float]:
-        if name not in log:
-            return [math.nan] * len(steps)
-        found = groups[name].apply(lambda v: pd.to_numeric(v, errors="coerce").mean())
-        return [float(v) for v in found.reindex(steps)]
 
-    errors = [
-        [float(v) for v in error[q].reindex(steps)] if q in error else [math.nan] * len(steps) for q in ERRORS
-    ]
-    rest = [
-        of(by_step, "reward_train"), of(plain, "reward"), of(plain, "reward_learned"),
-        of(by_step, "kl_reverse"), of(by_step, "kl_forward"), of(by_step, "loss"),
-    ]  # fmt: skip
-    return [float(s) for s in steps], errors + rest
+def _lines(table: DataFrame, names: Sequence[str]) -> dict[str, Line]:
+    """The lines of each key, along its steps."""
+    ordered = table.sort_values(["key", "step"], kind="stable").reindex(columns=["key", "step", *names])
+    steps, series = ordered["step"].to_numpy(float), ordered[list(names)].to_numpy(float)
+    keys = ordered["key"].to_numpy(str)
+    ends = [0, *(np.flatnonzero(keys[1:] != keys[:-1]) + 1), len(keys)]
+    return {str(keys[a]): (steps[a:b].tolist(), series[a:b].T.tolist()) for a, b in pairwise(ends) if b > a}
 
 
 def of_bandits(table: DataFrame, points: DataFrame) -> Curves:
