@@ -40,9 +40,10 @@ def write_report(folder: Path, out: Path) -> Answer:
     if out.is_dir():
         raise UserError(f"--out {out} is a folder; name a file, such as {out / 'report.html'}")
     study = read_study(folder)
-    for problem in study.problems:
-        note(f"{folder}: not read: {problem}")
     text = page(report_of(study, folder))
+    if study.problems:
+        more = f" and {len(study.problems) - 1} more, which the page lists" if study.problems[1:] else ""
+        note(f"{folder}: not read: {study.problems[0]}{more}")
     with full_disk(out.parent):
         publish(out, lambda path: path.write_text(text, encoding="utf-8"))
     runs = sum(t["key"].nunique() for t in (study.runs, study.bandits, study.texts, study.stages))
@@ -87,7 +88,7 @@ def report_of(study: Study, folder: Path) -> Any:
             if one.figure is not None
         ],
         tables=[*(sheet for name, sheet in sheets.items() if name not in FIRST), *bare],
-        runs=run_sheets(study, _logs(study, folder), is_store=(folder / "runs").is_dir()),
+        runs=run_sheets(study, logs_of(study, folder), is_store=(folder / "runs").is_dir()),
         left_out=list(_left_out(study, found.data)),
         failed=sheet_of_rows("failed", "Failed runs and probes", failed, is_open=True) if failed else None,
         problems=study.problems,
@@ -119,7 +120,7 @@ def _words(name: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def _logs(study: Study, folder: Path) -> dict[str, DataFrame]:
+def logs_of(study: Study, folder: Path) -> dict[str, DataFrame]:
     """The training logs that a store keeps beside its records."""
     import pandas as pd
 
@@ -171,7 +172,7 @@ def _facts(study: Study) -> Iterator[tuple[str, str]]:
         yield "paper", str(manifest["paper"])
     if manifest.get("scale"):
         yield "scale", str(manifest["scale"])
-    primary = ", ".join(f"{name} {value}" for name, value in manifest["primary"].items())
+    primary = ", ".join(f"{name} {value}" for name, value in manifest.get("primary", {}).items())
     yield "primary test", f"{primary} (hash {manifest.get('primary_hash', 'unknown')})" if primary else "none"
     for name, what in (("created", "begun"), ("command", "command"), ("versions", "versions at the start")):
         if manifest.get(name):

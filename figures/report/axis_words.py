@@ -6,6 +6,7 @@ from itertools import pairwise
 from typing import Any
 
 from matplotlib.axes import Axes
+from matplotlib.category import StrCategoryFormatter
 from matplotlib.figure import SubFigure
 from matplotlib.ticker import FixedFormatter, FuncFormatter
 
@@ -50,7 +51,7 @@ def _words(ax: Axes, axis: str) -> dict[float, str]:
     """Ticks that have been given words."""
     which = ax.xaxis if axis == "x" else ax.yaxis
     formatter = which.get_major_formatter()
-    if not isinstance(formatter, FixedFormatter | FuncFormatter):
+    if not isinstance(formatter, FixedFormatter | FuncFormatter | StrCategoryFormatter):
         return {}
     return {float(tick): _short(str(formatter(tick, i))) for i, tick in enumerate(which.get_majorticklocs())}
 

@@ -53,11 +53,11 @@ def in_words(study: Study, data: Row) -> InWords:
         return _of_learning(study, data["learnt"])
     found = list(data.get("claims") or data.get("takeaways") or [])
     row = next((row for row in found if row.get("primary")), None)
-    if study.manifest["primary"].get("test") == "none":
+    if study.manifest.get("primary", {}).get("test") == "none":
         return InWords(
             "The study tests no claim: it chooses learning rates, which stand in its tables.", _stands(study)
         )
-    if not study.manifest["primary"]:
+    if not study.manifest.get("primary", {}):
         return InWords(
             "No primary test was named, so nothing here is more than a description of these runs and probes.",
             _stands(study),
@@ -166,12 +166,12 @@ def cannot_be_told(study: Study, data: Row) -> Iterator[str]:
     if len(runs) and not len(done):
         yield f"None of {counted(len(runs), 'run')} finished: there is no use and no error to draw."
         return
-    if not len(done) or not study.manifest["primary"]:
+    if not len(done) or not study.manifest.get("primary", {}):
         return
     if len(done) == 1:
         yield "One run finished: one number has no spread, so nothing has an interval or a p-value."
     main = done[done["arm"] == "main"] if (done["arm"] == "main").any() else done
-    if main["evidence_rate"].nunique() == 1 and study.manifest["primary"].get("claim") not in (
+    if main["evidence_rate"].nunique() == 1 and study.manifest.get("primary", {}).get("claim") not in (
         "learnability", "development",
     ):  # fmt: skip
         level = main["evidence_rate"].iloc[0]

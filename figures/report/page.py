@@ -18,6 +18,8 @@ from figures.report.in_words import InWords
 from figures.report.sheets import Sheet, as_script, encode
 from figures.report.svg import Picture
 
+FEW = 8
+"""Lines that need not be folded away."""
 LONGEST = 5_000
 """Rows of a figure's table beyond which it is not in the page."""
 
@@ -163,7 +165,13 @@ def _left_out(report: Report) -> str:
         parts.append('<p class="note">No run failed.</p>')
     if report.problems:
         lines = "".join(f"<li>{escape(problem)}</li>" for problem in report.problems)
-        parts.append(f'<div class="warning"><p>Not read, and in no table:</p><ul>{lines}</ul></div>')
+        many = len(report.problems)
+        head = f"Not read, and in no table: {many} {'part' if many == 1 else 'parts'}"
+        is_open = " open" if many <= FEW else ""
+        parts.append(
+            f'<details class="warning"{is_open}><summary>{head}</summary>'
+            f'<div class="in"><ul>{lines}</ul></div></details>'
+        )
     else:
         parts.append('<p class="note">Every record was read.</p>')
     return "".join(parts)

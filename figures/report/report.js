@@ -28,6 +28,7 @@
     if (value === true) return "yes";
     if (value === false) return "no";
     if (typeof value !== "number") return String(value);
+    if (Math.abs(value) > 1e308) return value > 0 ? "infinite" : "-infinite";
     if (value !== 0 && Math.abs(value) < 1e-4) return value.toExponential(1);
     return String(Number.isInteger(value) ? value : Number(value.toPrecision(4)));
   };
@@ -99,7 +100,7 @@
   };
   const chart = (label, names, x, lines, xLabel) => {
     const width = 320, height = 190, left = 46, right = 18, top = 8, bottom = 34;
-    const values = lines.flat().filter(isKnown).filter(Number.isFinite);
+    const values = lines.flat().filter((v) => isKnown(v) && Math.abs(v) < 1e308);
     let low = Math.min(...values), high = Math.max(...values);
     if (["error", "bits a label of the block"].includes(label)) { low = Math.min(0, low); high = Math.max(1, high); }
     if (low === high) { low -= 0.5; high += 0.5; }
@@ -115,7 +116,7 @@
     svg.append(draw("text", { x: (left + width - right) / 2, y: height - 4, "text-anchor": "middle" }, xLabel));
     const marks = [], keys = make("ul", { className: "keys" });
     names.forEach((name, k) => {
-      const points = x.map((at, i) => [at, lines[k][i]]).filter(([, y]) => isKnown(y) && Number.isFinite(y));
+      const points = x.map((at, i) => [at, lines[k][i]]).filter(([, y]) => isKnown(y) && Math.abs(y) < 1e308);
       if (!points.length) return;
       const colour = `var(${COLOURS[k % COLOURS.length]})`;
       svg.append(draw("polyline", { points: points.map(([a, b]) => `${across(a).toFixed(1)},${up(b).toFixed(1)}`).join(" "), fill: "none", stroke: colour, "stroke-width": 1.8 }));
@@ -159,7 +160,7 @@
     for (const column of sheet.columns) {
       const value = column.of(index);
       if (column.name === "id" || (!isKnown(value) && sheet.curves)) continue;
-      const told = make("dd", { textContent: typeof value === "number" ? String(value) : said(value) });
+      const told = make("dd", { textContent: typeof value === "number" && Math.abs(value) < 1e308 ? String(value) : said(value) });
       const fact = make("div", {}, make("dt", { textContent: column.name }), told);
       if (column.doc) fact.append(make("small", { textContent: column.doc }));
       list.append(fact);

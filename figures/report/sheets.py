@@ -11,6 +11,8 @@ from typing import Any
 import pandas as pd
 from pandas import DataFrame, Series
 
+INFINITE = 1.5e308
+"""Stands for infinity, which JSON does not have; the script says it in a word."""
 DIGITS = 5
 """Significant digits of a number on the page."""
 LONG = 40
@@ -127,11 +129,11 @@ def _value(value: Any) -> Any:
     return json.dumps(value, default=str)
 
 
-def _number(value: float | None) -> float | int | str | None:
+def _number(value: float | None) -> float | int | None:
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return None
     if isinstance(value, float) and math.isinf(value):
-        return "infinite" if value > 0 else "-infinite"
+        return math.copysign(INFINITE, value)
     if isinstance(value, int):
         return value
     rounded = float(f"{float(value):.{DIGITS}g}")

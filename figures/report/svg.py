@@ -25,6 +25,8 @@ INKS = {
 """Colours without a meaning, which change in the dark."""
 _COLOUR = re.compile(r"(?P<what>fill|stroke): ?(?P<colour>#[0-9a-f]{6})\b")
 _NUMBER = re.compile(r"-?\d+\.\d{3,}")
+_NAMED = re.compile(r'\sid="(?P<id>[^"]+)"')
+_USED = re.compile(r'(?:url\(#|href="#)([^")]+)')
 _ID = re.compile(r'(?P<before>\bid="|url\(#|href="#)(?P<id>[^")]+)')
 
 
@@ -68,6 +70,8 @@ def _inline(text: str, name: str, prefix: str) -> str:
     view = re.search(r'viewBox="([^"]+)"', text)
     drawing = re.sub(r"<!--.*?-->", "", drawing, flags=re.S)
     drawing = drawing.replace("xlink:href", "href")
+    used = set(_USED.findall(drawing))  # all other ids are names, which may be there more than once
+    drawing = _NAMED.sub(lambda found: found[0] if found["id"] in used else "", drawing)
     drawing = _ID.sub(rf"\g<before>{prefix}\g<id>", drawing)
     drawing = _NUMBER.sub(lambda found: f"{float(found[0]):.2f}".rstrip("0").rstrip("."), drawing)
     drawing = _COLOUR.sub(_inked, drawing)
