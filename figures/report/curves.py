@@ -22,6 +22,8 @@ NO_LOG = (
 )
 ERRORS = ("spurious_only", "target_only", "both", "neither")
 """Quadrants in the order of their colours."""
+PER_QUADRANT = ("quadrant", "n", "errors")
+"""What a log says of each quadrant, if anything."""
 MOST, FEWEST = 60, 8
 """Points of a curve, where there is room, and at least."""
 ROOM = 300_000
@@ -40,7 +42,7 @@ def of_runs(table: DataFrame, logs: Mapping[str, DataFrame], is_store: bool) -> 
         "loss": ["loss"],
     }
     names = [name for part in panels.values() for name in part]
-    told = [log.assign(key=key) for key, log in logs.items() if len(log)]
+    told = [log.assign(key=key) for key, log in logs.items() if len(log) and "step" in log]
     lines = _lines(_by_step(pd.concat(told, ignore_index=True)), names) if told else {}
     found = {
         str(id_): lines[key] for id_, key in table[["id", "key"]].itertuples(index=False) if key in lines
@@ -52,8 +54,11 @@ def of_runs(table: DataFrame, logs: Mapping[str, DataFrame], is_store: bool) -> 
 def _by_step(log: DataFrame) -> DataFrame:
     """One row a run and step, a column a line."""
     by = ["key", "step"]
-    errors = log.assign(error=log["errors"] / log["n"].where(log["n"] > 0))
-    wide = errors.pivot_table(index=by, columns="quadrant", values="error")
+    log = log.reindex(columns=list(dict.fromkeys([*log, *PER_QUADRANT])))
+    wide = log.groupby(by).size().to_frame("rows")
+    errors = log.assign(error=log["errors"] / log["n"].where(log["n"] > 0)).dropna(subset=["error"])
+    if len(errors):
+        wide = wide.join(errors.pivot_table(index=by, columns="quadrant", values="error"))
     columns = {
         "on the batch": "reward_train",
         "policy || reference": "kl_reverse",

@@ -61,7 +61,10 @@ def run_sheets(study: Study, logs: Mapping[str, DataFrame], *, is_store: bool) -
     for kind, title, table, curves_of in kinds:
         if len(table):
             rows = _named(kind, table, study)
-            docs = {f.name: str(f.metadata.get("doc", "")) for f in dataclasses.fields(KINDS[kind])}
+            docs = {
+                f.name: str(f.metadata.get("doc", "")).replace("; None where it was not measured", "")
+                for f in dataclasses.fields(KINDS[kind])
+            }
             shown = [name for name in SHOWN[kind] if _tells(rows, name)] + _ends(rows, table)
             curves = thinned(curves_of(rows))
             order = [*SHOWN[kind], *(str(name) for name in rows if name not in SHOWN[kind])]

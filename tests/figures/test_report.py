@@ -191,6 +191,15 @@ def test_a_training_log_becomes_the_error_of_each_quadrant(quick_study):
     assert compact.lines == {} and "in the study's own folder only" in compact.note
 
 
+def test_a_log_of_few_columns_is_drawn_as_far_as_it_goes(quick_study):
+    key = quick_study.runs["key"].iloc[0]
+    log = pd.DataFrame({"step": [1, 2], "loss": [3.0, 2.0]})
+    curves = run_sheets(quick_study, {key: log}, is_store=True)[0].curves
+    assert curves.panels == {"loss": ["loss"]} and curves.lines[key] == ([1, 2], [[3, 2]])
+    bare = run_sheets(quick_study, {key: pd.DataFrame({"x": [1]})}, is_store=True)[0].curves
+    assert bare.lines == {} and "holds no log" in bare.note
+
+
 def test_a_probe_has_its_loss_data_curve(quick_study):
     probes = quick_study.probes.assign(curve=json.dumps([[0, 10, 10, 10, 5], [10, 20, 8, 6, 19]]))
     study = dataclasses.replace(quick_study, probes=probes)
