@@ -158,7 +158,7 @@ def _marks(picture: Picture) -> dict[str, Any]:
 
 
 def _left_out(report: Report) -> str:
-    parts = list(map(_host, report.left_out)) or ['<p class="note">No pair was left out by a rule.</p>']
+    parts = list(map(_host, report.left_out)) or ['<p class="note">Nothing was left out by a rule.</p>']
     if report.failed is not None:
         parts.append(_host(report.failed))
     else:

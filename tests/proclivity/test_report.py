@@ -17,7 +17,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from analysis import Study, write_compact
+from analysis import Study, read_study, write_compact
 from figures.report import Report, page, picture, run_sheets
 from proclivity.report import logs_of, report_of
 from proclivity.study_answers import figures_of
@@ -216,6 +216,29 @@ def test_every_kind_of_shipped_records_has_a_page(name: str, real_call: Call, tm
     question = json.loads((RESULTS / name / "study.json").read_text())["definition"]["question"]
     assert question in reader.texts["h1"]
     assert any(sheet["id"] in ("runs", "texts") for sheet in data_of(text)["sheets"])
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "line", "measure"),
+    [("tajwar2024-quick", "bandits", "reward", ""), ("kirk2024-quick", "stages", "gold", "gold")],
+)
+def test_what_is_measured_along_a_run_is_its_curve(name: str, kind: str, line: str, measure: str) -> None:
+    found = read_study(RESULTS / name)
+    (sheet,) = [sheet for sheet in run_sheets(found, {}, is_store=False) if sheet.id == kind]
+    assert sheet.curves is not None and sheet.table["id"].is_unique
+    names = [one for part in sheet.curves.panels.values() for one in part]
+    id_ = sorted(sheet.curves.lines)[0]
+    row = sheet.table[sheet.table["id"] == id_].iloc[0]
+    if measure:
+        told = found.measures[(found.measures["measure"] == measure) & (found.measures["shift"] == "in")]
+        told = told[told["key"] == row["key"]].sort_values("step")
+    else:
+        told = found.points[(found.points["key"] == row["key"]) & (found.points["seed"] == row["seed"])]
+    steps, series = sheet.curves.lines[id_]
+    value = "value" if measure else line
+    assert dict(zip(steps, series[names.index(line)], strict=True)) == pytest.approx(
+        dict(zip(told["step"], told[value], strict=True))
+    )
 
 
 def test_compact_records_say_where_the_curves_are(real_call: Call, tmp_path: Path) -> None:
