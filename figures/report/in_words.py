@@ -9,6 +9,8 @@ from typing import Any
 
 from analysis import Study
 from analysis.decisions import ALPHA, OPPOSITE, SAME, SMALL, UNKNOWN
+from analysis.learning import THRESHOLD
+from analysis.pairs import LEARNABLE_SHARE
 from figures.style import counted, number, p_value
 
 Row = Mapping[str, Any]
@@ -84,7 +86,9 @@ def _estimate(row: Row) -> str:
         text += f", {p_value(row['p'])}"
     if row.get("smallest") is not None:
         text += f", where {row['smallest']:g} is the smallest effect of interest"
-    return text + (f" ({row['note']})" if row.get("note") else "")
+    few = "" if row.get("low") is not None else "too few for an interval"
+    note = row.get("note") or few
+    return text + (f" ({note})" if note else "")
 
 
 def _what(row: Row) -> str:
@@ -110,7 +114,8 @@ def _counts(row: Row) -> str:
     if not row.get("n"):
         return ""
     models = f" on {counted(row['sft_models'], 'SFT model')}" if row.get("sft_models") else ""
-    return f"{row['n']} paired {row.get('over') or 'seeds'}{models}"
+    over = str(row.get("over") or "seeds").removesuffix("s")
+    return f"{counted(row['n'], f'paired {over}')}{models}"
 
 
 def _of_development(study: Study, rates: Sequence[Row]) -> InWords:
@@ -126,8 +131,9 @@ def _of_development(study: Study, rates: Sequence[Row]) -> InWords:
 
 
 def _of_learning(study: Study, rows: Sequence[Row]) -> InWords:
-    good = [row for row in rows if row["runs"] and row["learnt"] / row["runs"] >= 2 / 3 - 1e-9]
-    first = f"Of {counted(len(rows), 'task')} {len(good)} can be learnt: two thirds of their runs reach 0.95"
+    good = [row for row in rows if row["runs"] and row["learnt"] / row["runs"] >= LEARNABLE_SHARE - 1e-9]
+    rule = f"at least two of three of their runs reach {THRESHOLD:g} of the optimum"
+    first = f"Of {counted(len(rows), 'task')} {len(good)} can be learnt: {rule}"
     return InWords(f"{first}." if rows else f"{SAYS[UNKNOWN]}: no run has finished.", _stands(study))
 
 
@@ -161,19 +167,21 @@ def cannot_be_told(study: Study, data: Row) -> Iterator[str]:
             f"The primary test's p is below {ALPHA:g}, but its interval does not lie on one side: "
             "a direction is only told where both agree."
         )
-    runs = study.runs
-    done = runs[runs["status"] == "ok"]
-    if len(runs) and not len(done):
-        yield f"None of {counted(len(runs), 'run')} finished: there is no use and no error to draw."
-        return
-    if not len(done) or not study.manifest.get("primary", {}):
-        return
-    if len(done) == 1:
+    named = study.manifest.get("primary", {})
+    tables = (study.runs, study.bandits, study.texts, study.stages)
+    begun, finished = (
+        sum(int(t.loc[t["status"].isin(which), "key"].nunique()) for t in tables)
+        for which in (("ok", "failed"), ("ok",))
+    )
+    if begun and not finished:
+        yield f"None of {counted(begun, 'run')} finished: there is no use and no error to draw."
+    elif finished == 1 and named:
         yield "One run finished: one number has no spread, so nothing has an interval or a p-value."
+    done = study.runs[study.runs["status"] == "ok"]
+    if not len(done) or named.get("claim", "development") in ("learnability", "development"):
+        return
     main = done[done["arm"] == "main"] if (done["arm"] == "main").any() else done
-    if main["evidence_rate"].nunique() == 1 and study.manifest.get("primary", {}).get("claim") not in (
-        "learnability", "development",
-    ):  # fmt: skip
+    if main["evidence_rate"].nunique() == 1:
         level = main["evidence_rate"].iloc[0]
         yield f"One level of evidence ({level:g}): how much evidence is needed (H2) cannot be estimated."
     if main["seed_tune"].nunique() == 1:
