@@ -97,7 +97,7 @@ def _lines(axes: Any, rows: DataFrame, colour: str, mark: str, label: str) -> No
     wide = rows.pivot_table(index="level", columns="seed", values="value").sort_index()
     x = range(len(wide))
     for seed in wide:
-        axes.plot(x, wide[seed], color=colour, lw=0.5, alpha=0.5)
+        axes.plot(x, wide[seed], color=colour, lw=0.5, alpha=0.5, label=f"_seed {seed}")
     style = "--" if mark == "s" else "-"
     ends = [paired(values)[:3] for _, values in wide.iterrows()]
     band(axes, DataFrame(ends, columns=["y", "low", "high"]).assign(x=x, n=list(wide.count(axis=1))), colour)

@@ -105,6 +105,7 @@ def _lines(
         x = line["evidence"].map(position).to_numpy(float) + shift
         y = line["error"].to_numpy(float)
         look = look_of(float(line["relative"].iloc[0])) | {"marker": "o", "ms": 1.3, "mew": 0}
+        look["label"] = f"_{task}"  # for the report alone
         kept = line["primary"].to_numpy(bool)
         if not kept.all():
             ax.plot(x, y, lw=0.4, alpha=0.22, zorder=2, gid="pair", **look)

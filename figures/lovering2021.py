@@ -83,7 +83,9 @@ def bars_and_lines(study: Study, table: DataFrame | None = None) -> Figure:
         for _, line in table[table["task"] == task].sort_values("evidence").groupby("method"):
             x = line["evidence"].clip(lower=floor)
             lines.vlines(x, line["low"], line["high"], color=colour, lw=0.4, alpha=0.7)
-            lines.plot(x, line["spurious_only"], color=colour, lw=0.9, marker=".", ms=3, alpha=0.9)
+            lines.plot(
+                x, line["spurious_only"], color=colour, lw=0.9, marker=".", ms=3, alpha=0.9, label=f"_{task}"
+            )
     bars.axvline(0, color=GREY, lw=0.6, ls="--")
     bars.set_yticks(range(len(tasks)), [str(task) for task in tasks.index], fontsize=SMALL)
     bars.set_ylim(-0.7, len(tasks) - 0.3)

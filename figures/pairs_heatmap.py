@@ -90,6 +90,7 @@ def _cells(ax: Axes, table: DataFrame, place: dict[str, int]) -> None:
             look |= {"facecolor": NOTHING}
         box = Rectangle(corner, 1, 1, linewidth=0.0 if cell["shown"] == LEFT_OUT else 0.3, **look)
         box.set_gid("cell")
+        box.set_label(f"_U = {cell['U']:.3g} of {counted(cell['n_pairs'], 'pair')}, {cell['shown']}")
         ax.add_patch(box)
 
 

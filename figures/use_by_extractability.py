@@ -71,6 +71,7 @@ def _points(ax: Axes, rows: DataFrame, x: Any, y: Any, size: float = 13) -> None
             **colour,
         )
         drawn.set_gid("pairs")
+        drawn.set_label("_" + "\n".join(rows.loc[chosen, "task"]))  # for the report alone
         drawn.set_clip_on(False)
 
 

@@ -318,6 +318,9 @@ def _studies(commands: Any) -> None:
     )
     figures.add_argument("folder", metavar="D")
     figures.add_argument("--out", metavar="D", help="where to (default: D/figures)")
+    report = add_command(commands, "report", "report:report", "a study as one self-contained HTML page")
+    report.add_argument("folder", metavar="D")
+    report.add_argument("--out", metavar="FILE", help="where to (default: D/report.html)")
     _predict(commands)
     reproduce = add_command(
         commands, "reproduce", "commands_study:reproduce", "run a paper's studies, tables and figures"

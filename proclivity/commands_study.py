@@ -263,6 +263,7 @@ def reproduce(arguments: Namespace) -> Answer:
 
 def _reproduce(name: str, arguments: Namespace, *, first: bool) -> Answer:
     from proclivity.commands_analysis import claims_of, draw
+    from proclivity.report import write_report
 
     study, document = load_study(name)
     folder = _folder(arguments, study.name)
@@ -274,18 +275,20 @@ def _reproduce(name: str, arguments: Namespace, *, first: bool) -> Answer:
     )
     claims = claims_of(folder)
     figures = draw(folder, folder / "figures")
+    page = write_report(folder, folder / "report.html")
     seconds = time.perf_counter() - clock
     data = {
         "study": study.name,
         "folder": folder,
         "claims": claims.data,
         "figures": figures,
+        "report": page.data["path"],
         "seconds": seconds,
         "failed": tally.failed,
     }
     alone = papers_table([claims.data["paper"]], str(study.paper))
     files = f"{folder / 'figures'}: figures and tables in {len(figures)} files"
-    lines = [claims.text.removesuffix(alone).rstrip(), "", files, f"{folder}, {duration(seconds)}"]
+    lines = [claims.text.removesuffix(alone).rstrip(), "", files, page.text, f"{folder}, {duration(seconds)}"]
     text = "\n".join(lines) + failures(tally.failed, tally.total)
     return Answer(data, text, status=1 if tally.failed else 0)
 

@@ -99,7 +99,7 @@ def make_folder(folder: Path) -> None:
         raise UserError(f"{folder}: cannot be written ({e.strerror})") from e
 
 
-_OWN = {"runs", "partial", "corrupt", "superseded", "figures", "learnability.csv"}
+_OWN = {"runs", "partial", "corrupt", "superseded", "figures", "learnability.csv", "report.html"}
 
 
 def _own(name: str) -> bool:

@@ -175,6 +175,7 @@ def test_reproduce_runs_tells_and_draws(
     told = call("reproduce", "cruz2023", "--scale", "smoke", "--workers", "0", "--json")[1]
     (found,) = json.loads(told)["studies"]
     assert found["figures"] == ["out/small/figures/use.png"] and found["failed"] == {}
+    assert found["report"] == "out/small/report.html" and (tmp_path / found["report"]).is_file()
     assert len(list((tmp_path / "out" / "small" / "runs").iterdir())) == 15
 
 

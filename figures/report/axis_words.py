@@ -1,0 +1,74 @@
+"""What stands at an axis: its name, and the words at its ticks, also where another panel says them."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.category import StrCategoryFormatter
+from matplotlib.figure import SubFigure
+from matplotlib.ticker import FixedFormatter, FuncFormatter
+
+NOTE = 75
+"""A label below all panels that is longer is a note, not an axis' name; of an axis' own the first line is."""
+
+
+def is_shown(ax: Axes) -> bool:
+    return bool(ax.get_visible()) and ax.get_label() != "<colorbar>"
+
+
+def axis_name(ax: Axes, axis: str) -> str:
+    """An axis' label: its own, that of a panel in line with it, or that of all panels."""
+    for panel in [ax] if _words(ax, axis) else _alike(ax, axis):
+        if label := str(getattr(panel, f"get_{axis}label")()):
+            return _short(label)
+    root: Any = ax.get_figure(root=True)
+    for part in [root, *root.findobj(SubFigure)]:
+        common = str(getattr(part, f"get_sup{axis}label")())
+        if 0 < len(common) < NOTE:
+            return _short(common)
+    return ""
+
+
+def _alike(ax: Axes, axis: str) -> list[Axes]:
+    """The panel, those that share its axis, and those below it (x) or beside it (y)."""
+    shared = ax.get_shared_x_axes() if axis == "x" else ax.get_shared_y_axes()
+    side = "x0" if axis == "x" else "y0"
+    place = getattr(ax.get_position(), side)
+    root: Any = ax.get_figure(root=True)
+    panels = [p for p in root.get_axes() if is_shown(p)]
+    near = [p for p in panels if abs(getattr(p.get_position(), side) - place) < 0.02]
+    return [ax, *shared.get_siblings(ax), *near]
+
+
+def _short(label: str) -> str:
+    """A label on one line; of a long one the first line."""
+    return " ".join((label if len(label) < NOTE else label.partition("\n")[0]).split())
+
+
+def _words(ax: Axes, axis: str) -> dict[float, str]:
+    """Ticks that have been given words."""
+    which = ax.xaxis if axis == "x" else ax.yaxis
+    formatter = which.get_major_formatter()
+    if not isinstance(formatter, FixedFormatter | FuncFormatter | StrCategoryFormatter):
+        return {}
+    return {float(tick): _short(str(formatter(tick, i))) for i, tick in enumerate(which.get_majorticklocs())}
+
+
+def word_at(ax: Axes, axis: str, value: float) -> str:
+    """The word at a value's tick, also if a panel in line has it; "" where ticks are numbers."""
+    limits = getattr(ax, f"get_{axis}lim")()
+    for panel in _alike(ax, axis):
+        words = _words(panel, axis) if getattr(panel, f"get_{axis}lim")() == limits else {}
+        if any(words.values()):
+            ticks = sorted(words)
+            nearest = min(ticks, key=lambda tick: abs(tick - value))
+            apart = min((b - a for a, b in pairwise(ticks)), default=1.0)
+            return words[nearest] if abs(nearest - value) < 0.5 * apart else ""
+    return ""
+
+
+def number(value: float) -> str:
+    """A number to four digits."""
+    return f"{value:.4g}"
