@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from analysis import Study
+from analysis.primary import signed
 from tests.analysis.simulated_study import simulate
 
 HARM = "symbolic/<img src=x onerror=alert(1)>-vs-</script><script>alert(2)</script>"
@@ -32,8 +33,8 @@ def study(*, pairs: int = 10, runs: int = 0) -> Study:
         copies.append(
             table.assign(key=table["key"] + f"-{n}", seed_tune=table["seed_tune"] + 10 * n, **noise)
         )
-    manifest = found.manifest | {
-        "primary": {"claim": "H1a", "arm": "main", "method": "rloo", "statistic": "spearman"},
+    primary = {"claim": "H1a", "arm": "main", "method": "rloo", "statistic": "spearman"}
+    manifest = found.manifest | signed(primary) | {
         "scale": "smoke", "paper": "cruz2023", "command": "proclivity study run <b>&",
         "versions": "python 3.11",
         "definition": {"question": "Is <b>this</b> text?", "probe": {"n": 2000}},
