@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import json
 from pathlib import Path
 
 import numpy as np
@@ -32,8 +34,11 @@ def study(*, pairs: int = 10, runs: int = 0) -> Study:
         copies.append(
             table.assign(key=table["key"] + f"-{n}", seed_tune=table["seed_tune"] + 10 * n, **noise)
         )
+    primary = {"claim": "H1a", "arm": "main", "method": "rloo", "statistic": "spearman"}
+    digest = hashlib.sha256(json.dumps(primary, sort_keys=True).encode()).hexdigest()[:16]
     manifest = found.manifest | {
-        "primary": {"claim": "H1a", "arm": "main", "method": "rloo", "statistic": "spearman"},
+        "primary": primary,
+        "primary_hash": digest,
         "scale": "smoke", "paper": "cruz2023", "command": "proclivity study run <b>&",
         "versions": "python 3.11",
         "definition": {"question": "Is <b>this</b> text?", "probe": {"n": 2000}},
