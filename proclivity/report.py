@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from analysis import Study
     from figures.report import Sheet
 
-FIRST = ("claims", "takeaways", "learning_rates", "learnt", "question")
+FIRST = ("claims", "takeaways", "paper", "learning_rates", "learnt", "question")
 """Tables that stand right below the answer."""
 APART = ("left_out", "failed", "problems", "study")
 """What has a section of its own, or is no table."""
@@ -110,8 +110,9 @@ def _tables(data: Mapping[str, Any]) -> Iterator[tuple[str, Sheet]]:
         if isinstance(found, dict):
             rows = [{"name": key, "value": value} for key, value in found.items()]
         if isinstance(rows, list) and isinstance(rows[0], dict):
-            is_open = name in FIRST[:-1]
-            yield name, sheet_of_rows(f"table-{name}", _words(name), rows, is_open=is_open)
+            is_open = name in FIRST and name != "question"
+            title = "The paper's claims" if name == "paper" else _words(name)
+            yield name, sheet_of_rows(f"table-{name}", title, rows, is_open=is_open)
 
 
 def _words(name: str) -> str:

@@ -48,7 +48,10 @@ class InWords:
 def in_words(study: Study, data: Row) -> InWords:
     """The answer, from the tables of a study; `data` is what `analyze --json` gives of it."""
     if not any(len(t) for t in (study.runs, study.bandits, study.texts, study.stages)):
-        return InWords("Nothing can be said: the study has no run yet.", _stands(study))
+        probed = (
+            f"no run yet, only {counted(len(study.probes), 'probe')}" if len(study.probes) else "no run yet"
+        )
+        return InWords(f"Nothing can be said of any use: the study has {probed}.", _stands(study))
     if "learning_rates" in data:
         return _of_development(study, data["learning_rates"])
     if "claims" not in data and "learnt" in data:
@@ -66,6 +69,10 @@ def in_words(study: Study, data: Row) -> InWords:
         )
     if row is None:
         why = "the comparison that was named has no finished runs"
+        if found:
+            why = "none of the tests is the primary one that was written down, so all of them are secondary"
+        if changed := str(data.get("primary_changed", "")).rstrip("."):
+            why = changed
         return InWords(f"{SAYS[UNKNOWN]}: {why}.", _stands(study), UNKNOWN)
     gloss = GLOSSES.get(row["claim"], "") if "arm" in row else ""
     about = f" ({row['claim']}: {gloss})" if gloss else ""

@@ -260,6 +260,16 @@ def test_only_the_paper_s_own_scale_is_called_a_reproduction(quick_study, paper,
     assert in_words(study, {"claims": [CLAIM | {"status": SAME}]}).second.endswith(words)
 
 
+def test_without_its_primary_test_a_study_tells_no_direction(quick_study):
+    said = in_words(named(quick_study), {"claims": [CLAIM | {"status": SAME, "primary": False}]})
+    assert said.first.startswith("It cannot be told: none of the tests is the primary one")
+
+
+def test_a_study_of_probes_alone_says_so(quick_study):
+    said = in_words(named(dataclasses.replace(quick_study, runs=quick_study.runs[:0])), {})
+    assert f"only {len(quick_study.probes)} probes" in said.first
+
+
 def test_poor_studies_say_what_they_cannot_say(poor_studies):
     def told(name):
         return " ".join(cannot_be_told(named(poor_studies[name]), {}))
