@@ -1,16 +1,22 @@
 """What came of it: records, use, statistics, claims."""
 
-from analysis.association import auc, mean, partial_spearman, slope, spearman
-from analysis.claims import ClaimRow, claims, primary_claim
-from analysis.contrasts import dial_contrasts, needed_table
-from analysis.decisions import equivalence, holm, status
-from analysis.dyadic import Dyads, dyads
-from analysis.estimate import Estimate, dyadic_jackknife, estimate, family_jackknife, node_bootstrap
-from analysis.evidence_needed import Needed, evidence_needed, ordinal_scores
-from analysis.pairs import RULES, exclusions, learnable, learnt_share, pairs_table
-from analysis.permutation import Permuted, dyadic_permutation
+from analysis.pairs.claims import ClaimRow, claims, primary_claim
+from analysis.pairs.contrasts import dial_contrasts, needed_table
+from analysis.pairs.evidence_needed import Needed, evidence_needed, ordinal_scores
+from analysis.pairs.pairs import RULES, exclusions, learnable, learnt_share, pairs_table
+from analysis.pairs.tables import claims_text, text_table
 from analysis.records import SCHEMA, CellRecord, ProbeRecord, RunRecord, Study, read_study, write_compact
-from analysis.tables import claims_text, text_table
+from analysis.statistics.association import auc, mean, partial_spearman, slope, spearman
+from analysis.statistics.decisions import equivalence, holm, status
+from analysis.statistics.dyadic import Dyads, dyads
+from analysis.statistics.estimate import (
+    Estimate,
+    dyadic_jackknife,
+    estimate,
+    family_jackknife,
+    node_bootstrap,
+)
+from analysis.statistics.permutation import Permuted, dyadic_permutation
 from analysis.use import REACHED, QuadrantCounts, Reliance, Use, reliance, use_of, wilson
 
 __all__ = [

@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from analysis.decisions import holm
+from analysis.statistics.decisions import holm
 
 
 def digest(value: object) -> str:

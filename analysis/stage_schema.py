@@ -119,4 +119,4 @@ MEASURES = {
     "accuracy": "of a reward model: share of held-out pairs that it orders as the gold reward does",
     "spurious preference": "of a reward model: share of conflict prompts whose spurious answer it prefers",
 }
-"""What the job itself measures, beside the diversity measures of `analysis.diversity`."""
+"""What the job itself measures, beside the diversity measures of `analysis.outputs.diversity`."""

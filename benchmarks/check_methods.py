@@ -10,7 +10,7 @@ import json
 import subprocess
 import sys
 
-from analysis.tables import text_table
+from analysis.pairs.tables import text_table
 
 
 def main() -> int:

@@ -21,11 +21,11 @@ import numpy as np
 import sacrebleu
 from nltk.translate.meteor_score import meteor_score
 
-from analysis.between_inputs import pairs_between
-from analysis.diversity import diversity
-from analysis.embedding import Encode, hashed_ngrams
 from analysis.measured import Measured
-from analysis.meteor import PAIRS, meteor_similarity
+from analysis.outputs.between_inputs import pairs_between
+from analysis.outputs.diversity import diversity
+from analysis.outputs.embedding import Encode, hashed_ngrams
+from analysis.outputs.meteor import PAIRS, meteor_similarity
 
 WORDS = 200
 

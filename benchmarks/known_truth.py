@@ -22,11 +22,11 @@ import numpy as np
 import pandas as pd
 from scipy.stats import binom, norm, spearmanr
 
-from analysis.association import mean, spearman
-from analysis.dyadic import Dyads, dyads
-from analysis.estimate import dyadic_jackknife, family_jackknife, node_bootstrap
-from analysis.permutation import dyadic_permutation
-from analysis.tables import text_table
+from analysis.pairs.tables import text_table
+from analysis.statistics.association import mean, spearman
+from analysis.statistics.dyadic import Dyads, dyads
+from analysis.statistics.estimate import dyadic_jackknife, family_jackknife, node_bootstrap
+from analysis.statistics.permutation import dyadic_permutation
 from analysis.use import wilson
 
 
@@ -79,7 +79,7 @@ def dyadic_table(
     select: bool = False,
     shared: bool = False,
 ) -> pd.DataFrame:
-    """A table of pairs: columns as `analysis.dyadic.dyads` reads them, y as U in (0, 1).
+    """A table of pairs: columns as `analysis.statistics.dyadic.dyads` reads them, y as U in (0, 1).
 
     On the latent scale U is `effect` times the standardised difference of the two families' extractability,
     plus an effect of the target's family, one of the spurious feature's, both of variance 1, and noise of the

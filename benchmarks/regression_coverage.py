@@ -19,13 +19,13 @@ from scipy.special import expit
 from scipy.stats import norm
 from scipy.stats import t as student
 
-from analysis.association import Array
-from analysis.dyadic import dyads
-from analysis.dyadic_errors import dyadic_sandwich
-from analysis.linear_regression import design_of, linear_regression
-from analysis.marginal_logit import gee
-from analysis.random_effects import FIXED_SD, LOG_SD, mixed_logit
-from analysis.tables import text_table
+from analysis.pairs.tables import text_table
+from analysis.statistics.association import Array
+from analysis.statistics.dyadic import dyads
+from analysis.statistics.dyadic_errors import dyadic_sandwich
+from analysis.statistics.linear_regression import design_of, linear_regression
+from analysis.statistics.marginal_logit import gee
+from analysis.statistics.random_effects import FIXED_SD, LOG_SD, mixed_logit
 from benchmarks.known_truth import dyadic_table, rate
 
 DESIGNS = ((8, 24), (14, 24), (14, 60), (30, 60), (30, 300))

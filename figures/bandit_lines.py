@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 from pandas import DataFrame
 
 from analysis import Study
-from analysis.bandit_differences import BON, PPO, cells_of
-from analysis.seeds import paired
+from analysis.papers.bandit_differences import BON, PPO, cells_of
+from analysis.statistics.seeds import paired
 from figures.style import INK, SMALL, SPURIOUS, TARGET, band
 
 GREEN = "#009E73"

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from pandas import DataFrame
 
 from analysis import Study
-from analysis.seeds import paired
+from analysis.statistics.seeds import paired
 from figures.bandit_lines import COLUMNS, GREEN, caption, complementary, offline, problems_of
 from figures.style import DOUBLE, GREY, INK, PALE, SPURIOUS, TARGET
 

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from pandas import DataFrame
 
 from analysis import Study
-from analysis.dials import (
+from analysis.pairs.dials import (
     DIALS,
     beside_pairs,
     bits_of_models,
@@ -20,7 +20,7 @@ from analysis.dials import (
     trends_of_use,
     use_of_models,
 )
-from analysis.seeds import paired
+from analysis.statistics.seeds import paired
 from figures.style import DOUBLE, GREY, INK, SMALL, SPURIOUS, TARGET, Drawn, band, message, styled
 
 COLOURS = {"main": SPURIOUS, "swapped": TARGET}

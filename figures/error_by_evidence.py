@@ -15,7 +15,7 @@ from matplotlib.lines import Line2D
 from pandas import DataFrame
 
 from analysis import Study, estimate, mean, pairs_table
-from analysis.pairs import PAIR
+from analysis.pairs.pairs import PAIR
 from figures.style import (
     ARMS,
     DOUBLE,

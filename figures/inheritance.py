@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from pandas import DataFrame
 
 from analysis import Study
-from analysis.inheritance import inheritance, inheritance_table
+from analysis.pairs.inheritance import inheritance, inheritance_table
 from figures.style import (
     COLUMN,
     DOUBLE,

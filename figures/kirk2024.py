@@ -16,11 +16,18 @@ from matplotlib.figure import Figure
 from pandas import DataFrame
 
 from analysis import Study
-from analysis.generalisation import HEAD_TO_HEAD, LEVEL, WIN_RATE, compare, performance, performance_table
-from analysis.kirk2024 import is_instruct
-from analysis.stage_diversity import diversity_by_kl, diversity_table
-from analysis.stage_runs import SETTING, SFT, axis_of, level_of, policies_of, shifts_of, single
+from analysis.papers.kirk2024 import is_instruct
 from analysis.stage_schema import ACROSS, IN, PER_INPUT
+from analysis.stages.generalisation import (
+    HEAD_TO_HEAD,
+    LEVEL,
+    WIN_RATE,
+    compare,
+    performance,
+    performance_table,
+)
+from analysis.stages.stage_diversity import diversity_by_kl, diversity_table
+from analysis.stages.stage_runs import SETTING, SFT, axis_of, level_of, policies_of, shifts_of, single
 from figures.stage_diversity import COUNTED, EXACT, against_kl, diversity_bars
 from figures.stage_style import by_setting, caption, count_note, legend, looks_of, shift_label, where
 from figures.stage_sweeps import kl_sweep, sweep_table

@@ -9,8 +9,8 @@ from matplotlib.figure import Figure
 from pandas import DataFrame
 
 from analysis import Study
-from analysis.lengths import MIN, MODE, SKEW, run_table
-from analysis.seeds import paired
+from analysis.papers.lengths import MIN, MODE, SKEW, run_table
+from analysis.statistics.seeds import paired
 from figures.stage_style import caption
 from figures.style import DOUBLE, GREY, Drawn, band, counted, message, styled
 

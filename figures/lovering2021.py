@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 from pandas import DataFrame
 
 from analysis import Study, pairs_table
-from analysis.lovering2021 import errors_by_evidence, evidence_required
-from analysis.pairs import lowest
+from analysis.pairs.lovering2021 import errors_by_evidence, evidence_required
+from analysis.pairs.pairs import lowest
 from analysis.use import wilson
 from figures.lovering_average import average_by_extractability, average_table
 from figures.style import DOUBLE, GREY, LINES, RELATIVE, SMALL, Drawn, diverging, message, styled

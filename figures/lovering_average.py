@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from pandas import DataFrame
 
 from analysis import Study, pairs_table
-from analysis.lovering2021 import KIND, SECTIONS, averaged
+from analysis.pairs.lovering2021 import KIND, SECTIONS, averaged
 from analysis.use import wilson
 from figures.stage_style import caption
 from figures.style import COLUMN, INK, RELATIVE, SPURIOUS, TARGET, counted, message, styled

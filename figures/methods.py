@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 from pandas import DataFrame
 
 from analysis import Study, claims
-from analysis.comparison import BASELINE, EPISODES, RATE, REWARD, method_columns
+from analysis.pairs.comparison import BASELINE, EPISODES, RATE, REWARD, method_columns
 from figures.style import DOUBLE, GREY, INK, SPURIOUS, TARGET, Drawn, message, nothing_ran, styled
 
 PANELS = (

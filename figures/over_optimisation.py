@@ -10,7 +10,7 @@ from typing import Any
 from matplotlib.figure import Figure
 from pandas import DataFrame
 
-from analysis.over_optimisation import OverOptimisation, Point
+from analysis.outputs.over_optimisation import OverOptimisation, Point
 from figures.style import DOUBLE, GREY, SPURIOUS, TARGET, Drawn, styled, wrapped
 
 COLUMNS = 3

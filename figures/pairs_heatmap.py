@@ -14,7 +14,7 @@ from matplotlib.patches import Patch, Rectangle
 from pandas import DataFrame, concat
 
 from analysis import Study, pairs_table, primary_claim
-from analysis.pairs import lowest
+from analysis.pairs.pairs import lowest
 from figures.style import (
     CELLS,
     COLUMN,

@@ -7,8 +7,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 from pandas import DataFrame
 
-from analysis.prediction_scores import score, share
-from analysis.prediction_splits import UNSEEN
+from analysis.prediction.scores import score, share
+from analysis.prediction.splits import UNSEEN
 from figures.style import COLUMN, DOUBLE, GREY, LINES, SMALL, Drawn, counted, message, styled
 
 EDGES = np.linspace(0, 1, 11)

@@ -9,7 +9,7 @@ from typing import Any
 from matplotlib.figure import Figure
 from pandas import DataFrame
 
-from analysis.calibration import Calibration
+from analysis.outputs.calibration import Calibration
 from figures.style import DOUBLE, GREY, INK, PALE, SPURIOUS, TARGET, Drawn, message, styled
 
 COLOURS = (TARGET, SPURIOUS, "#009E73", "#CC79A7", "#E69F00", "#56B4E9", INK)

@@ -10,10 +10,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from pandas import DataFrame, Series
 
-from analysis.seeds import paired
-from analysis.stage_diversity import PANELS
-from analysis.stage_runs import SETTING, policies_of
 from analysis.stage_schema import ACROSS, PER_INPUT
+from analysis.stages.stage_diversity import PANELS
+from analysis.stages.stage_runs import SETTING, policies_of
+from analysis.statistics.seeds import paired
 from figures.stage_style import caption, count_note, legend, looks_of, where
 from figures.style import DOUBLE, GREY, SMALL, message, number
 

@@ -8,8 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from pandas import DataFrame
 
-from analysis.stage_runs import SETTING
 from analysis.stage_schema import IN
+from analysis.stages.stage_runs import SETTING
 from figures.style import GREY, SMALL, counted
 
 LOOKS = {

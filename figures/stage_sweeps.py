@@ -8,10 +8,10 @@ from matplotlib.figure import Figure
 from pandas import DataFrame
 
 from analysis import Study
-from analysis.kirk2024 import estimator_of
-from analysis.seeds import paired
-from analysis.stage_runs import SETTING, SFT, policies_at_end, swept_entries
+from analysis.papers.kirk2024 import estimator_of
 from analysis.stage_schema import ACROSS, IN, PER_INPUT
+from analysis.stages.stage_runs import SETTING, SFT, policies_at_end, swept_entries
+from analysis.statistics.seeds import paired
 from figures.stage_style import caption, legend, where
 from figures.style import DOUBLE, GREY, counted, message
 

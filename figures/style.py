@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 from pandas import DataFrame, Series
 
 from analysis import Estimate, Study
-from analysis.pairs import CONTROLS
+from analysis.pairs.pairs import CONTROLS
 from figures.tables import write_tables
 
 COLUMN, DOUBLE = 3.4, 7.0

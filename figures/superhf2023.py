@@ -17,11 +17,11 @@ import numpy as np
 from pandas import Series, concat
 
 from analysis import Study
-from analysis.seeds import paired
-from analysis.stage_pairs import end_table, gain_over_sft, points_table
-from analysis.stage_runs import SETTING, SFT, policies_of, settings, single
-from analysis.superhf_claim import HELD, METEOR, METHOD, SMALLEST
-from analysis.sweeps import knee_interval, swept
+from analysis.papers.superhf_claim import HELD, METEOR, METHOD, SMALLEST
+from analysis.stages.stage_pairs import end_table, gain_over_sft, points_table
+from analysis.stages.stage_runs import SETTING, SFT, policies_of, settings, single
+from analysis.stages.sweeps import knee_interval, swept
+from analysis.statistics.seeds import paired
 from figures.bandit_lines import draw_lines
 from figures.stage_style import caption, looks_of, where
 from figures.style import GREY, SPURIOUS, TARGET, Drawn, style

@@ -11,9 +11,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from pandas import DataFrame, Series
 
-from analysis.seeds import paired
-from analysis.stage_runs import SETTING
-from analysis.superhf_claim import HELD, METEOR
+from analysis.papers.superhf_claim import HELD, METEOR
+from analysis.stages.stage_runs import SETTING
+from analysis.statistics.seeds import paired
 from figures.stage_style import looks_of
 from figures.style import DOUBLE, INK, counted, message
 

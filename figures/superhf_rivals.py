@@ -14,16 +14,16 @@ from matplotlib.axes import Axes
 from pandas import DataFrame
 
 from analysis import Study
-from analysis.calibrated import SCORES, calibration_table, choices_of
-from analysis.calibration import SUPERHF
-from analysis.calibration import calibration as calibrated
-from analysis.matched_kl import matched_along, matched_swept
-from analysis.seeds import paired
-from analysis.spread import FATE, fates, share, spread_ratio
-from analysis.stage_pairs import by_seeds, end_table, gain_over_sft, with_failed
-from analysis.stage_runs import SFT, policies_of, single
+from analysis.outputs.calibration import SUPERHF
+from analysis.outputs.calibration import calibration as calibrated
+from analysis.papers.superhf_claim import HELD, METHOD, RIVALS, SMALLEST
 from analysis.stage_schema import IN
-from analysis.superhf_claim import HELD, METHOD, RIVALS, SMALLEST
+from analysis.stages.calibrated import SCORES, calibration_table, choices_of
+from analysis.stages.matched_kl import matched_along, matched_swept
+from analysis.stages.spread import FATE, fates, share, spread_ratio
+from analysis.stages.stage_pairs import by_seeds, end_table, gain_over_sft, with_failed
+from analysis.stages.stage_runs import SFT, policies_of, single
+from analysis.statistics.seeds import paired
 from figures.reliability import reliability, reliability_table
 from figures.stage_style import caption, looks_of
 from figures.style import GREY, PALE, SPURIOUS, TARGET, band

@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 from pandas import DataFrame
 
 from analysis import Study
-from analysis.bandit_differences import BON, PPO
-from analysis.seeds import paired
+from analysis.papers.bandit_differences import BON, PPO
+from analysis.statistics.seeds import paired
 from figures.bandit_lines import (
     COLUMNS,
     Line,

@@ -8,9 +8,9 @@ from typing import Any
 from pandas import DataFrame
 
 from analysis import QuadrantCounts, Study, estimate, pairs_table, primary_claim, spearman, use_of
-from analysis.claims import SMALLEST, within_kinds
-from analysis.decisions import status
-from analysis.pairs import PAIR, lowest
+from analysis.pairs.claims import SMALLEST, within_kinds
+from analysis.pairs.pairs import PAIR, lowest
+from analysis.statistics.decisions import status
 from analysis.use import QUADRANTS
 from figures.style import ARMS, in_words
 

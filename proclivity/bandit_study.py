@@ -31,7 +31,7 @@ class BanditPrimary:
         "on-policy adds, dpo",
         "on-policy adds, ipo",
     ]
-    """A comparison of `analysis.bandit_differences`, by name."""
+    """A comparison of `analysis.papers.bandit_differences`, by name."""
     problem: str
     """The problem (or kind of problem) that it is made on."""
     statistic: Literal["paired difference"] = "paired difference"

@@ -17,11 +17,11 @@ from proclivity.shown import infinite
 from tasks.errors import UserError
 
 if TYPE_CHECKING:
-    from analysis.calibration import Calibration
-    from analysis.embedding import Encode
     from analysis.measured import Measured
-    from analysis.nli import Nli
-    from analysis.over_optimisation import OverOptimisation
+    from analysis.outputs.calibration import Calibration
+    from analysis.outputs.embedding import Encode
+    from analysis.outputs.nli import Nli
+    from analysis.outputs.over_optimisation import OverOptimisation
 
 COLUMNS = ("value", "low", "high", "floor", "ceiling", "n", "outputs", "left_out")
 
@@ -29,8 +29,8 @@ COLUMNS = ("value", "low", "high", "floor", "ceiling", "n", "outputs", "left_out
 def diversity(arguments: Namespace) -> Answer:
     read = read_outputs(Path(arguments.file), ("log_prob",), arguments.group)
     _unused(arguments, read.unused)
-    from analysis.diversity import diversity as of
-    from analysis.diversity import vocabulary_of
+    from analysis.outputs.diversity import diversity as of
+    from analysis.outputs.diversity import vocabulary_of
 
     groups = {name: _texts(rows) for name, rows in read.groups().items()}
     encode, nli = _models(arguments)
@@ -52,7 +52,7 @@ def _models(arguments: Namespace) -> tuple[Encode | None, Nli | None]:
     """What encodes and what infers, each if asked for."""
     if not (arguments.encoder or arguments.nli):
         return None, None
-    from analysis.encoders import encoder, nli_of
+    from analysis.outputs.encoders import encoder, nli_of
 
     encode = encoder(arguments.encoder) if arguments.encoder else None
     return encode, nli_of(arguments.nli) if arguments.nli else None
@@ -64,8 +64,8 @@ def hacking(arguments: Namespace) -> Answer:
     _unused(arguments, read.unused)
     from pandas import DataFrame
 
-    from analysis.hacking import hacking as of
-    from analysis.over_optimisation import over_optimisation
+    from analysis.outputs.hacking import hacking as of
+    from analysis.outputs.over_optimisation import over_optimisation
 
     along = next((name for name in ("step", "kl") if name in read.numbers), None)
     curve = along is not None and {"gold", "proxy"} <= {*read.numbers}
@@ -123,8 +123,8 @@ def calibration(arguments: Namespace) -> Answer:
 
 
 def _calibrated(questions: Questions, whole: bool, arguments: Namespace) -> Calibration:
-    from analysis.calibration import calibration as of
-    from analysis.calibration import calibration_of_confidence
+    from analysis.outputs.calibration import calibration as of
+    from analysis.outputs.calibration import calibration_of_confidence
 
     options = {"bins": arguments.bins, "seed": arguments.seed}
     if whole:
@@ -149,7 +149,7 @@ def _last(rows: Sequence[Written], along: str | None) -> Sequence[Written]:
     """The outputs of the last point of the tuning; all of them where KL is a number of each output's own."""
     if along is None:
         return rows
-    from analysis.over_optimisation import MOST_POINTS
+    from analysis.outputs.over_optimisation import MOST_POINTS
 
     places = {row.numbers[along] for row in rows}
     if along == "kl" and len(places) > MOST_POINTS:

@@ -29,7 +29,7 @@ Asked = dict[str, Any]
 def predict(arguments: Namespace) -> Answer:
     """One prediction, or with --judge how good predictions are on what they never saw."""
     from analysis import read_study
-    from analysis.prediction_rows import prediction_rows
+    from analysis.prediction.rows import prediction_rows
 
     studies = [read_study(folder) for folder in arguments.from_]
     for folder, study in zip(arguments.from_, studies, strict=True):
@@ -123,10 +123,10 @@ def _probe_config(arguments: Namespace, studies: Sequence[Records]) -> dict[str,
 def _predicted(rows: DataFrame, asked: Asked) -> Answer:
     from pandas import DataFrame
 
-    from analysis.prediction import fit
-    from analysis.prediction import predict as predicted
-    from analysis.prediction_place import nearest, outside
-    from analysis.tables import text_table
+    from analysis.pairs.tables import text_table
+    from analysis.prediction.place import nearest, outside
+    from analysis.prediction.prediction import fit
+    from analysis.prediction.prediction import predict as predicted
 
     fitted = fit(rows)
     if not fitted.converged:
@@ -170,8 +170,8 @@ def _predicted(rows: DataFrame, asked: Asked) -> Answer:
 
 
 def _judged(rows: DataFrame, out: Path | None) -> Answer:
-    from analysis.prediction_judged import beaten, judge
-    from analysis.tables import text_table
+    from analysis.pairs.tables import text_table
+    from analysis.prediction.judged import beaten, judge
     from figures import draw_predicted, save
 
     with step_bar() as progress:

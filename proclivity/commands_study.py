@@ -23,7 +23,7 @@ from proclivity.study_head import Scale
 from tasks.errors import UserError
 
 if TYPE_CHECKING:
-    from analysis.power import Power
+    from analysis.pairs.power import Power
 
 SEEDS = ["seed_data", "seed_tune"]
 BYTES_A_JOB = 16_000
@@ -107,7 +107,7 @@ def _power(todo: Plan) -> Power | None:
         return None
     from pandas import DataFrame
 
-    from analysis.power import power_of_pairs
+    from analysis.pairs.power import power_of_pairs
     from tasks import get_task
 
     drawn = [(name, get_task(name)) for name in todo.pairs]

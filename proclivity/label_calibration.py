@@ -14,8 +14,8 @@ from proclivity.shown import infinite
 from tasks import QUADRANTS
 
 if TYPE_CHECKING:
-    from analysis.calibration import Calibration
     from analysis.measured import Measured
+    from analysis.outputs.calibration import Calibration
     from rl_finetune import Answered
 
 Row = dict[str, Any]
@@ -47,7 +47,7 @@ def rows_of(
 
 def columns(rows: Sequence[Row]) -> dict[str, float | None]:
     """Columns of a record: the numbers alone, since it is other runs that say how sure they are."""
-    from analysis.calibration import calibration
+    from analysis.outputs.calibration import calibration
 
     found: dict[str, float | None] = {}
     for q, questions in _questions(rows).items():
@@ -79,7 +79,7 @@ def kept(folder: Path) -> dict[str, Questions]:
 
 def of(questions: Mapping[str, Questions]) -> dict[str, Calibration]:
     """Calibration on each quadrant, with intervals over its rows."""
-    from analysis.calibration import calibration
+    from analysis.outputs.calibration import calibration
 
     return {q: calibration(asked.probabilities, asked.right) for q, asked in questions.items()}
 

@@ -115,7 +115,7 @@ def read_questions(path: Path, group: str | None) -> tuple[dict[str, Questions],
     Either `right` and p1, p2, ... or p_NAME, an empty field for a choice that a question does not have;
     `right` is the name or the number, from 1, of the right choice. Or `confidence` and `correct`.
     """
-    from analysis.calibration import problem_of
+    from analysis.outputs.calibration import problem_of
 
     header, lines = _csv_lines(path)
     group = _group(path, group, header)

@@ -10,12 +10,12 @@ from proclivity.answer import Answer
 
 if TYPE_CHECKING:
     from analysis import Study
-    from analysis.paper_row import Measured
+    from analysis.papers.paper_row import Measured
 
 
 def with_paper(study: Study, answer: Answer, measured: Iterable[Measured]) -> Answer:
     """The answer with its paper's claims at its end; as it is for a study of no paper."""
-    from analysis.paper_row import paper_rows, paper_text
+    from analysis.papers.paper_row import paper_rows, paper_text
 
     paper = str(study.manifest.get("paper", ""))
     rows = [row.to_dict() for row in paper_rows(study, measured)]
@@ -25,6 +25,6 @@ def with_paper(study: Study, answer: Answer, measured: Iterable[Measured]) -> An
 
 def papers_table(rows: Sequence[Sequence[Mapping[str, Any]]], paper: str) -> str:
     """The claims of a paper beside all of the studies that ask them: the rows of each."""
-    from analysis.paper_row import joined, paper_text
+    from analysis.papers.paper_row import joined, paper_text
 
     return paper_text(joined(rows), paper)

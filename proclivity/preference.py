@@ -14,8 +14,8 @@ from proclivity.metric_files import Outputs, Written, read_outputs
 from tasks.errors import UserError
 
 if TYPE_CHECKING:
-    from analysis.judge import Judge, Judgement
     from analysis.measured import Measured
+    from analysis.outputs.judge import Judge, Judgement
 
 SCORES = ("score", "reference_score")
 """Columns with what somebody gave the output and the reference answer."""
@@ -44,7 +44,7 @@ def judged(
     arguments: Namespace, read: Outputs, report: ReportProgress
 ) -> dict[str, tuple[list[Measured], list[str]]]:
     """By group the win rate and the share of ties, and what else is to be told."""
-    from analysis.judge import judge_pairs, judgement
+    from analysis.outputs.judge import judge_pairs, judgement
 
     judge = _judge(arguments, report)
     found = {}
@@ -66,7 +66,7 @@ def judged(
 def _judge(arguments: Namespace, report: ReportProgress) -> Judge | None:
     """Who judges; None where scores are there."""
     if arguments.model:
-        from analysis.chat import chat_judge
+        from analysis.outputs.chat import chat_judge
 
         cache = arguments.cache or (Path(arguments.out) / "answers.jsonl" if arguments.out else None)
         return chat_judge(
@@ -76,7 +76,7 @@ def _judge(arguments: Namespace, report: ReportProgress) -> Judge | None:
             report=lambda done, total: report("asking", done, total),
         )
     if arguments.reward_model:
-        from analysis.judge import reward_judge
+        from analysis.outputs.judge import reward_judge
         from proclivity.job import device_of
 
         return reward_judge(arguments.reward_model, device_of(arguments.reward_model))
@@ -90,8 +90,8 @@ def _preferred(row: Written) -> float:
 
 def _measures(told: Judgement) -> list[Measured]:
     from analysis.measured import Measured
-    from analysis.resampling import finite
     from analysis.stage_schema import PER_INPUT
+    from analysis.statistics.resampling import finite
 
     counts = {"n": told.n_inputs, "outputs": told.pairs, "left_out": told.left_out}
     rate, low, high = (finite(value) for value in (told.win_rate, told.low, told.high))

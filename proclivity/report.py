@@ -147,7 +147,7 @@ LEFT_OUT = [
 def _left_out(study: Study, data: Mapping[str, Any]) -> Iterator[Sheet]:
     """Pairs that a rule takes from the primary set, by name, and how many each rule takes."""
     from analysis import pairs_table
-    from analysis.pairs import lowest
+    from analysis.pairs.pairs import lowest
     from figures.report import Sheet, sheet_of_rows
 
     if "left_out" not in data:

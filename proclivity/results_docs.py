@@ -206,7 +206,7 @@ def chosen(found: Shipped) -> str:
     elif "rates" in data:
         rates = {name: f"{rate:g}" for name, rate in data["rates"].items()}
     else:
-        from analysis.stage_runs import chosen_rates
+        from analysis.stages.stage_runs import chosen_rates
 
         rates = {name: f"{rate:g}" for name, rate in chosen_rates(found.study).items()}
     by_rate: dict[str, list[str]] = {}

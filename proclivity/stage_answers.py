@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
 def stages_answer(study: Study, everything: bool) -> Answer:
     """Claims by the study's paper, what each policy costs, what goes with use, and how varied outputs are."""
-    from analysis.joined import LEGEND, joined_table, joined_wide, run_values
-    from analysis.joined_question import ASKED, joined_question
-    from analysis.paper_claims import of_stages
-    from analysis.seeds import too_few
-    from analysis.stage_diversity import EDGES, diversity_table, diversity_wide
-    from analysis.stage_runs import chosen_rates
+    from analysis.papers.paper_claims import of_stages
+    from analysis.stages.joined import LEGEND, joined_table, joined_wide, run_values
+    from analysis.stages.joined_question import ASKED, joined_question
+    from analysis.stages.stage_diversity import EDGES, diversity_table, diversity_wide
+    from analysis.stages.stage_runs import chosen_rates
+    from analysis.statistics.seeds import too_few
 
     title, claims = _claims(study)
     runs, diversity = run_values(study), diversity_table(study)
@@ -58,9 +58,9 @@ def _is_of_superhf(study: Study) -> bool:
 
 def _claims(study: Study) -> tuple[str, list[dict[str, Any]]]:
     """What the claims are of, and the claims."""
-    from analysis.kirk2024 import LEGEND, kirk_claims
-    from analysis.superhf2023 import LEGEND as OF_SUPERHF
-    from analysis.superhf2023 import superhf_claims
+    from analysis.papers.kirk2024 import LEGEND, kirk_claims
+    from analysis.papers.superhf2023 import LEGEND as OF_SUPERHF
+    from analysis.papers.superhf2023 import superhf_claims
 
     if _is_of_superhf(study):
         return f"Claims of Mukobi et al. 2023, SuperHF\n{OF_SUPERHF}", superhf_claims(study)
@@ -69,7 +69,7 @@ def _claims(study: Study) -> tuple[str, list[dict[str, Any]]]:
 
 def _block(title: str, rows: list[dict[str, Any]]) -> str:
     """A table under its title, without columns that say the same in all rows that say anything."""
-    from analysis.tables import text_table
+    from analysis.pairs.tables import text_table
 
     same = [name for name in ("model", "task", "evidence", "evidence_rate") if len(_said(rows, name)) < 2]
     return f"{title}\n{text_table([{k: v for k, v in row.items() if k not in same} for row in rows])}"

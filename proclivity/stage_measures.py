@@ -122,8 +122,8 @@ def measures_of(
     outputs: Table, writing: Writing, answering: Answering, step: int, shift: str, seed: int
 ) -> Table:
     """Rewards, use, distance and hacking, each with its interval over inputs."""
-    from analysis.hacking import hacking
     from analysis.measured import Measured
+    from analysis.outputs.hacking import hacking
     from analysis.stage_schema import PER_INPUT
 
     found = [_mean(name, outputs, column) for name, column in _REWARDS.items()]
@@ -157,8 +157,8 @@ def diversity_of(
     answering: Answering, asked: Asked, rows: Sequence[Row], writing: Writing, step: int, shift: str
 ) -> Table:
     """How various completions are, per input and across inputs."""
-    from analysis.diversity import diversity, vocabulary_of
-    from analysis.encoders import states_encoder
+    from analysis.outputs.diversity import diversity, vocabulary_of
+    from analysis.outputs.encoders import states_encoder
     from rl_finetune.writing import mixture
 
     found = diversity(

@@ -33,12 +33,12 @@ def tables_of(study: Study, *, everything: bool = False) -> Answer:
 
 
 def _tables_of(study: Study, everything: bool) -> Answer:
-    from analysis.development import is_development
-    from analysis.learning import is_of_learning
-    from analysis.lengths import is_of_lengths
+    from analysis.pairs.development import is_development
+    from analysis.pairs.learning import is_of_learning
+    from analysis.papers.lengths import is_of_lengths
+    from analysis.papers.tajwar2024 import has_bandits
     from analysis.probes_table import is_of_probes
-    from analysis.stages import has_stages
-    from analysis.tajwar2024 import has_bandits
+    from analysis.stages.stages import has_stages
 
     if has_stages(study):
         return stages_answer(study, everything)
@@ -55,8 +55,8 @@ def _tables_of(study: Study, everything: bool) -> Answer:
 
 def _of_development(study: Study) -> Answer:
     """Which learning rate each method is given."""
-    from analysis.development import chosen_rates
-    from analysis.tables import text_table
+    from analysis.pairs.development import chosen_rates
+    from analysis.pairs.tables import text_table
 
     rates = plain(chosen_rates(study))
     return Answer({"study": study.name, "learning_rates": rates}, f"Learning rates\n{text_table(rates)}")
@@ -64,8 +64,8 @@ def _of_development(study: Study) -> Answer:
 
 def _of_probes(study: Study) -> Answer:
     """What was probed."""
+    from analysis.pairs.tables import text_table
     from analysis.probes_table import probes_table
-    from analysis.tables import text_table
 
     found = plain(probes_table(study))
     parts = [f"Probed\n{text_table(found)}", *(f"not read: {problem}" for problem in study.problems)]
@@ -74,8 +74,8 @@ def _of_probes(study: Study) -> Answer:
 
 def _of_learning(study: Study) -> Answer:
     """What was learnt at all."""
-    from analysis.learning import accuracy_table
-    from analysis.tables import text_table
+    from analysis.pairs.learning import accuracy_table
+    from analysis.pairs.tables import text_table
 
     learnt = plain(accuracy_table(study))
     return Answer({"study": study.name, "learnt": learnt}, f"Learnt\n{text_table(learnt)}")
@@ -83,17 +83,17 @@ def _of_learning(study: Study) -> Answer:
 
 def _of_pairs(study: Study, everything: bool) -> Answer:
     """The claims about pairs of features, and the tables behind them."""
-    from analysis.claims import claims, exclusions, learnt_share
-    from analysis.comparison import compares_methods, explained, methods_table
-    from analysis.dials import dialled_feature, trends_of_bits, trends_of_use
     from analysis.failed import failed_jobs
-    from analysis.lovering2021 import evidence_required, is_of_paper
-    from analysis.lovering_correlations import LEGEND, lovering_table
-    from analysis.pairs import learnable
-    from analysis.paper_claims import of_pairs
-    from analysis.power import power_of
-    from analysis.regressions import regressions, regressions_text
-    from analysis.tables import claims_text, text_table
+    from analysis.pairs.claims import claims, exclusions, learnt_share
+    from analysis.pairs.comparison import compares_methods, explained, methods_table
+    from analysis.pairs.dials import dialled_feature, trends_of_bits, trends_of_use
+    from analysis.pairs.lovering2021 import evidence_required, is_of_paper
+    from analysis.pairs.pairs import learnable
+    from analysis.pairs.power import power_of
+    from analysis.pairs.regressions import regressions, regressions_text
+    from analysis.pairs.tables import claims_text, text_table
+    from analysis.papers.lovering_correlations import LEGEND, lovering_table
+    from analysis.papers.paper_claims import of_pairs
 
     rows = claims(study)
     found = power_of(rows[0]) if rows and rows[0].primary else None
@@ -142,10 +142,10 @@ def _of_pairs(study: Study, everything: bool) -> Answer:
 
 def _of_bandits(study: Study) -> Answer:
     """The takeaways of a study of bandits, and the learning rates that its cells took."""
-    from analysis.paper_claims import of_bandits
-    from analysis.seeds import too_few
-    from analysis.tables import text_table
-    from analysis.tajwar2024 import chosen_rates, takeaways, takeaways_text
+    from analysis.pairs.tables import text_table
+    from analysis.papers.paper_claims import of_bandits
+    from analysis.papers.tajwar2024 import chosen_rates, takeaways, takeaways_text
+    from analysis.statistics.seeds import too_few
 
     rows, rates = takeaways(study), chosen_rates(study)
     failed = study.bandits.loc[study.bandits["status"] == "failed", ["problem", "method", "error"]]
@@ -169,10 +169,17 @@ def _of_bandits(study: Study) -> Answer:
 
 def _of_lengths(study: Study) -> Answer:
     """The paper's claims on problems of length, beside what all methods came to."""
-    from analysis.lengths import BY_EYE, SMALLEST, chosen_rates, data_table, length_claims, results_table
-    from analysis.paper_claims import of_lengths
-    from analysis.seeds import too_few
-    from analysis.tables import text_table
+    from analysis.pairs.tables import text_table
+    from analysis.papers.lengths import (
+        BY_EYE,
+        SMALLEST,
+        chosen_rates,
+        data_table,
+        length_claims,
+        results_table,
+    )
+    from analysis.papers.paper_claims import of_lengths
+    from analysis.statistics.seeds import too_few
 
     failed = study.texts[study.texts["status"] != "ok"]
     claims, results, data = length_claims(study), plain(results_table(study)), plain(data_table(study))
@@ -206,13 +213,13 @@ def _of_lengths(study: Study) -> Answer:
 
 def figures_of(study: Study) -> Iterator[Drawn]:
     """A study's figures, one after the other."""
-    from analysis.comparison import compares_methods
-    from analysis.dials import dialled_feature
-    from analysis.inheritance import of_rewards
-    from analysis.lengths import is_of_lengths
-    from analysis.lovering2021 import is_of_paper
-    from analysis.stages import has_stages
-    from analysis.tajwar2024 import has_bandits
+    from analysis.pairs.comparison import compares_methods
+    from analysis.pairs.dials import dialled_feature
+    from analysis.pairs.inheritance import of_rewards
+    from analysis.pairs.lovering2021 import is_of_paper
+    from analysis.papers.lengths import is_of_lengths
+    from analysis.papers.tajwar2024 import has_bandits
+    from analysis.stages.stages import has_stages
     from figures import (
         draw_cruz2023,
         draw_dials,

@@ -30,15 +30,15 @@ def answer_tables(study: Study) -> Iterator[Drawn]:
 
 def _legends(study: Study) -> dict[str, str]:
     """What stands below a table in print, for those whose legend belongs to the study's kind."""
-    from analysis.comparison import compares_methods
-    from analysis.dials import dialled_feature
-    from analysis.inheritance import of_rewards
-    from analysis.kirk2024 import LEGEND as KIRK
-    from analysis.paper_row import LEGEND as PAPER
-    from analysis.stages import has_stages
-    from analysis.superhf2023 import LEGEND as SUPERHF
-    from analysis.tables import LEGEND, OF_DIALS, OF_METHODS, OF_REWARDS
-    from analysis.tajwar2024 import LEGEND as TAJWAR
+    from analysis.pairs.comparison import compares_methods
+    from analysis.pairs.dials import dialled_feature
+    from analysis.pairs.inheritance import of_rewards
+    from analysis.pairs.tables import LEGEND, OF_DIALS, OF_METHODS, OF_REWARDS
+    from analysis.papers.kirk2024 import LEGEND as KIRK
+    from analysis.papers.paper_row import LEGEND as PAPER
+    from analysis.papers.superhf2023 import LEGEND as SUPERHF
+    from analysis.papers.tajwar2024 import LEGEND as TAJWAR
+    from analysis.stages.stages import has_stages
 
     if has_stages(study):
         of_claims = SUPERHF if study.manifest.get("paper") == "superhf2023" else KIRK

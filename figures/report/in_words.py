@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from analysis import Study
-from analysis.decisions import ALPHA, OPPOSITE, SAME, SMALL, UNKNOWN
-from analysis.learning import THRESHOLD
-from analysis.pairs import LEARNABLE_SHARE
+from analysis.pairs.learning import THRESHOLD
+from analysis.pairs.pairs import LEARNABLE_SHARE
+from analysis.statistics.decisions import ALPHA, OPPOSITE, SAME, SMALL, UNKNOWN
 from figures.style import counted, number, p_value
 
 Row = Mapping[str, Any]

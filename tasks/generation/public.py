@@ -7,9 +7,9 @@
     public/self-instruct  prompts of Self-Instruct
     public/superhf        these three and HH's red-team attempts, prompts to 1,024 characters
 
-Their outputs are judged by reward models or chat models (`analysis.judge`). There is no spurious rule, hence
-no evidence. Splits are those of the data; one that is lacking is cut from another by the prompt's content.
-Whether a prompt of one file stands in another file too is not looked at.
+Their outputs are judged by reward models or chat models (`analysis.outputs`). There is no spurious rule,
+hence no evidence. Splits are those of the data; one that is lacking is cut from another by the prompt's
+content. Whether a prompt of one file stands in another file too is not looked at.
 
 Columns were read from the originals' code or the data's cards. Assumed are `instruction`, `output` and an
 optional `input` of UCL-DARK/alpaca-farm-id-test and UCL-DARK/sequential-instructions, and that comparisons

@@ -8,7 +8,7 @@ import math
 import numpy as np
 from pandas import DataFrame
 
-from analysis.lengths import MIN, MODE, SKEW
+from analysis.papers.lengths import MIN, MODE, SKEW
 from analysis.primary import signed
 from analysis.records import COLUMNS, Study, frame
 from analysis.text_schema import TextRecord

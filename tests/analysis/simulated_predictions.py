@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import expit
 
-from analysis.prediction import strength
+from analysis.prediction.prediction import strength
 
 METHODS = {"sft": (-0.1, -0.2), "rloo": (0.1, 0.2)}
 """What a method adds to the slope on x, and to that on s."""

@@ -13,8 +13,8 @@ from pandas import DataFrame
 
 from analysis.primary import signed
 from analysis.records import COLUMNS, OF_STAGES, Study, frame
-from analysis.stage_pairs import BETWEEN
 from analysis.stage_schema import Choice, Measurement, Output, StageRecord
+from analysis.stages.stage_pairs import BETWEEN
 
 TASK, MODEL = "generation/summarise", "embedded/english"
 STEPS = 50

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import linregress, mannwhitneyu, rankdata, spearmanr
 
-from analysis.association import auc, mean, partial_spearman, slope, spearman
+from analysis.statistics.association import auc, mean, partial_spearman, slope, spearman
 
 NONE = np.zeros((12, 0))
 columns = st.lists(st.integers(-3, 3), min_size=12, max_size=12).map(lambda v: np.array(v, float))

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from sklearn.calibration import calibration_curve
 from sklearn.metrics import accuracy_score, brier_score_loss, log_loss
 
-from analysis.calibration import Calibration, calibration, calibration_of_confidence
 from analysis.measured import Measured
+from analysis.outputs.calibration import Calibration, calibration, calibration_of_confidence
 from tasks.errors import UserError
 
 

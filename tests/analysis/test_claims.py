@@ -10,10 +10,10 @@ import pandas as pd
 import pytest
 from scipy.stats import spearmanr
 
-from analysis.claims import KIND_OF_TASK, claims
-from analysis.pairs import RULES, exclusions, learnt_share, lowest, pairs_table
+from analysis.pairs.claims import KIND_OF_TASK, claims
+from analysis.pairs.pairs import RULES, exclusions, learnt_share, lowest, pairs_table
+from analysis.pairs.tables import claims_text, text_table
 from analysis.records import read_study, write_compact
-from analysis.tables import claims_text, text_table
 from figures.use_table import panel_titles
 from tests.analysis.simulated_study import simulate
 

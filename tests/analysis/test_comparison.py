@@ -9,15 +9,15 @@ import pandas as pd
 import pytest
 
 from analysis import claims
-from analysis.comparison import (
+from analysis.pairs.comparison import (
     comparison_claims,
     contrasts,
     explained,
     methods_table,
     per_pair,
 )
-from analysis.development import chosen_rates
-from analysis.pairs import pairs_table
+from analysis.pairs.development import chosen_rates
+from analysis.pairs.pairs import pairs_table
 from tests.analysis.simulated_study import simulate
 
 TABLE = {

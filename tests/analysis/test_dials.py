@@ -11,8 +11,7 @@ from pandas import DataFrame, Series, concat
 from scipy.stats import page_trend_test
 
 from analysis import claims
-from analysis.decisions import OPPOSITE, SAME, SMALL, UNKNOWN
-from analysis.dials import (
+from analysis.pairs.dials import (
     beside_pairs,
     bits_of_models,
     dial_models,
@@ -23,7 +22,8 @@ from analysis.dials import (
     trends_of_use,
     use_of_models,
 )
-from analysis.tables import OF_DIALS, claims_text
+from analysis.pairs.tables import OF_DIALS, claims_text
+from analysis.statistics.decisions import OPPOSITE, SAME, SMALL, UNKNOWN
 from tests.analysis.simulated_dials import FEATURE, relevelled, simulate
 from tests.analysis.simulated_study import simulate as without_dials
 

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analysis.diversity import DIVERSITY, diversity
-from analysis.embedding import hashed_ngrams
 from analysis.measured import Measured
+from analysis.outputs.diversity import DIVERSITY, diversity
+from analysis.outputs.embedding import hashed_ngrams
 from analysis.stage_schema import ACROSS, PER_INPUT
 from tasks import UserError
 

@@ -8,10 +8,10 @@ import pandas as pd
 import pytest
 from scipy.stats import binom, spearmanr
 
-from analysis.association import auc, mean, partial_spearman, slope, spearman
-from analysis.dyadic import dyads
-from analysis.estimate import dyadic_jackknife, estimate, family_jackknife
-from analysis.permutation import _permutations, dyadic_permutation
+from analysis.statistics.association import auc, mean, partial_spearman, slope, spearman
+from analysis.statistics.dyadic import dyads
+from analysis.statistics.estimate import dyadic_jackknife, estimate, family_jackknife
+from analysis.statistics.permutation import _permutations, dyadic_permutation
 from benchmarks.known_truth import Design, dyadic_table, measure
 
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from scipy.stats import t as student
 
-from analysis.dyadic import dyads
-from analysis.dyadic_errors import dyadic_errors, dyadic_sandwich
-from analysis.linear_regression import design_of, least_squares
+from analysis.statistics.dyadic import dyads
+from analysis.statistics.dyadic_errors import dyadic_errors, dyadic_sandwich
+from analysis.statistics.linear_regression import design_of, least_squares
 from benchmarks.known_truth import dyadic_table
 
 

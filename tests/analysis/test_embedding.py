@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from analysis.diversity import diversity
-from analysis.embedding import cosine_diversity, hashed_ngrams
+from analysis.outputs.diversity import diversity
+from analysis.outputs.embedding import cosine_diversity, hashed_ngrams
 from analysis.stage_schema import ACROSS, PER_INPUT
 from tasks import UserError
 
@@ -53,7 +53,7 @@ def test_each_different_text_is_encoded_once_for_both_scopes_and_all_intervals()
 def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     texts, sets = list("abcdefgh"), np.array([0, 0, 1, 1, -1, 0, 1, 1])
     whole = cosine_diversity(texts, vectors)(sets, 2)
-    monkeypatch.setattr("analysis.embedding.HELD", 10)
+    monkeypatch.setattr("analysis.outputs.embedding.HELD", 10)
     assert cosine_diversity(texts, vectors)(sets, 2) == pytest.approx(whole, abs=1e-12)
 
 

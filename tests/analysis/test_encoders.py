@@ -19,9 +19,9 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from analysis.diversity import diversity
-from analysis.embedding import hashed_ngrams
-from analysis.encoders import encoder, states_encoder
+from analysis.outputs.diversity import diversity
+from analysis.outputs.embedding import hashed_ngrams
+from analysis.outputs.encoders import encoder, states_encoder
 from models import load
 from tasks import UserError
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from analysis.entropies import entropies
+from analysis.outputs.entropies import entropies
 
 
 def test_their_intervals_cover_what_they_are_of() -> None:

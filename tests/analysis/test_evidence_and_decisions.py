@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from statsmodels.stats.multitest import multipletests
 
-from analysis.decisions import equivalence, holm, status
-from analysis.evidence_needed import evidence_needed, isotonic, ordinal_scores
+from analysis.pairs.evidence_needed import evidence_needed, isotonic, ordinal_scores
+from analysis.statistics.decisions import equivalence, holm, status
 
 LEVELS = [0.0, 0.01, 0.1, 0.5]
 uses = st.lists(st.integers(0, 10).map(lambda k: k / 10), min_size=4, max_size=4)

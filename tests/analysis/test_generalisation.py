@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pandas import DataFrame
 
-from analysis.generalisation import (
+from analysis.stage_schema import Output, StageRecord
+from analysis.stages.generalisation import (
     ANSWER,
     GAP,
     HEAD_TO_HEAD,
@@ -26,9 +27,8 @@ from analysis.generalisation import (
     performance,
     performance_table,
 )
-from analysis.stage_schema import Output, StageRecord
-from analysis.two_level import two_level
-from analysis.win_rates import win_rates
+from analysis.stages.win_rates import win_rates
+from analysis.statistics.two_level import two_level
 from tasks import UserError
 from tasks.generation.generation import Shift
 

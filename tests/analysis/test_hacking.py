@@ -9,9 +9,9 @@ import pytest
 from pandas import DataFrame
 from scipy.stats import spearmanr
 
-from analysis.hacking import hacking
 from analysis.measured import Measured
-from analysis.over_optimisation import FELL, NO_FALL, OVER, UNTOLD, over_optimisation
+from analysis.outputs.hacking import hacking
+from analysis.outputs.over_optimisation import FELL, NO_FALL, OVER, UNTOLD, over_optimisation
 from tasks.errors import UserError
 
 

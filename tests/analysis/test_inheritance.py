@@ -8,11 +8,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.claims import claims
-from analysis.decisions import SAME, UNKNOWN
-from analysis.inheritance import centred, inheritance, inheritance_table, of_rewards
+from analysis.pairs.claims import claims
+from analysis.pairs.inheritance import centred, inheritance, inheritance_table, of_rewards
+from analysis.pairs.tables import claims_text
 from analysis.primary import signed
-from analysis.tables import claims_text
+from analysis.statistics.decisions import SAME, UNKNOWN
 from tests.analysis.simulated_study import simulate
 
 LEVELS = (0.0, 0.05, 0.2, 0.5)

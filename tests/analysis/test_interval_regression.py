@@ -7,9 +7,9 @@ import pytest
 from scipy.optimize import minimize
 from scipy.stats import CensoredData, norm
 
-from analysis.dyadic import dyads
-from analysis.interval_regression import fit_intervals, interval_regression
-from analysis.linear_regression import design_of, linear_regression
+from analysis.statistics.dyadic import dyads
+from analysis.statistics.interval_regression import fit_intervals, interval_regression
+from analysis.statistics.linear_regression import design_of, linear_regression
 from benchmarks.known_truth import dyadic_table
 
 CUTS = np.array([0.0, 1.0, 2.0, 4.0])

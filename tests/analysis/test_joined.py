@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.calibration import calibration
-from analysis.decisions import SAME, UNKNOWN
-from analysis.joined import COLUMNS, joined_table, joined_wide, run_values
-from analysis.joined_question import COSTS, Correlation, correlation, joined_question
-from analysis.seeds import paired
+from analysis.outputs.calibration import calibration
+from analysis.stages.joined import COLUMNS, joined_table, joined_wide, run_values
+from analysis.stages.joined_question import COSTS, Correlation, correlation, joined_question
+from analysis.statistics.decisions import SAME, UNKNOWN
+from analysis.statistics.seeds import paired
 from tests.analysis.simulated_stages import POLICIES, SUMMARISE, Truth, simulated, sweeps
 
 STUDY = simulated({**POLICIES, "ppo k1": sweeps()["ppo k1"]}, inputs=24)
@@ -159,7 +159,7 @@ def test_few_methods_or_a_perfect_order_have_no_interval() -> None:
 
 def test_the_question_is_judged_by_the_corrected_p(monkeypatch: pytest.MonkeyPatch) -> None:
     known = Correlation(0.5, 0.3, 0.7, 0.02, 7, 3)
-    monkeypatch.setattr("analysis.joined_question.correlation", lambda *args, **kwargs: known)
+    monkeypatch.setattr("analysis.stages.joined_question.correlation", lambda *args, **kwargs: known)
     rows = joined_question(RUNS)
     assert len(rows) == len(COSTS) and all(row["p"] < 0.05 < row["p_holm"] for row in rows)
     assert {row["status"] for row in rows} == {UNKNOWN}

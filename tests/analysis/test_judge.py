@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from analysis.chat import TRIES, chat_judge, preference
-from analysis.judge import Judge, Pair, gold_judge, judge_pairs, reward_judge, score_judge
+from analysis.outputs.chat import TRIES, chat_judge, preference
+from analysis.outputs.judge import Judge, Pair, gold_judge, judge_pairs, reward_judge, score_judge
 from tasks import UserError
 from tasks.problems import get_problem
 

@@ -11,13 +11,13 @@ import pandas as pd
 import pytest
 from pandas import DataFrame, Series
 
-from analysis.decisions import OPPOSITE, SAME, SMALL, UNKNOWN
-from analysis.kirk2024 import HEAD, WIN, kirk_claims, shift_groups, stage_table
-from analysis.seeds import paired
-from analysis.stage_diversity import diversity_by_kl, diversity_table, diversity_wide
-from analysis.stage_inputs import INPUTS, RUNS
-from analysis.stage_runs import by_seed, labels, less, single, swept_entries
-from analysis.two_level import two_level
+from analysis.papers.kirk2024 import HEAD, WIN, kirk_claims, shift_groups, stage_table
+from analysis.stages.stage_diversity import diversity_by_kl, diversity_table, diversity_wide
+from analysis.stages.stage_inputs import INPUTS, RUNS
+from analysis.stages.stage_runs import by_seed, labels, less, single, swept_entries
+from analysis.statistics.decisions import OPPOSITE, SAME, SMALL, UNKNOWN
+from analysis.statistics.seeds import paired
+from analysis.statistics.two_level import two_level
 from tests.analysis.simulated_stages import INSTRUCT, POLICIES, SUMMARISE, Truth, simulated, sweeps
 
 STUDY = simulated({**POLICIES, **sweeps()}, inputs=24)
@@ -180,7 +180,7 @@ def test_input_by_input_each_claim_is_the_same_number(task: str, monkeypatch: py
         asked.append((values, by_input))
         return paired(values), RUNS
 
-    monkeypatch.setattr("analysis.kirk2024.judged", spy)
+    monkeypatch.setattr("analysis.papers.kirk2024.judged", spy)
     kirk_claims(simulated(tasks=(task,), tunes=2, seeds=2, inputs=6))
     known = [(values, legs) for values, legs in asked if legs]
     assert len(known) > 8

@@ -8,8 +8,7 @@ import pytest
 from pandas import Series
 from scipy import stats
 
-from analysis.decisions import OPPOSITE, SAME, SMALL, UNKNOWN
-from analysis.lengths import (
+from analysis.papers.lengths import (
     MIN,
     MODE,
     ONLINE,
@@ -20,7 +19,8 @@ from analysis.lengths import (
     results_table,
     run_table,
 )
-from analysis.seeds import paired
+from analysis.statistics.decisions import OPPOSITE, SAME, SMALL, UNKNOWN
+from analysis.statistics.seeds import paired
 from tests.analysis.simulated_lengths import record, simulated, study_of
 
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import statsmodels.api as sm
 
-from analysis.association import slope
-from analysis.dyadic import dyads
-from analysis.linear_regression import linear_regression
+from analysis.statistics.association import slope
+from analysis.statistics.dyadic import dyads
+from analysis.statistics.linear_regression import linear_regression
 from benchmarks.known_truth import dyadic_table
 
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from analysis import Study, claims
-from analysis.lovering2021 import averaged, errors_by_evidence, evidence_required
-from analysis.pairs import pairs_table
+from analysis.pairs.lovering2021 import averaged, errors_by_evidence, evidence_required
+from analysis.pairs.pairs import pairs_table
 from tests.analysis.simulated_study import simulate
 
 

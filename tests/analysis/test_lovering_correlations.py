@@ -8,7 +8,7 @@ import pytest
 from scipy.stats import spearmanr
 from sklearn.metrics import accuracy_score, f1_score
 
-from analysis.lovering_correlations import ENOUGH, PUBLISHED, f_scores, lovering_table, outcomes
+from analysis.papers.lovering_correlations import ENOUGH, PUBLISHED, f_scores, lovering_table, outcomes
 from tests.analysis.simulated_study import simulate
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.special import expit
 
-from analysis.marginal_logit import gee
+from analysis.statistics.marginal_logit import gee
 
 
 def rows(seed=0, n=60, groups=12):

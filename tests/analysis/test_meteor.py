@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from nltk.stem.porter import PorterStemmer
 from nltk.translate.meteor_score import single_meteor_score
 
-from analysis.between_inputs import pair_mean, pairs_between
-from analysis.meteor import meteor_similarity
+from analysis.outputs.between_inputs import pair_mean, pairs_between
+from analysis.outputs.meteor import meteor_similarity
 from tasks.errors import UserError
 
 WORDS = ["The", "the", "cat", "cats", "running", "runs", "run", "dog", "dogs.", "a"]

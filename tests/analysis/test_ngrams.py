@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analysis.diversity import KIRK, diversity, vocabulary_of
-from analysis.ngrams import ORDERS, ead
+from analysis.outputs.diversity import KIRK, diversity, vocabulary_of
+from analysis.outputs.ngrams import ORDERS, ead
 from analysis.stage_schema import ACROSS, PER_INPUT
 
 WORDS = st.lists(st.sampled_from("abc"), min_size=1, max_size=7).map(" ".join)

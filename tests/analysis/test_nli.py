@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from analysis.diversity import diversity
-from analysis.nli import PAIRS, _pairs, direction, nli_diversity
+from analysis.outputs.diversity import diversity
+from analysis.outputs.nli import PAIRS, _pairs, direction, nli_diversity
 from analysis.stage_schema import ACROSS, PER_INPUT
 from tasks import UserError
 
@@ -94,7 +94,7 @@ def test_of_many_texts_so_many_different_pairs_are_drawn_and_their_mean_is_near(
 def test_pairs_drawn_of_a_large_set_are_pairs_and_all_alike(monkeypatch: pytest.MonkeyPatch) -> None:
     drawn = _pairs(np.arange(100_000), np.random.default_rng(0))
     assert ((drawn >= 0) & (drawn < 100_000)).all() and (drawn[:, 0] < drawn[:, 1]).all()
-    monkeypatch.setattr("analysis.nli.PAIRS", 44)  # all of ten but one
+    monkeypatch.setattr("analysis.outputs.nli.PAIRS", 44)  # all of ten but one
     times = np.zeros((10, 10))
     for seed in range(200):
         np.add.at(times, tuple(_pairs(np.arange(10), np.random.default_rng(seed)).T), 1)

@@ -9,16 +9,16 @@ import numpy as np
 import pytest
 from pandas import DataFrame
 
-from analysis.claims import claims
-from analysis.kirk2024 import kirk_claims
-from analysis.lengths import comparisons, length_claims
-from analysis.lovering_correlations import COLUMNS, NEVER_LAST
-from analysis.pairs import PAIR, pairs_table
-from analysis.paper_claims import of_bandits, of_lengths, of_pairs, of_stages
-from analysis.paper_row import UNASKED, Measured, joined, paper_rows, paper_text
-from analysis.published import FACTS, OTHER_STUDY
-from analysis.superhf2023 import superhf_claims
-from analysis.tajwar2024 import takeaways
+from analysis.pairs.claims import claims
+from analysis.pairs.pairs import PAIR, pairs_table
+from analysis.papers.kirk2024 import kirk_claims
+from analysis.papers.lengths import comparisons, length_claims
+from analysis.papers.lovering_correlations import COLUMNS, NEVER_LAST
+from analysis.papers.paper_claims import of_bandits, of_lengths, of_pairs, of_stages
+from analysis.papers.paper_row import UNASKED, Measured, joined, paper_rows, paper_text
+from analysis.papers.published import FACTS, OTHER_STUDY
+from analysis.papers.superhf2023 import superhf_claims
+from analysis.papers.tajwar2024 import takeaways
 from analysis.use import wilson
 from proclivity.study_head import Scale
 from tests.analysis.simulated_lengths import simulated as of_length

@@ -8,9 +8,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analysis.association import NO_ASSOCIATION, as_correlation, auc, partial_spearman, slope, spearman
-from analysis.dyadic import dyads
-from analysis.permutation import dyadic_permutation, permuted
+from analysis.statistics.association import (
+    NO_ASSOCIATION,
+    as_correlation,
+    auc,
+    partial_spearman,
+    slope,
+    spearman,
+)
+from analysis.statistics.dyadic import dyads
+from analysis.statistics.permutation import dyadic_permutation, permuted
 from benchmarks.known_truth import DESIGNS, Design, beyond, dyadic_table, measure
 
 STATISTICS = [spearman, partial_spearman, slope, auc]

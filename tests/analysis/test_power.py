@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
-from analysis.association import slope, spearman
-from analysis.claims import claims
-from analysis.dyadic import dyads
-from analysis.permutation import dyadic_permutation
-from analysis.power import power, power_of, power_of_pairs, rejected
+from analysis.pairs.claims import claims
+from analysis.pairs.power import power, power_of, power_of_pairs, rejected
+from analysis.statistics.association import slope, spearman
+from analysis.statistics.dyadic import dyads
+from analysis.statistics.permutation import dyadic_permutation
 from benchmarks.known_truth import dyadic_table
 from tests.analysis.simulated_study import simulate
 

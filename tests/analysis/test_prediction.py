@@ -8,9 +8,9 @@ import pytest
 from scipy.optimize import minimize
 from scipy.special import expit
 
-from analysis.prediction import Form, fit, predict
-from analysis.prediction_place import nearest, outside
-from analysis.quasi_likelihood import PRIOR, Problem
+from analysis.prediction.place import nearest, outside
+from analysis.prediction.prediction import Form, fit, predict
+from analysis.statistics.quasi_likelihood import PRIOR, Problem
 from tests.analysis.simulated_predictions import SPREAD, TRUE, row, rows
 
 

@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
-from analysis.prediction import Form, fit, predict
-from analysis.prediction_judged import CHEAPER, FROZEN, judge, verdict
-from analysis.prediction_scores import SCORES, Scored, area, brier, ece, score, share, slope
-from analysis.prediction_splits import FEWEST, SYMBOLS, UNSEEN, held_out, splits
+from analysis.prediction.judged import CHEAPER, FROZEN, judge, verdict
+from analysis.prediction.prediction import Form, fit, predict
+from analysis.prediction.scores import SCORES, Scored, area, brier, ece, score, share, slope
+from analysis.prediction.splits import FEWEST, SYMBOLS, UNSEEN, held_out, splits
 from tasks.errors import UserError
 from tests.analysis.simulated_predictions import row, rows
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.prediction_rows import prediction_rows
+from analysis.prediction.rows import prediction_rows
 from analysis.probes_table import is_of_probes, probes_table
 from analysis.records import COLUMNS, LEARNABILITY, ProbeRecord, Study, frame
 from tasks.errors import UserError

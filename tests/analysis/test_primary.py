@@ -6,11 +6,11 @@ import math
 import pytest
 from statsmodels.stats.multitest import multipletests
 
-from analysis.claims import claims
-from analysis.kirk2024 import kirk_claims
-from analysis.lengths import length_claims
+from analysis.pairs.claims import claims
+from analysis.pairs.tables import claims_text
+from analysis.papers.kirk2024 import kirk_claims
+from analysis.papers.lengths import length_claims
 from analysis.primary import changed, correct, signed
-from analysis.tables import claims_text
 from tests.analysis import simulated_lengths, simulated_stages
 from tests.analysis.simulated_study import simulate
 

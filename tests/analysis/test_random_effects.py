@@ -7,7 +7,7 @@ import pytest
 from scipy.special import expit
 from statsmodels.genmod.bayes_mixed_glm import BinomialBayesMixedGLM
 
-from analysis.random_effects import FIXED_SD, LOG_SD, _Model, mixed_logit
+from analysis.statistics.random_effects import FIXED_SD, LOG_SD, _Model, mixed_logit
 
 
 def planted(rng, families=12, pairs=40, beta=0.5, answers=1000):

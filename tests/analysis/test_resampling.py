@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from analysis.ngrams import ngram_diversity, ngrams
-from analysis.resampling import bootstrap, jackknife
+from analysis.outputs.ngrams import ngram_diversity, ngrams
+from analysis.statistics.resampling import bootstrap, jackknife
 
 
 def test_the_bootstrap_covers_a_mean_and_is_as_wide_as_theory_says() -> None:
@@ -20,7 +20,7 @@ def test_the_bootstrap_covers_a_mean_and_is_as_wide_as_theory_says() -> None:
 
 def test_draws_held_at_once_do_not_change_how_many_are_made(monkeypatch: pytest.MonkeyPatch) -> None:
     values = np.random.default_rng(0).normal(size=50)
-    monkeypatch.setattr("analysis.resampling.HELD", 120)  # two rows at once, the last alone
+    monkeypatch.setattr("analysis.statistics.resampling.HELD", 120)  # two rows at once, the last alone
     seen: list[tuple[int, int]] = []
     draw = np.random.default_rng(0)
 
@@ -29,7 +29,7 @@ def test_draws_held_at_once_do_not_change_how_many_are_made(monkeypatch: pytest.
             seen.append(size)
             return draw.integers(n, size=size)
 
-    monkeypatch.setattr("analysis.resampling.np.random.default_rng", lambda _: Spy())
+    monkeypatch.setattr("analysis.statistics.resampling.np.random.default_rng", lambda _: Spy())
     bootstrap(values, 1001, 1)
     assert sum(rows for rows, _ in seen) == 1001 and max(rows for rows, _ in seen) == 2
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from pandas import Series
 
-from analysis.decisions import UNKNOWN, status
-from analysis.seeds import paired
+from analysis.statistics.decisions import UNKNOWN, status
+from analysis.statistics.seeds import paired
 
 
 @pytest.mark.parametrize("values", [[0.3, 0.3], [0.3, 0.1 + 0.2, 0.3, 0.1 + 0.2], [-2.0] * 5])

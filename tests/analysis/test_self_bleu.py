@@ -8,7 +8,7 @@ import sacrebleu
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analysis.self_bleu import self_bleu
+from analysis.outputs.self_bleu import self_bleu
 
 TEXTS = st.lists(
     st.lists(st.sampled_from(["a", "b", "cat", "it's", "U.S.", "1,000.5", "x-y", "&quot;", "<skipped>", "!"]),

@@ -7,10 +7,10 @@ import pytest
 from pandas import DataFrame, Series
 from scipy import stats
 
-import analysis.stage_inputs
-from analysis.seeds import paired
-from analysis.stage_inputs import judged
-from analysis.two_level import two_level
+import analysis.stages.stage_inputs
+from analysis.stages.stage_inputs import judged
+from analysis.statistics.seeds import paired
+from analysis.statistics.two_level import two_level
 
 
 def _leg(values: np.ndarray) -> DataFrame:
@@ -22,7 +22,7 @@ def _leg(values: np.ndarray) -> DataFrame:
 
 def test_a_draw_that_all_pairs_share_is_in_the_interval(monkeypatch: pytest.MonkeyPatch) -> None:
     """No difference but what 20 inputs and one draw make: over runs it is found nearly always."""
-    monkeypatch.setattr(analysis.stage_inputs, "RESAMPLES", 499)
+    monkeypatch.setattr(analysis.stages.stage_inputs, "RESAMPLES", 499)
     rng, ours, over_runs, trials = np.random.default_rng(0), 0, 0, 100
     for _ in range(trials):
         values = rng.normal(size=(20, 1)) + 0.2 * rng.normal(size=(20, 10))

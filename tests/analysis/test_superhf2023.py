@@ -10,16 +10,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.calibrated import SCORES, calibration_table
-from analysis.decisions import OPPOSITE, SAME, SMALL, UNKNOWN
-from analysis.generalisation import MEAN_DIFFERENCE, compare
-from analysis.preferred import preferred
+from analysis.papers.superhf2023 import superhf_claims
 from analysis.primary import signed
 from analysis.records import Study
-from analysis.stage_inputs import INPUTS, RUNS
-from analysis.stage_pairs import differences, end_table, gain_over_sft, points_table
-from analysis.stage_runs import policies_at_end
-from analysis.superhf2023 import superhf_claims
+from analysis.stages.calibrated import SCORES, calibration_table
+from analysis.stages.generalisation import MEAN_DIFFERENCE, compare
+from analysis.stages.preferred import preferred
+from analysis.stages.stage_inputs import INPUTS, RUNS
+from analysis.stages.stage_pairs import differences, end_table, gain_over_sft, points_table
+from analysis.stages.stage_runs import policies_at_end
+from analysis.statistics.decisions import OPPOSITE, SAME, SMALL, UNKNOWN
 from tests.analysis.simulated_superhf import POLICIES, PRIMARY, TASK, Truth, simulated
 
 ALONE = {name: given for name, given in POLICIES.items() if name in ("ppo", "rloo", "superhf", "best-of-n")}

@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pandas import DataFrame, MultiIndex, Series
 
-from analysis.drop_from_peak import drop_from_peak
-from analysis.matched_kl import first_reach, matched_along, matched_swept
-from analysis.spread import fates, share_difference, spread_ratio
-from analysis.stage_pairs import points_table
-from analysis.sweeps import knee, knee_interval, swept
+from analysis.stages.drop_from_peak import drop_from_peak
+from analysis.stages.matched_kl import first_reach, matched_along, matched_swept
+from analysis.stages.spread import fates, share_difference, spread_ratio
+from analysis.stages.stage_pairs import points_table
+from analysis.stages.sweeps import knee, knee_interval, swept
 from tests.analysis.simulated_superhf import POLICIES, Truth, simulated
 
 STEPS = st.lists(st.floats(0.01, 1), min_size=2, max_size=8)

@@ -9,9 +9,9 @@ import pytest
 from pandas import DataFrame, Series
 from scipy import stats
 
+from analysis.papers.tajwar2024 import Takeaway, chosen_rates, paired, takeaways
 from analysis.primary import signed
 from analysis.records import COLUMNS, POINTS, Study, frame
-from analysis.tajwar2024 import Takeaway, chosen_rates, paired, takeaways
 
 EMPTY = {"str": "", "int": 0, "float": 0.0, "bool": False}
 

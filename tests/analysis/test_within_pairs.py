@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 import statsmodels.api as sm
 
-from analysis import within_pairs as module
-from analysis.within_pairs import PERMUTED, ROBUST, usable, within_pairs
+from analysis.pairs import within_pairs as module
+from analysis.pairs.within_pairs import PERMUTED, ROBUST, usable, within_pairs
 
 
 def table(seed=0, *, models=8, families=7, pairs=12, effect=0.0, of_model=0.0, sets=1, missing=0.0):

@@ -10,7 +10,7 @@ import pytest
 from matplotlib.colors import to_hex
 
 from analysis import estimate, mean, pairs_table, spearman
-from analysis.pairs import lowest
+from analysis.pairs.pairs import lowest
 from figures import (
     draw_cruz2023,
     error_by_evidence,

@@ -7,7 +7,7 @@ import dataclasses
 import pandas as pd
 import pytest
 
-from analysis.inheritance import inheritance, inheritance_table
+from analysis.pairs.inheritance import inheritance, inheritance_table
 from figures import draw_inheritance, save
 from figures.inheritance import inheritance_figure
 from tests.analysis.test_inheritance import tuned_on_rewards

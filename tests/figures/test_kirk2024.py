@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.generalisation import LEVEL, WIN_RATE, performance
-from analysis.stage_diversity import diversity_by_kl, diversity_table
-from analysis.stage_runs import single
+from analysis.stages.generalisation import LEVEL, WIN_RATE, performance
+from analysis.stages.stage_diversity import diversity_by_kl, diversity_table
+from analysis.stages.stage_runs import single
 from figures import save
 from figures.kirk2024 import draw_kirk2024, head_to_head_table, kirk2024_figures, win_rate_table, win_rates
 from figures.stage_diversity import EXACT, against_kl, diversity_bars

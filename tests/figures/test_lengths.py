@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from analysis.lengths import MIN, MODE, SKEW, run_table
+from analysis.papers.lengths import MIN, MODE, SKEW, run_table
 from figures import save
 from figures.lengths import (
     along_table,

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_rgba
 
-from analysis.lovering2021 import errors_by_evidence, evidence_required
+from analysis.pairs.lovering2021 import errors_by_evidence, evidence_required
 from analysis.use import wilson
 from figures import draw_lovering2021, save
 from figures.lovering2021 import bars_and_lines, bars_and_lines_table

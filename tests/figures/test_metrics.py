@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from pandas import DataFrame
 
-from analysis.calibration import calibration, calibration_of_confidence
 from analysis.measured import Measured
-from analysis.over_optimisation import over_optimisation
+from analysis.outputs.calibration import calibration, calibration_of_confidence
+from analysis.outputs.over_optimisation import over_optimisation
 from figures.measured import measured, measured_table
 from figures.over_optimisation import over_optimisation_curves
 from figures.reliability import reliability, reliability_table

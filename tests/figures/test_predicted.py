@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from analysis.prediction_splits import UNSEEN
+from analysis.prediction.splits import UNSEEN
 from figures import draw_predicted, save
 from figures.predicted import predicted, predicted_table
 from tests.analysis.simulated_predictions import rows

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.figure import Figure
 
-from analysis.decisions import OPPOSITE, SAME, SMALL, UNKNOWN
+from analysis.statistics.decisions import OPPOSITE, SAME, SMALL, UNKNOWN
 from figures.report import Sheet, cannot_be_told, in_words, picture, run_sheets
 from figures.report.curves import MOST, thinned
 from figures.report.hover import marks_of

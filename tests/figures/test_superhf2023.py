@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from analysis.papers.superhf2023 import superhf_claims
 from analysis.records import Study
-from analysis.superhf2023 import superhf_claims
 from figures import save
 from figures.superhf2023 import draw_superhf2023, superhf_figures
 from figures.superhf_parts import Shown

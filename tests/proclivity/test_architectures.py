@@ -24,7 +24,7 @@ from transformers import (
 )
 
 from analysis import read_study
-from analysis.pairs import pairs_table
+from analysis.pairs.pairs import pairs_table
 from models.corpus import Corpus
 from models.embedded import tokenizer_of
 from models.english import EnglishCorpus

@@ -272,7 +272,7 @@ def test_what_cannot_be_read_is_noted_and_never_left_out_of_a_copy(
 ) -> None:
     import figures
 
-    monkeypatch.setattr(figures, "save", lambda drawings, out: [out / "use.png"])
+    monkeypatch.setattr(figures, "save", lambda drawings, out, about: [out / "use.png"])
     out = str(tmp_path / "out")
     call("study", "run", write_study(), "--out", out, "--workers", "0")
     first, second, *_ = sorted((tmp_path / "out" / "runs").iterdir())

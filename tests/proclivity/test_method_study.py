@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from analysis import read_study
-from analysis.development import chosen_rates
+from analysis.pairs.development import chosen_rates
 from proclivity.study import load_study
 from rl_finetune import METHODS
 from tasks import get_task, third_feature

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from analysis.learning import accuracy_table
+from analysis.pairs.learning import accuracy_table
 from tests.analysis.simulated_study import simulate
 from tests.proclivity.test_whole_walk import proclivity
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from analysis import Study, read_study, write_compact
-from analysis.prediction_rows import prediction_rows
+from analysis.prediction.rows import prediction_rows
 from proclivity import commands_predict, composition
 from proclivity.commands_single import Done
 from proclivity.expand import expand

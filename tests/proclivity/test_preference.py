@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from analysis import chat
+from analysis.outputs import chat
 from tests.proclivity.conftest import ROOT
 
 Call = Callable[..., tuple[int, str, str]]

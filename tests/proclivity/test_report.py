@@ -88,7 +88,7 @@ def column(sheet: dict[str, Any], name: str) -> list[Any]:
 @pytest.fixture(scope="module", autouse=True)
 def few_permutations() -> Iterator[None]:
     """What is tested here is the page, not the p-values on it."""
-    module = import_module("analysis.claims")
+    module = import_module("analysis.pairs.claims")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "claims", partial(module.claims, permutations=199))
         yield

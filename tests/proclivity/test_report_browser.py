@@ -42,7 +42,7 @@ class Written:
 def written(tmp_path_factory: pytest.TempPathFactory) -> Written:
     folder, found = tmp_path_factory.mktemp("page"), study()
     write_logs(found, folder)
-    module = import_module("analysis.claims")
+    module = import_module("analysis.pairs.claims")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "claims", partial(module.claims, permutations=199))
         report = report_of(found, folder)

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
-from analysis.diversity import DIVERSITY
+from analysis.outputs.diversity import DIVERSITY
 from analysis.records import read_study
 from analysis.stage_schema import MEASURES
 from proclivity.cli import parser

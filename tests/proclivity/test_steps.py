@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from analysis import read_study
-from analysis.pairs import pairs_table
+from analysis.pairs.pairs import pairs_table
 from models import load, pretrain_keeping, recipe_of
 from models.language_model import weights_hash
 from proclivity import jobs

@@ -11,7 +11,7 @@ import torch
 import yaml
 from transformers import GPT2Config, GPT2LMHeadModel
 
-from analysis.lengths import chosen_rates, run_table
+from analysis.papers.lengths import chosen_rates, run_table
 from analysis.records import read_study
 from models.embedded import tokenizer_of
 from models.english import EnglishCorpus

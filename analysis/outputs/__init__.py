@@ -1,0 +1,1 @@
+"""What texts and probabilities show, wherever they are from: diversity, sameness, calibration, preference."""

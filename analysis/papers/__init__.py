@@ -1,0 +1,1 @@
+"""What five papers claim, and what a study finds of it."""

@@ -1,0 +1,1 @@
+"""Which feature will win, before tuning, and how well that is known of what was never seen."""

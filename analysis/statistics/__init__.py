@@ -1,0 +1,1 @@
+"""Tests, intervals and regressions, whatever their tables are of."""
