@@ -113,7 +113,7 @@ def block(lines: Sequence[str]) -> str:
     columns = _HEAD.splitlines()[0].count(" | ")
     tests = [row for row in lines if row.count(" | ") == columns]
     rest = [row for row in lines if row not in tests]
-    parts = [_HEAD, *tests, "", _FOOT, "", "What was chosen before, on rows and pairs of their own:", ""]
+    parts = [_HEAD, *tests, "", _FOOT, "", "What was chosen or measured beside them, without a test:", ""]
     return "\n".join([BEGIN, "", *parts, _CHOSEN, *rest, "", END])
 
 
@@ -196,8 +196,10 @@ def n_of(row: Row) -> str:
 
 
 def chosen(found: Shipped) -> str:
-    """What a study without a test came to: what can be learnt, or the learning rates by its rule."""
+    """What a study without a test came to: pairs probed, what can be learnt, or learning rates by its rule."""
     data = found.answer.data
+    if "probed" in data:
+        return f"{len(data['probed'])} pairs probed on the models that tune them"
     if "learnt" in data and "claims" not in data:
         learnt = [row for row in data["learnt"] if row["learnt"] >= LEARNT * row["runs"]]
         return f"learnt by two of three seeds: {len(learnt)} of {len(data['learnt'])} tasks"
