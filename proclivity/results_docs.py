@@ -196,7 +196,7 @@ def n_of(row: Row) -> str:
 
 
 def chosen(found: Shipped) -> str:
-    """What a study without a test came to: pairs probed, what can be learnt, or learning rates by its rule."""
+    """What a study without a test came to: pairs probed, what can be learnt, learning rates by its rule."""
     data = found.answer.data
     if "probed" in data:
         return f"{len(data['probed'])} pairs probed on the models that tune them"

@@ -88,6 +88,7 @@ def _of_pairs(study: Study, everything: bool) -> Answer:
     from analysis.pairs.comparison import compares_methods, explained, methods_table
     from analysis.pairs.dials import dialled_feature, trends_of_bits, trends_of_use
     from analysis.pairs.lovering2021 import evidence_required, is_of_paper
+    from analysis.pairs.other_intervals import other_intervals
     from analysis.pairs.pairs import learnable
     from analysis.pairs.power import power_of
     from analysis.pairs.regressions import regressions, regressions_text
@@ -97,6 +98,7 @@ def _of_pairs(study: Study, everything: bool) -> Answer:
 
     rows = claims(study)
     found = power_of(rows[0]) if rows and rows[0].primary else None
+    others = plain(other_intervals(rows[0])) if rows and rows[0].primary else []
     left_out = plain(exclusions(study))
     learnt = plain(learnt_share(study))
     data = {
@@ -106,6 +108,7 @@ def _of_pairs(study: Study, everything: bool) -> Answer:
         "learnt": learnt,
         "problems": study.problems,
         "power": found and asdict(found),
+        "intervals": others,
     }
     more = {}
     if is_of_paper(study):
@@ -125,6 +128,7 @@ def _of_pairs(study: Study, everything: bool) -> Answer:
     parts = [
         claims_text(rows, everything=everything),
         *([f"Primary test, {found}"] if found else []),
+        *([f"Primary test, its interval by other ways\n{text_table(others)}"] if others else []),
         "Left out at the lowest evidence, by rule\n" + text_table([row for row in left_out if row["runs"]]),
         "Learnt at the lowest evidence, of pairs with both features learnable\n" + text_table(learnt),
         *(
