@@ -5,9 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from analysis.statistics.decisions import holm
+
+if TYPE_CHECKING:
+    from analysis.records import Study
 
 
 def digest(value: object) -> str:
@@ -38,6 +41,27 @@ def changed(manifest: Mapping[str, Any]) -> str:
     else:
         return ""
     return f"The primary test in study.json {why}: every test below is secondary."
+
+
+def late(study: Study) -> str:
+    """One line if records are older than study.json, so that it does not show what was written before them.
+
+    A store whose study.json was moved away is gone on with under a new one.
+    """
+    import pandas as pd
+
+    tables = (study.runs, study.bandits, study.texts, study.stages)
+    started = pd.concat([t.loc[t["started"] != "", ["key", "started"]] for t in tables]).drop_duplicates(
+        "key"
+    )
+    written = pd.to_datetime(study.manifest.get("created"), utc=True, errors="coerce")
+    before = pd.to_datetime(started["started"], utc=True, errors="coerce") < written
+    if not study.manifest.get("primary") or not before.any():
+        return ""
+    return (
+        f"study.json was written when {int(before.sum())} of {len(started)} runs had begun: it does not show "
+        "that the primary test was named before them."
+    )
 
 
 def correct(manifest: Mapping[str, Any], rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -134,8 +134,8 @@ def section(found: Shipped) -> Iterator[str]:
         return
     told = f"{interval(row)}, p {p_value(row['p'])}, n {n_of(row)}: **{row['status']}**"
     yield f"- primary test: {in_words(row)}: {told}"
-    if row.get("note"):
-        yield f"- {row['note']}"
+    for line in filter(None, [row.get("note"), found.answer.data.get("primary_late")]):
+        yield f"- {line}"
     rest = [other for other in found.tests if not other["primary"]]
     held = [other for other in rest if (other["p_holm"] if other["p_holm"] is not None else 1) < HOLM]
     yield f"- secondary rows: {len(rest)}, of which {len(held)} have p below {HOLM:g} after Holm's correction"

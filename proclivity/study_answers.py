@@ -24,12 +24,12 @@ def tables_of(study: Study, *, everything: bool = False) -> Answer:
 
     First of all stands whether its primary test was changed.
     """
-    from analysis.primary import changed
+    from analysis.primary import changed, late
 
     answer = _tables_of(study, everything)
-    if line := changed(study.manifest):
-        return Answer({**answer.data, "primary_changed": line}, f"{line}\n\n{answer.text}")
-    return answer
+    doubts = {"primary_changed": changed(study.manifest), "primary_late": late(study)}
+    told = {name: line for name, line in doubts.items() if line}
+    return Answer({**answer.data, **told}, "\n\n".join([*told.values(), answer.text]))
 
 
 def _tables_of(study: Study, everything: bool) -> Answer:

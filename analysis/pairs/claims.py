@@ -273,8 +273,8 @@ def claims(study: Study, *, permutations: int = PERMUTATIONS, seed: int = 0) -> 
 
 
 def _judged(study: Study, rows: list[ClaimRow], named: dict[str, str]) -> list[ClaimRow]:
-    """Flag the one primary test, if it is the one written down, and correct all the others."""
-    if changed(study.manifest):
+    """Flag the one primary test, if one was written down and this is it, and correct all the others."""
+    if changed(study.manifest) or not study.manifest.get("primary"):
         corrected = holm([row.estimate.p for row in rows])
         return [replace(row, p_holm=p) for row, p in zip(rows, corrected, strict=True)]
     keys = ("claim", "arm", "method", "statistic", "pairs", "x")

@@ -32,6 +32,7 @@ import numpy as np
 from pandas import DataFrame
 from scipy.special import expit
 from scipy.stats import norm
+from scipy.stats import t as student
 
 from analysis.statistics.quasi_likelihood import Array, Problem, quadratic
 
@@ -94,25 +95,35 @@ class Fit:
     converged: bool
     n: int
 
-    def design(self, rows: DataFrame) -> tuple[Array, Array]:
-        """Columns of the known effects [n, q], and the variance of the levels that are not known [n]."""
+    def design(self, rows: DataFrame) -> tuple[Array, dict[str, Array]]:
+        """Columns of the known effects [n, q], and by spread the variance of unknown levels [n]."""
         place = {name: i for i, name in enumerate(self.names)}
-        Z, new = np.zeros((len(rows), len(self.names))), np.zeros(len(rows))
+        Z, new = np.zeros((len(rows), len(self.names))), dict[str, Array]()
         for name, column in self.form.columns(rows).items():
             Z[:, place["", name]] = column
         for spread, parts in self.form.effects(rows).items():
+            new[spread] = np.zeros(len(rows))
             for levels, weights in parts:
                 at = np.array([place.get((spread, level), -1) for level in levels])
                 known = at >= 0
                 np.add.at(Z, (np.flatnonzero(known), at[known]), weights[known])
-                new[~known] += (weights[~known] * self.spreads[spread]) ** 2
+                new[spread][~known] += (weights[~known] * self.spreads[spread]) ** 2
         return Z, new
 
-    def latent(self, rows: DataFrame) -> tuple[Array, Array]:
-        """Mean of the logit of a chance and the standard deviation of what is not known of it, [n] each; the
-        spread of pairs is not in it."""
+    def latent(self, rows: DataFrame) -> tuple[Array, Array, Array]:
+        """Mean of the logit of a chance, standard deviation of what is not known of it, and its degrees of
+        freedom (Satterthwaite's), [n] each; the spread of pairs is not in it."""
         Z, new = self.design(rows)
-        return Z @ self.effects, np.sqrt(self.variance(Z) + new)
+        known = self.variance(Z)
+        parts = [(known, self.levels("family")), *((v, self.levels(name)) for name, v in new.items())]
+        total = known + sum(new.values())
+        with np.errstate(divide="ignore", invalid="ignore"):
+            freedom = total**2 / sum(v**2 / max(count - 1, 1) for v, count in parts)
+        return Z @ self.effects, np.sqrt(total), np.where(total > 0, freedom, np.inf)
+
+    def levels(self, spread: str) -> int:
+        """How many levels a spread was fitted on."""
+        return sum(name == spread for name, _ in self.names)
 
     def variance(self, Z: Array) -> Array:
         """What is not known of the effects: the larger of the posterior and the leave-family-out variance."""
@@ -147,10 +158,11 @@ def predict(fit: Fit, rows: DataFrame, *, confidence: float = 0.95, seed: int = 
 
     By simulation: the latent logit has the uncertainty of the effects, the spread of every family, model and
     method that is not known and of the pair; U is Beta around its chance with the fitted dispersion, and is
-    measured on 1,000 conflict rows, so that a U of exactly 0 or 1 can lie in its interval.
+    measured on 1,000 conflict rows, so that a U of exactly 0 or 1 can lie in its interval. Spreads were
+    fitted on few levels: the interval of expected U is Student's for that.
     """
     rng = np.random.default_rng(seed)
-    mean, unknown = fit.latent(rows)
+    mean, unknown, freedom = fit.latent(rows)
     sd = np.sqrt(unknown**2 + fit.spreads["pair"] ** 2)
     # Quantiles in place of draws, in a random order: the same for all rows, and exact in the mean.
     z = rng.permutation(norm.ppf((np.arange(DRAWS) + 0.5) / DRAWS))
@@ -160,7 +172,7 @@ def predict(fit: Fit, rows: DataFrame, *, confidence: float = 0.95, seed: int = 
     tail = (1 - confidence) / 2
     low, high = np.quantile(U, [tail, 1 - tail], axis=1)
     # Over pairs the chance rises with the latent logit, so its quantiles are those of the logit.
-    ends = [mean + sign * float(norm.ppf(1 - tail)) * unknown for sign in (-1, 1)]
+    ends = [mean + sign * student.ppf(1 - tail, freedom) * unknown for sign in (-1, 1)]
     U_low, U_high = (expit(end[:, None] + fit.spreads["pair"] * z).mean(axis=1) for end in ends)
     return Predicted(p.mean(axis=1), U_low, U_high, (U > 0.5).mean(axis=1), low, high)
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pandas as pd
-from pandas import DataFrame
+from pandas import DataFrame, Series
 
 from analysis.pairs.pairs import pairs_table, primary_probe
 from analysis.records import Study
@@ -36,8 +36,8 @@ def prediction_rows(studies: Sequence[Study]) -> DataFrame:
     Columns: `task`, `model`, `base` (its recipe), `weights_hash`, `kind` (of task), `target_family` and
     `spurious_family` (with the kind before them: families of different kinds are different), `method`,
     `evidence`, `evidence_kind`, `U` (mean over learnt runs of all studies), `n_runs` of them, `frozen_U`, and
-    the signals of `SIGNALS`: NaN where there is none, but 0 where a baseline's bits are censored for both
-    features, since a predictor has to say something of every row.
+    the signals of `SIGNALS`: NaN where there is none, but 0 where a baseline's bits were measured and are
+    censored for both features: then it has to say something of the row.
 
     Studies without runs bring what they probed: `frozen_U`, and the reach of whole-model probes.
     """
@@ -65,14 +65,21 @@ def _of_study(study: Study) -> DataFrame:
         return DataFrame()
     table = pairs_table(replace(study, runs=runs[kept]), by="model")
     table = table[table["U"].notna() & table["relative"].notna()]
-    untold = {name: table[name].fillna(0.0) for name in ("relative_untrained", "relative_raw")}
     return table.assign(
-        **untold,
+        relative_untrained=_said(table, study, "relative_untrained", "model", "random"),
+        relative_raw=_said(table, study, "relative_raw", "raw"),
         **{role: table["kind"] + "/" + table[role] for role in _FAMILIES},
         base=table["model"].str.partition(":")[0],
         evidence_kind=table["evidence_kind"].where(table["evidence"] > 0, NO_COUNTER_EXAMPLES),
         n_runs=table["n_learnt"],
     )
+
+
+def _said(table: DataFrame, study: Study, column: str, source: str, init: str = "") -> Series:
+    """A baseline's bits with 0 where they were measured and are censored; NaN where they were not."""
+    probes = study.probes[(study.probes["status"] == "ok") & (study.probes["input"] == source)]
+    asked = set(probes.loc[probes["init"] == init, "task"] if init else probes["task"])
+    return table[column].mask(table[column].isna() & table["task"].isin(asked), 0.0)
 
 
 def _frozen(probes: DataFrame) -> DataFrame:

@@ -91,7 +91,8 @@ def score(rows: DataFrame, score_of: Score, p: Array, other: Array | None = None
     """A score of chances p of rows, or its difference from that of other chances on the same rows.
 
     The interval is the leave-family-out jackknife of `analysis.statistics.estimate`, Student's t over
-    families; there is none with too few families, or where leaving out any one of them changes nothing.
+    families; there is none with too few families, or where leaving out any one of them changes nothing. It
+    is of the rows that are scored, given the fits: these are not made anew without the family.
     """
     U = rows["U"].to_numpy(float)
 

@@ -141,7 +141,7 @@ class AsCorrelation:
 
 def as_correlation(statistic: Statistic, x: Array, y: Array, z: Array) -> AsCorrelation | None:
     """The scores that a statistic correlates; None when it has no value."""
-    if np.isnan(statistic(x, y, z, None)) or np.ptp(y) < TINY:
+    if np.isnan(statistic(x, y, z, None)) or min(np.ptp(x), np.ptp(y)) < TINY:
         return None
     if statistic is spearman:
         return AsCorrelation(lambda v: _unit(ranks(v, None)), _unit(ranks(y, None)))

@@ -46,9 +46,8 @@ class Estimate:
 
 
 def _leave_out(data: Dyads, statistic: Statistic, weights: Array) -> float:
-    """Jackknife variance of a statistic over the given ways of leaving rows out, [m, n]."""
+    """Jackknife variance of a statistic over ways of leaving rows out, [m, n]; NaN if one leaves no value."""
     left = statistic(data.x, data.y, data.z, weights)
-    left = left[~np.isnan(left)]
     return (len(left) - 1) * float(np.var(left)) if len(left) > 1 else math.nan
 
 
@@ -147,6 +146,9 @@ def _why_not(data: Dyads, statistic: Statistic, value: float, low: float, p: flo
         )
     if statistic is mean:
         return "no interval: leaving out any one family changes nothing" if math.isnan(low) else ""
+    if math.isnan(p) and (np.ptp(data.x) == 0 or np.ptp(data.y) == 0):
+        same = "extractability" if np.ptp(data.x) == 0 else "the outcome"
+        return f"no interval and no p-value: {same} is the same in every pair"
     if math.isnan(p):
         return "no interval and no p-value: too few families to permute"
     return (

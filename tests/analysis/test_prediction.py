@@ -98,7 +98,7 @@ def test_what_is_not_known_widens_the_interval(known) -> None:
         row(98, 99, 0.3, model="new"),
         row(98, 99, 0.3, model="new", method="other"),
     ]
-    _, unknown = fitted.latent(pd.DataFrame(asked))
+    _, unknown, _ = fitted.latent(pd.DataFrame(asked))
     assert (np.diff(unknown) > 0).all()
     said = predict(fitted, pd.DataFrame(asked))
     assert (said.U_low < said.U).all() and (said.U_high > said.U).all()
