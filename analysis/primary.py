@@ -51,9 +51,7 @@ def late(study: Study) -> str:
     import pandas as pd
 
     tables = (study.runs, study.bandits, study.texts, study.stages)
-    started = pd.concat([t.loc[t["started"] != "", ["key", "started"]] for t in tables]).drop_duplicates(
-        "key"
-    )
+    started = pd.concat([t.reindex(columns=["key", "started"]) for t in tables]).drop_duplicates("key")
     written = pd.to_datetime(study.manifest.get("created"), utc=True, errors="coerce")
     before = pd.to_datetime(started["started"], utc=True, errors="coerce") < written
     if not study.manifest.get("primary") or not before.any():

@@ -125,14 +125,15 @@ def check(record: object) -> dict[str, Any]:
     """One record as a complete row; a ValueError says in words what is wrong with it."""
     if not isinstance(record, dict):
         raise ValueError("not a record (a JSON object)")
-    if problem := _other_schema(record.get("schema")):
-        raise ValueError(problem)
     failed = record.get("status") == "failed"
+    # A failed run has no schema: what it knows, its name and why it failed, never changed its meaning.
+    if problem := _other_schema(record.get("schema", SCHEMA if failed else None)):
+        raise ValueError(problem)
     kind = record.get("kind", "run" if failed else None)
     if kind not in COLUMNS:
         raise ValueError(f"kind {kind!r} is none of {', '.join(COLUMNS)}")
     columns = COLUMNS[kind]
-    # A failed run knows little more than its name and why it failed; a finished one must be whole.
+    # A finished one must be whole.
     record = EARLIER[kind] | record
     missing = [name for name in (("key", "error") if failed else columns) if name not in record]
     if missing:

@@ -37,6 +37,7 @@ def stages_answer(study: Study, everything: bool) -> Answer:
     told = {"claims": claims, "joined": joined, "runs": runs, "question": question, "diversity": diversity}
     if study.manifest["primary"].get("test") == "none":  # a study that chooses learning rates
         rates = [{"policy": name, "rate": f"{rate:g}"} for name, rate in chosen_rates(study).items()]
+        told["chosen_rates"] = rates
         parts.append(_block("Learning rates by the rule", rates))
     parts += [f"failed: {row['task']}, {row['policy']}: {row['error']}" for row in failed.to_dict("records")]
     parts += [f"not read: {problem}" for problem in study.problems]

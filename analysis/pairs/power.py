@@ -94,7 +94,7 @@ def power(
     seed: int = 0,
 ) -> Power | None:
     """Power on one design, or on several in equal parts; None where the test has no p-value."""
-    if any(as_correlation(statistic, d.x, d.y, d.z) is None or not testable(d) for d in designs):
+    if any(not testable(d) or as_correlation(statistic, d.x, d.y, d.z) is None for d in designs):
         return None
     share = max(1, simulations // len(designs))
     run = {"simulations": share, "permutations": permutations}

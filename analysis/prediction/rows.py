@@ -46,7 +46,9 @@ def prediction_rows(studies: Sequence[Study]) -> DataFrame:
         raise UserError(f"--from: the studies probe at different n ({', '.join(map(str, sorted(n)))})")
     tables = [_of_study(study) for study in studies if len(study.runs)]
     if not tables or not sum(map(len, tables)):
-        raise UserError("--from: no run there has learnt its task and was probed: nothing to predict from")
+        raise UserError(
+            "--from: no run there is of a pair of features, learnt it and was probed: nothing to predict from"
+        )
     table = pd.concat(tables, ignore_index=True)
     probes = pd.concat([study.probes for study in studies], ignore_index=True)
     probes = probes[(probes["status"] == "ok") & (probes["init"] == "pretrained")]

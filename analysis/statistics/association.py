@@ -78,7 +78,7 @@ def partial_spearman(x: Array, y: Array, z: Array, w: Array | None) -> Array:
     # Nothing but rounding is left of a column that the covariates explain wholly.
     spread = 1e-9 * y.shape[-1]
     value = _correlation(left, right, w)
-    flat = (np.abs(left).max(-1) < spread) | (np.abs(right).max(-1) < spread)
+    flat = (np.abs(left).max(-1, initial=0) < spread) | (np.abs(right).max(-1, initial=0) < spread)
     return np.where(flat, np.nan, value)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from analysis import Study
 from analysis.pairs.learning import THRESHOLD
 from analysis.pairs.pairs import LEARNABLE_SHARE
+from analysis.probes_table import is_of_probes
 from analysis.statistics.decisions import ALPHA, OPPOSITE, SAME, SMALL, UNKNOWN
 from figures.style import counted, number, p_value
 
@@ -48,6 +49,11 @@ class InWords:
 def in_words(study: Study, data: Row) -> InWords:
     """The answer, from the tables of a study; `data` is what `analyze --json` gives of it."""
     if not any(len(t) for t in (study.runs, study.bandits, study.texts, study.stages)):
+        if is_of_probes(study):
+            probed = counted(int((study.probes["status"] == "ok").sum()), "probe record")
+            return InWords(
+                f"The study probes and tunes nothing: it has {probed}.", f"It is {scale_in_words(study)}"
+            )
         probed = (
             f"no run yet, only {counted(len(study.probes), 'probe')}" if len(study.probes) else "no run yet"
         )
@@ -60,7 +66,7 @@ def in_words(study: Study, data: Row) -> InWords:
     row = next((row for row in found if row.get("primary")), None)
     if study.manifest.get("primary", {}).get("test") == "none":
         return InWords(
-            "The study tests no claim: it chooses learning rates, which stand in its tables.", _stands(study)
+            "The study tests no claim: learning rates are chosen by what it measured.", _stands(study)
         )
     if not study.manifest.get("primary", {}):
         return InWords(
@@ -151,7 +157,7 @@ def _stands(study: Study, n: str = "") -> str:
         sum(int(t.loc[(t["status"] == "ok") == ok, "key"].nunique()) for t in tables) for ok in (True, False)
     )
     runs = f"{counted(finished, 'finished run')}{f' ({failed} more failed)' if failed else ''}"
-    return f"It stands on {f'{n}, from {runs}' if n else runs}; it is {scale_in_words(study)}"
+    return f"It stands on {f'{n}, in a study of {runs}' if n else runs}; it is {scale_in_words(study)}"
 
 
 def scale_in_words(study: Study) -> str:
@@ -174,6 +180,8 @@ def cannot_be_told(study: Study, data: Row) -> Iterator[str]:
             f"The primary test's p is below {ALPHA:g}, but its interval does not lie on one side: "
             "a direction is only told where both agree."
         )
+    if late := data.get("primary_late"):
+        yield str(late)
     named = study.manifest.get("primary", {})
     tables = (study.runs, study.bandits, study.texts, study.stages)
     begun, finished = (

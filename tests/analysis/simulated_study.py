@@ -96,6 +96,10 @@ def simulate(
         rows = [{k: np.nan if v is None and columns[k] == "float" else v for k, v in r.items()} for r in rows]
         return frame(rows, columns)
 
-    manifest = {"name": "simulated", **signed(primary or {}), "definition": {"probe": {"n": 2000}}}
+    manifest = {
+        "name": "simulated",
+        **signed(primary or {"claim": "H1a"}),
+        "definition": {"probe": {"n": 2000}},
+    }
     learnt = frame(tried if learnability else [], LEARNABILITY)
     return Study("simulated", manifest, table(runs, "run"), table(probes, "probe"), learnt, [])

@@ -7,11 +7,12 @@ import pandas as pd
 import pytest
 from scipy.optimize import minimize
 from scipy.special import expit
+from scipy.stats import norm
 
 from analysis.prediction.place import nearest, outside
 from analysis.prediction.prediction import Form, fit, predict
 from analysis.statistics.quasi_likelihood import PRIOR, Problem
-from tests.analysis.simulated_predictions import SPREAD, TRUE, row, rows
+from tests.analysis.simulated_predictions import METHODS, SPREAD, TRUE, row, rows
 
 
 @pytest.fixture(scope="module")
@@ -103,6 +104,25 @@ def test_what_is_not_known_widens_the_interval(known) -> None:
     said = predict(fitted, pd.DataFrame(asked))
     assert (said.U_low < said.U).all() and (said.U_high > said.U).all()
     assert (said.low <= said.U_low).all() and (said.U_high <= said.high).all()
+
+
+@pytest.mark.parametrize(("families", "pairs", "models"), [(8, 24, 3), (24, 60, 4)])
+def test_the_interval_of_expected_use_holds_the_truth_of_new_pairs(families, pairs, models) -> None:
+    """New families and a new model, whose parts are drawn as those of the fit were."""
+    rng, inside = np.random.default_rng(0), []
+    z = norm.ppf((np.arange(400) + 0.5) / 400)
+    for seed in range(30):
+        fitted = fit(rows(families=families, pairs=pairs, models=models, levels=(0.0, 0.05), seed=seed))
+        drawn = enumerate(rng.normal(size=20))
+        asked = pd.DataFrame([row(2 * i, 2 * i + 1, x, model="new", kind="new") for i, x in drawn])
+        first, second, third = rng.normal(size=(3, 20))
+        own = SPREAD["family"] * (first - second) + SPREAD["model"] * third
+        logit = (TRUE["x"] + METHODS["rloo"][0]) * asked["relative"].to_numpy() + own
+        truth = expit(logit[:, None] + SPREAD["pair"] * z).mean(axis=1)
+        said = predict(fitted, asked)
+        inside.append(np.mean((said.U_low <= truth) & (truth <= said.U_high)))
+    error = np.std(inside) / np.sqrt(len(inside))
+    assert 0.95 - 3 * error <= np.mean(inside) and np.mean(inside) < 0.995
 
 
 def test_without_a_signal_the_bits_do_not_matter(known) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -11,10 +13,12 @@ from sklearn.metrics import roc_auc_score
 
 from analysis.prediction.judged import CHEAPER, FROZEN, judge, verdict
 from analysis.prediction.prediction import Form, fit, predict
+from analysis.prediction.rows import prediction_rows
 from analysis.prediction.scores import SCORES, Scored, area, brier, ece, score, share, slope
 from analysis.prediction.splits import FEWEST, SYMBOLS, UNSEEN, held_out, splits
 from tasks.errors import UserError
 from tests.analysis.simulated_predictions import row, rows
+from tests.analysis.simulated_study import simulate
 
 
 @given(seed=st.integers(0, 1000))
@@ -195,3 +199,15 @@ def test_verdicts_follow_the_interval_and_the_direction_of_the_score() -> None:
     assert verdict("AUC", Scored(-0.1, -0.2, -0.01)) == verdict("Brier", Scored(0.1, 0.01, 0.2)) == "worse"
     nothing = Scored(0.1, float("nan"), float("nan"))
     assert verdict("AUC", nothing) == verdict("Brier", Scored(0.0, -0.1, 0.1)) == "cannot be told"
+
+
+def test_a_baseline_says_something_only_where_it_was_measured() -> None:
+    study = simulate(families=8, pairs=12, levels=(0.0,), seeds=(0,), dials=("a",))
+    raw = study.probes["input"] == "raw"
+    first, second = sorted(set(study.runs["task"]))[:2]
+    probes = study.probes[~(raw & (study.probes["task"] == first))]
+    probes.loc[raw & (probes["task"] == second), "censored"] = True
+    found = prediction_rows([dataclasses.replace(study, probes=probes)]).set_index("task")
+    assert np.isnan(found.loc[first, "relative_raw"]), "not probed"
+    assert found.loc[second, "relative_raw"] == 0, "probed, no feature cheaper than shuffled labels"
+    assert found["relative_raw"].drop(first).notna().all()

@@ -10,7 +10,7 @@ from analysis.pairs.claims import claims
 from analysis.pairs.tables import claims_text
 from analysis.papers.kirk2024 import kirk_claims
 from analysis.papers.lengths import length_claims
-from analysis.primary import changed, correct, signed
+from analysis.primary import changed, correct, late, signed
 from tests.analysis import simulated_lengths, simulated_stages
 from tests.analysis.simulated_study import simulate
 
@@ -66,3 +66,26 @@ def test_the_primary_row_takes_no_part_in_the_correction():
     found = correct(signed(WRITTEN), rows)
     assert [row.get("p_holm") for row in found] == [None, 0.02, 0.03]
     assert [row["p_holm"] for row in correct({"primary": WRITTEN}, rows)] == pytest.approx([0.06, 0.03, 0.06])
+
+
+def test_records_older_than_the_manifest_are_counted():
+    study = simulate(families=8, pairs=10, levels=(0.0,), seeds=(0,))
+    hours = [f"2026-01-01T{9 + i:02d}:00:00+00:00" for i in range(10)]
+    runs = study.runs.assign(started=hours)
+    for written, count in (("2026-01-01T08:59:59+00:00", 0), ("2026-01-01T12:30:00+01:00", 3)):
+        manifest = study.manifest | {"created": written} | signed({"claim": "H1a"})
+        line = late(dataclasses.replace(study, runs=runs, manifest=manifest))
+        assert (
+            line.startswith(f"study.json was written when {count} of 10 runs had begun")
+            if count
+            else not line
+        )
+    assert not late(dataclasses.replace(study, runs=runs, manifest=study.manifest | {"primary": {}}))
+
+
+def test_where_no_test_was_named_none_is_primary():
+    study = simulate(families=8, pairs=20, levels=(0.0,), seeds=(0,))
+    rows = claims(dataclasses.replace(study, manifest={"primary": {}}), permutations=99)
+    assert rows and not any(row.primary for row in rows)
+    told = [row for row in rows if not math.isnan(row.estimate.p)]
+    assert told and all(row.p_holm >= row.estimate.p for row in told)

@@ -236,7 +236,7 @@ def test_the_answer_is_the_status_with_the_numbers_of_the_primary_row(quick_stud
         "the Spearman correlation of U against bits, under rloo, is 0.674 [-0.154, 0.946], p = 0.04"
         in said.first
     )
-    assert "14 families, 16 features, 1 pair, 6 models and 2 seeds, from" in said.second
+    assert "14 families, 16 features, 1 pair, 6 models and 2 seeds, in a study of" in said.second
 
 
 def test_without_an_estimate_the_answer_says_why(quick_study):

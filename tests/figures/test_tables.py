@@ -102,7 +102,7 @@ def test_every_table_of_a_study_is_written_in_three_formats_with_its_n(tmp_path)
     study = simulate(pairs=4, levels=(0.0, 0.5), seeds=(0,))
     drawn = [*answer_tables(study), Drawn("own", None, pd.DataFrame({"x": [0.5]}))]
     paths = save(drawn, tmp_path, about(study))
-    names = {"analyze_claims", "analyze_left_out", "analyze_learnt", "analyze_regressions", "own"}
+    names = {f"analyze_{n}" for n in ("claims", "left_out", "learnt", "regressions", "intervals")} | {"own"}
     assert {p.relative_to(tmp_path).as_posix() for p in paths} == {
         f"tables/{name}.{ending}" for name in names for ending in ("csv", "md", "tex")
     }

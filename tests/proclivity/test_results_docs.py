@@ -48,6 +48,13 @@ def found(folder: Path) -> Shipped:
     return shipped(folder)
 
 
+def nearly(old: str, new: str) -> bool:
+    try:
+        return float(old) == pytest.approx(float(new), abs=0.01, rel=0.01)
+    except ValueError:
+        return False
+
+
 @pytest.mark.parametrize(
     "folder", [f for f in FOLDERS if f.name not in LARGE], ids=lambda folder: folder.name
 )
@@ -55,7 +62,11 @@ def test_numbers_are_those_of_the_records(folder: Path) -> None:
     assert line(found(folder)) in README.splitlines(), f"README.md: {RUN}"
     assert "\n".join(section(found(folder))).strip() in PAGE, f"docs/results.md: {RUN}"
     tables = (folder / "claims.txt").read_text(encoding="utf-8")
-    assert tables.partition("\n\n")[2] == found(folder).answer.text + "\n", f"{folder}/claims.txt: {RUN}"
+    told, now = (text.split() for text in (tables.partition("\n\n")[2], found(folder).answer.text))
+    # Fits by an optimiser end a little elsewhere on another machine: words are equal, numbers nearly.
+    assert len(told) == len(now), f"{folder}/claims.txt: {RUN}"
+    for old, new in zip(told, now, strict=True):
+        assert old == new or nearly(old, new), f"{folder}/claims.txt: {old} is {new}: {RUN}"
 
 
 def test_the_block_has_every_study_once_and_nothing_else() -> None:
@@ -75,7 +86,8 @@ def test_question_date_scale_and_command_are_those_of_the_manifest(folder: Path)
     told = f"{manifest['scale']}, {manifest['created'][:10]}, `{command(manifest['command'])}`"
     assert told in row and manifest["definition"]["question"] in row
     (part,) = [part for part in PAGE.split("\n## ") if part.startswith(f"{folder.name}\n")]
-    for cell in row.split(" | ")[2:6] if "learn" not in row.split(" | ")[2] else ():
+    # A study with a primary test has seven columns; one that only chooses or measures has its result here.
+    for cell in row.split(" | ")[2:6] if row.count(" | ") == 6 else row.split(" | ")[2:3]:
         assert cell in part, (cell, "README.md and docs/results.md differ")
 
 

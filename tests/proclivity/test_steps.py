@@ -125,7 +125,7 @@ def test_checkpoints_are_probed_on_the_same_rows(call: Any, checkpoints: Path, t
         assert line.split()[1].startswith(f"{target['bits_per_label']:.3f}")
     figures = sorted(path.suffix for path in (tmp_path / "out" / "figures").iterdir() if path.is_file())
     assert figures == [".pdf", ".png"]
-    (csv,) = (tmp_path / "out" / "figures" / "tables").iterdir()
+    (csv,) = (tmp_path / "out" / "figures" / "tables").glob("*.csv")
     drawn = pd.read_csv(csv)
     assert list(drawn["bits_per_label"].round(5)) == [round(row["bits_per_label"], 5) for row in rows]
     assert len(read_study(tmp_path / "out").probes) == 6
