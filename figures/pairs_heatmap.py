@@ -34,6 +34,7 @@ COLUMNS = [
     "n_learnt_runs", "n_runs", "target_bits", "spurious_bits", "reasons",
 ]  # fmt: skip
 NOTHING = "#B0B0B0"
+BY_RULE = "left out by a rule"
 PRIMARY, LEFT_OUT, NO_USE = "primary", "left out", "no U"
 """What a cell shows: its primary pairs; pairs that a rule leaves out; pairs without a learnt run."""
 
@@ -90,8 +91,17 @@ def _cells(ax: Axes, table: DataFrame, place: dict[str, int]) -> None:
             look |= {"facecolor": NOTHING}
         box = Rectangle(corner, 1, 1, linewidth=0.0 if cell["shown"] == LEFT_OUT else 0.3, **look)
         box.set_gid("cell")
-        box.set_label(f"_U = {cell['U']:.3g} of {counted(cell['n_pairs'], 'pair')}, {cell['shown']}")
+        box.set_label(f"_{_in_words(cell)}")
         ax.add_patch(box)
+
+
+def _in_words(cell: dict[str, Any]) -> str:
+    """What a cell shows, of the pairs that it is the mean of."""
+    if cell["shown"] == NO_USE:
+        return f"{NO_USE} of {counted(cell['n_pairs'], 'pair')}: nothing learnt"
+    is_primary = cell["shown"] == PRIMARY
+    many = counted(cell["n_primary"] if is_primary else cell["n_pairs"], "pair")
+    return f"U = {cell['U']:.3g} of {many}, {PRIMARY if is_primary else BY_RULE}"
 
 
 def _grid(ax: Axes, families: list[str]) -> None:
@@ -126,7 +136,7 @@ def _legend(figure: Figure, table: DataFrame, *, probed: bool) -> None:
     count = table["shown"].value_counts()
     keys = [Patch(fc=PALE, ec="white", label="not run")]
     if count.get(LEFT_OUT, 0):
-        keys.append(Patch(fc=CELLS(0.5), ec=INK, hatch="//////", lw=0, label="left out by a rule"))
+        keys.append(Patch(fc=CELLS(0.5), ec=INK, hatch="//////", lw=0, label=BY_RULE))
     if count.get(NO_USE, 0):
         keys.append(Patch(fc=NOTHING, label="run, but nothing learnt: no U"))
     notes = "No pair has an order (not probed, or both censored); families in alphabetical order."

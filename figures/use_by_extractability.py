@@ -202,18 +202,25 @@ def _draw(table: DataFrame, shown: DataFrame, titles: dict[tuple[str, str], str]
     limit = 1.08 * (most if most > 0 else 1.0)
     strips = bool(shown["place"].isin([BELOW, CORNER]).any()), bool(shown["place"].isin([SIDE, CORNER]).any())
     width = DOUBLE if len(methods) > 1 else COLUMN
-    figure = Figure(figsize=(width, 0.85 + 2.3 * len(arms)), layout="constrained")
     columns = int(17 * width / len(methods))
+    panels = [
+        (arm, method)
+        for arm, method in itertools.product(arms, methods)
+        if ((shown["arm"] == arm) & (shown["method"] == method)).any()
+    ]
+    first = dict(reversed(panels))
+    lowest = {method: arm for arm, method in panels}
+    labelled = set(lowest.values())  # the whole row, as a label takes height from its panel
+    height = 0.6 + 2.3 * len(arms) + 0.25 * len(labelled)
+    figure = Figure(figsize=(width, height), layout="constrained")
     grid = figure.add_gridspec(len(arms), len(methods), hspace=0.06, wspace=0.05)
-    for (i, arm), (j, method) in itertools.product(enumerate(arms), enumerate(methods)):
+    for arm, method in panels:
         rows = shown[(shown["arm"] == arm) & (shown["method"] == method)]
-        if not len(rows):
-            continue
-        ax, bottom = _panel(figure, grid[i, j], rows, limit, strips)
+        ax, bottom = _panel(figure, grid[arms.index(arm), methods.index(method)], rows, limit, strips)
         ax.set_title("\n".join(wrapped(titles[arm, method], columns)), loc="left")
-        if j == 0:
+        if method == first[arm]:
             ax.set_ylabel(f"use U at evidence {rows['evidence'].iloc[0]:g}\n0 target rule, 1 spurious rule")
-        if i == len(arms) - 1:
+        if arm in labelled:
             bottom.set_xlabel(
                 ("\n" if len(methods) > 2 else ", ").join([RELATIVE, FORMULA]) + "\n" + DIRECTIONS
             )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import Any
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.category import StrCategoryFormatter
 from matplotlib.figure import SubFigure
@@ -32,14 +33,18 @@ def axis_name(ax: Axes, axis: str) -> str:
 
 
 def _alike(ax: Axes, axis: str) -> list[Axes]:
-    """The panel, those that share its axis, and those below it (x) or beside it (y)."""
-    shared = ax.get_shared_x_axes() if axis == "x" else ax.get_shared_y_axes()
-    side = "x0" if axis == "x" else "y0"
-    place = getattr(ax.get_position(), side)
+    """The panel, those in line with it (x: its column, y: its row) with the nearest first, and then all that
+    share its axis: in a grid that shares one axis each row can be of another thing."""
+    shared = list((ax.get_shared_x_axes() if axis == "x" else ax.get_shared_y_axes()).get_siblings(ax))
     root: Any = ax.get_figure(root=True)
-    panels = [p for p in root.get_axes() if is_shown(p)]
-    near = [p for p in panels if abs(getattr(p.get_position(), side) - place) < 0.02]
-    return [ax, *shared.get_siblings(ax), *near]
+    in_line, along = (0, 1) if axis == "x" else (1, 0)
+
+    def apart(panel: Axes, way: int) -> float:
+        """Shares of the whole page, also between parts of it, between two lower left corners."""
+        return float(abs(np.subtract(panel.bbox.min, ax.bbox.min)[way]) / root.bbox.size[way])
+
+    line = [p for p in root.get_axes() if is_shown(p) and apart(p, in_line) < 0.02]
+    return [ax, *sorted(line, key=lambda panel: (panel not in shared, apart(panel, along))), *shared]
 
 
 def _short(label: str) -> str:

@@ -216,7 +216,8 @@ def _edges(vertices: Array) -> Iterator[Array]:
 def _name(artist: Any, grouped: dict[int, str], keys: dict[tuple[str, ...], str]) -> str:
     """What a mark is called: its own label, its group's, or that of the one legend key that looks like it."""
     look = _look(artist)
-    key = keys.get(look) or keys.get(look[:1], "")
+    is_cell = artist.get_gid() == "cell"  # its colour is its value, and no legend key's
+    key = "" if is_cell else keys.get(look) or keys.get(look[:1], "")
     for label in (str(artist.get_label()), grouped.get(id(artist), "")):
         if label and not NAMELESS.fullmatch(label):
             several = "\n" in label or not label.startswith("_")

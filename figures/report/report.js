@@ -191,8 +191,9 @@
     if (column) {
       const [, , sign, text] = found, wanted = Number(text);
       if (sign === ":") return (i) => said(column.of(i)).toLowerCase().includes(text);
-      if (sign === "=") return (i) => { const v = column.of(i); return typeof v === "number" ? v === wanted : said(v).toLowerCase() === text; };
-      const holds = { "<": (v) => v < wanted, ">": (v) => v > wanted, "<=": (v) => v <= wanted, ">=": (v) => v >= wanted }[sign];
+      const is = (v) => v === wanted || Number(said(v)) === wanted; // as it is, or as the table shows it
+      if (sign === "=") return (i) => { const v = column.of(i); return typeof v === "number" ? is(v) : said(v).toLowerCase() === text; };
+      const holds = { "<": (v) => v < wanted, ">": (v) => v > wanted, "<=": (v) => v < wanted || is(v), ">=": (v) => v > wanted || is(v) }[sign];
       return (i) => typeof column.of(i) === "number" && holds(column.of(i));
     }
     return (i) => sheet.shown.some((c) => said(c.of(i)).toLowerCase().includes(word))

@@ -1,5 +1,6 @@
 """The figures show what the records say, all of it, and words where there is nothing to show."""
 
+import dataclasses
 import math
 import re
 
@@ -21,6 +22,7 @@ from figures import (
     use_by_extractability,
     use_table,
 )
+from figures.report import picture
 from figures.style import TARGET
 
 FIGURES = ("error_by_evidence", "use_by_extractability", "pairs_heatmap")
@@ -185,6 +187,47 @@ def test_cells_of_the_heat_map_are_the_pairs_of_families(laptop_study, laptop_pa
     bits = table.set_index("target_family").target_bits.to_dict()
     known = [bits[f] for f in rows if f in bits and not math.isnan(bits[f])]
     assert known == sorted(known), "cheapest families first"
+
+
+def test_a_cell_tells_its_reader_of_which_pairs_it_is_the_mean(laptop_study, laptop_pairs):
+    half = laptop_pairs.assign(U=laptop_pairs["U"].mask(laptop_pairs["U"].notna(), 0.5))  # a key's own colour
+    table = heatmap_table(laptop_study, "rloo", half)
+    marks = picture("pairs_heatmap", pairs_heatmap(laptop_study, "rloo", half), "a-").marks
+    told = {tuple(m.text.split("\n")[1:]): m.text.split("\n")[0] for m in marks if m.width}
+    assert len(told) == len(table) and set(table["shown"]) == {"primary", "left out", "no U"}
+    for cell in table.to_dict("records"):
+        at = (
+            f"family of the target feature: {cell['target_family']}",
+            f"family of the spurious feature: {cell['spurious_family']}",
+        )
+        many = cell["n_primary"] if cell["shown"] == "primary" else cell["n_pairs"]
+        many = f"{many} pair" if many == 1 else f"{many} pairs"
+        ends = {"primary": ", primary", "left out": ", left out by a rule", "no U": ": nothing learnt"}
+        said = "no U" if cell["shown"] == "no U" else "U = 0.5"
+        assert told[at] == f"{said} of {many}{ends[cell['shown']]}"
+
+
+def test_where_an_arm_lacks_a_method_each_column_and_row_still_has_its_label(quick_study):
+    runs = quick_study.runs
+    tuned = runs[runs["arm"] == "main"]
+    first = tuned.assign(method="dpo", key=tuned["key"] + "-dpo")
+    last = tuned.assign(method="sft", key=tuned["key"] + "-sft")
+    study = dataclasses.replace(quick_study, runs=pd.concat([first, runs, last]))
+    figure = use_by_extractability(study)
+    marks = picture("use_by_extractability", figure, "a-").marks  # lays the figure out
+    planes = [ax for ax in figure.axes if ax.get_title(loc="left")]
+    assert len(planes) == 4  # rloo alone has the random-init arm
+    tops = {round(ax.bbox.ymax) for ax in planes[:3]}, {round(ax.bbox.ymin) for ax in planes[:3]}
+    assert tuple(map(len, tops)) == (1, 1), "planes of a row are in line"
+    assert planes[3].get_ylabel() == planes[0].get_ylabel() != ""
+    for ax in planes:
+        column = [other for other in figure.axes if abs(other.bbox.xmin - ax.bbox.xmin) < 1]
+        assert "relative extractability" in min(column, key=lambda a: a.bbox.ymin).get_xlabel()
+    on_planes = [m.text.split("\n") for m in marks if "use U" in m.text and "relative" in m.text]
+    assert {re.split("[:,]", lines[1])[0] for lines in on_planes} == {"dpo", "rloo", "sft"}
+    told = [m.text for m in marks]
+    assert not [text for text in told if "\nvalue: " in text]
+    assert all("relative extractability" in text or "\nno x\n" in text for text in told)
 
 
 def test_each_method_has_its_own_heat_map(poor_studies):

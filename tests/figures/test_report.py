@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch, Rectangle
 
 from analysis.statistics.decisions import OPPOSITE, SAME, SMALL, UNKNOWN
 from figures.report import Sheet, cannot_be_told, in_words, picture, run_sheets
@@ -98,6 +99,41 @@ def test_guides_for_the_eye_are_no_marks():
     ax.plot([0, 1], [0, 1], "--")
     ax.plot([0, 1, 2], [0, 1, 2], color="white")  # the halo of a line
     assert marks_of(figure) == []
+
+
+@pytest.mark.parametrize("share", [True, False])
+def test_an_axis_is_named_by_its_own_row_and_column_before_all_that_share_it(share):
+    figure = Figure(figsize=(5, 4), layout="constrained")
+    grid = figure.subplots(2, 2, sharex=share, sharey=share)
+    for i, j in np.ndindex(2, 2):
+        grid[i, j].set(xlim=(0, 1), ylim=(0, 1), title=f"{i}{j}")
+        grid[i, j].plot([0.5], [0.5], "o")
+        if j == 0:
+            grid[i, j].set_ylabel(f"reward of row {i}")
+        if i == 1:
+            grid[i, j].set_xlabel(f"dose of column {j}")
+    figure.draw_without_rendering()
+    told = {mark.text.split("\n")[0]: set(values(mark)) for mark in marks_of(figure)}
+    expected = {f"{i}{j}": {f"reward of row {i}", f"dose of column {j}"} for i, j in np.ndindex(2, 2)}
+    assert told == expected
+
+
+def test_parts_of_a_page_lend_each_other_no_names():
+    figure = Figure(figsize=(5, 6), layout="constrained")
+    for name, part in zip("ab", figure.subfigures(2, 1), strict=True):
+        left, right = part.subplots(1, 2)
+        left.set_ylabel(f"error of {name}")
+        right.plot([0.5], [0.5], "o", label=f"_{name}")
+    figure.draw_without_rendering()
+    assert {m.text for m in marks_of(figure)} == {"a\nerror of a: 0.5", "b\nerror of b: 0.5"}
+
+
+def test_a_cell_is_what_its_label_says_whatever_key_has_its_colour():
+    figure, ax = plane(xlim=(0, 1), ylim=(0, 1))
+    for gid, x in (("cell", 0.0), (None, 0.5)):
+        ax.add_patch(Rectangle((x, 0), 0.2, 1, facecolor="#aabbcc", gid=gid, label=f"_{gid}"))
+    figure.legend(handles=[Patch(fc="#aabbcc", label="a key")])
+    assert [m.text.split("\n")[0] for m in marks_of(figure)] == ["cell", "None, a key"]
 
 
 def drawn(text="<b>&"):

@@ -14,9 +14,11 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from pandas import DataFrame
 
-from figures.report import page, run_sheets
+from figures.report import Sheet, page, run_sheets
 from proclivity.report import report_of
 from tests.proclivity.report_study import HARM, study, write_logs
 
@@ -26,6 +28,9 @@ from playwright.sync_api import Browser, Page, sync_playwright
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 pytestmark = pytest.mark.skipif(BROWSER is None, reason="no Chromium is installed")
 DESK, PHONE = {"width": 1200, "height": 900}, {"width": 375, "height": 700}
+VALUES = [10.0, 2.0, -3.0, 100.0, 0.67352, 1e-7, -20.0, 0.5, math.inf, math.nan, -0.25, 30.0]
+NUMBERS = DataFrame({"row": [f"r{i:02}" for i in range(45)], "size": [*VALUES, *np.arange(1000.0, 1033.0)]})
+"""Three pages, and values whose order as words, signs apart or not, is another one."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,6 +51,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Written:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "claims", partial(module.claims, permutations=199))
         report = report_of(found, folder)
+    report = dataclasses.replace(report, tables=[*report.tables, Sheet("numbers", "Numbers", NUMBERS)])
     small, large = folder / "report.html", folder / "large.html"
     small.write_text(page(report), encoding="utf-8")
     many = run_sheets(study(runs=2000), {}, is_store=False)
@@ -116,10 +122,68 @@ def test_columns_sort_as_what_they_are_and_what_is_not_known_stays_last(opened: 
 
 
 def test_numbers_sort_as_numbers(opened: Page) -> None:
-    host = unfold(opened, "runs")
-    host.get_by_role("button", name="seed_tune", exact=True).click()
-    known = [float(text) for text in column(host, "seed_tune")]
-    assert known == sorted(known) and len(set(known)) > 1
+    host = unfold(opened, "numbers")
+    host.get_by_role("button", name="size", exact=True).click()
+    found = dict(zip(column(host, "row"), column(host, "size"), strict=True))
+    assert list(found) == list(NUMBERS.sort_values("size", na_position="last", kind="stable")["row"])
+    assert list(found.values())[:6] == ["-20", "-3", "-0.25", "1.0e-7", "0.5", "0.6735"]
+    assert list(found.values())[-2:] == ["infinite", "–"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "low", "high"),
+    [
+        ("size=0.6735", 0.6735, 0.6736),  # as it is shown
+        ("size=0.67352", 0.6735, 0.6736),  # as it is
+        ("size=0.6736", 0.6736, 0.6736),
+        ("size=0.0000001", 1e-8, 1e-6),
+        ("size<=2", -math.inf, 2.1),
+        ("size<2", -math.inf, 2),
+        ("size<=0.6735", -math.inf, 0.6736),
+        ("size>=30", 30, math.nan),
+        ("size>30", 30.1, math.nan),
+        ("size>-3 size<=-0.25", -2.9, -0.2),
+    ],
+)
+def test_numbers_are_compared_as_they_are_shown(opened: Page, asked: str, low: float, high: float) -> None:
+    """The rows from `low` to just below `high` (NaN: no end)."""
+    host = unfold(opened, "numbers")
+    host.locator("input[type=search]").fill(asked)
+    holds = (NUMBERS["size"] >= low) & ~(NUMBERS["size"] >= high)
+    assert column(host, "row") == list(NUMBERS["row"][holds])
+
+
+def test_a_row_of_every_page_opens_on_itself(opened: Page) -> None:
+    host, dialog = unfold(opened, "numbers"), opened.locator("dialog")
+    for at in range(3):
+        button = host.locator("tbody tr").nth(2).locator("button")
+        row = f"r{20 * at + 2:02}"
+        assert button.inner_text() == row
+        button.click()
+        assert dialog.locator("dd").first.inner_text() == row
+        dialog.get_by_role("button", name="Next").click()
+        assert dialog.locator("dd").first.inner_text() == f"r{20 * at + 3:02}"
+        opened.keyboard.press("Escape")
+        if at < 2:
+            host.locator(".pages button", has_text="Next").click()
+
+
+def test_the_primary_test_is_marked_and_no_other(opened: Page) -> None:
+    rows = opened.locator("#sheet-table-claims tbody tr")
+    is_primary = [text.startswith("primary") for text in rows.all_inner_texts()]
+    looks = rows.evaluate_all(
+        "rows => rows.map(getComputedStyle).map(style => style.backgroundColor + style.fontWeight)"
+    )
+    marked = [look == looks[is_primary.index(True)] for look in looks]
+    assert marked == is_primary and is_primary.count(True) == 1 and len(is_primary) > 1
+
+
+def test_a_link_to_a_part_opens_it(opened: Page) -> None:
+    part = opened.locator("#runs details").first
+    assert part.get_attribute("open") is None
+    opened.locator("nav a", has_text="Runs").click()
+    opened.locator("#sheet-runs tbody tr").first.wait_for()
+    assert part.get_attribute("open") is not None
 
 
 def test_filters_leave_the_rows_that_hold_and_say_how_many(opened: Page, written: Written) -> None:
@@ -140,6 +204,16 @@ def test_filters_leave_the_rows_that_hold_and_say_how_many(opened: Page, written
     assert len(column(host, "task")) == int((runs["status"] == "failed").sum()) > 0
 
 
+def place_of(tab: Page, name: str, width: float, x: float, y: float) -> tuple[float, float]:
+    """Where a point of a drawing of that width is in the window."""
+    svg = tab.locator(f"#figure-of-{name} svg.drawn")
+    svg.scroll_into_view_if_needed()
+    box = svg.bounding_box()
+    assert box is not None
+    scale = box["width"] / width
+    return box["x"] + x * scale, box["y"] + y * scale
+
+
 def test_the_value_on_hover_is_that_of_the_table(opened: Page, written: Written) -> None:
     drawn, table = next((p, t) for p, t in written.report.pictures if p.name == "use_by_extractability")
     row = table[(table["place"] == "panel") & table["U"].notna() & (table["excluded"] == "")].iloc[0]
@@ -147,18 +221,30 @@ def test_the_value_on_hover_is_that_of_the_table(opened: Page, written: Written)
         m for m in drawn.marks
         if m.text.startswith(f"{row['task']}\n") and f": {row['relative']:.4g}\n" in m.text
     )  # fmt: skip
-    svg = opened.locator("#figure-of-use_by_extractability svg.drawn")
-    svg.scroll_into_view_if_needed()
-    box = svg.bounding_box()
-    assert box is not None
-    scale = box["width"] / drawn.width
-    opened.mouse.move(box["x"] + mark.x * scale, box["y"] + mark.y * scale)
-    tip = opened.locator("#tip")
-    tip.wait_for(state="visible")
-    first, *_, last = tip.inner_text().split("\n")
-    assert first == row["task"] and last.startswith("use U at") and last.endswith(f": {row['U']:.4g}")
-    opened.mouse.move(2, 2)
-    tip.wait_for(state="hidden")
+    tip, ring = opened.locator("#tip"), opened.locator(f"#figure-of-{drawn.name} .ring *")
+    apart = [(x, y) for x in range(20, int(drawn.width), 5) for y in range(20, 200, 5)]
+    far = max(apart, key=lambda at: min(math.dist(at, (m.x, m.y)) for m in drawn.marks))
+    for away in (far, None):  # within the drawing, and out of it
+        opened.mouse.move(*place_of(opened, drawn.name, drawn.width, mark.x, mark.y))
+        tip.wait_for(state="visible")
+        first, *_, last = tip.inner_text().split("\n")
+        assert first == row["task"] and last.startswith("use U at") and last.endswith(f": {row['U']:.4g}")
+        assert ring.count() == 1
+        opened.mouse.move(*(place_of(opened, drawn.name, drawn.width, *away) if away else (2, 2)))
+        tip.wait_for(state="hidden")
+        assert ring.count() == 0
+
+
+def test_a_finger_gets_the_value_too(browser: Browser, written: Written) -> None:
+    drawn = next(p for p, _ in written.report.pictures if p.name == "use_by_extractability")
+    context = browser.new_context(viewport=PHONE, has_touch=True, is_mobile=True)
+    tab = context.new_page()
+    tab.goto(written.path.as_uri())
+    x, y = place_of(tab, drawn.name, drawn.width, drawn.marks[0].x, drawn.marks[0].y)
+    tab.touchscreen.tap(x, y)
+    tab.locator("#tip").wait_for(state="visible", timeout=3000)
+    assert tab.locator("#tip").inner_text() in {mark.text for mark in drawn.marks}
+    context.close()
 
 
 def test_values_are_told_to_the_keyboard(opened: Page, written: Written) -> None:
