@@ -80,7 +80,7 @@ def test_probes_of_the_same_weights_and_task_are_joined_and_others_are_not(study
 
 
 def test_studies_that_cannot_be_predicted_from_are_refused(study: Study) -> None:
-    with pytest.raises(UserError, match="no run there has learnt"):
+    with pytest.raises(UserError, match="no run there is of a pair of features"):
         prediction_rows([of_probes([])])
     probes = study.probes.assign(n=400)
     other = replace(study, probes=probes, manifest={**study.manifest, "definition": {"probe": {"n": 400}}})
