@@ -21,7 +21,7 @@ PAGES = sorted(
     [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "benchmarks/README.md")]
     + [*(ROOT / "docs").rglob("*.md")]
 )
-TOP = {path.name for path in ROOT.iterdir()}
+TOP = {path.name for path in ROOT.iterdir()} - {"out"}  # where studies are written to
 OWN_METHOD = "right-only"
 """The method that a page shows how to write."""
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
