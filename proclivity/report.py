@@ -11,6 +11,7 @@ from proclivity.answer import Answer, size
 from proclivity.plan import note
 from proclivity.store import full_disk
 from proclivity.study_answers import figures_of, tables_of
+from proclivity.study_tables import tables_in
 from tasks.errors import UserError
 
 if TYPE_CHECKING:
@@ -100,19 +101,13 @@ def report_of(study: Study, folder: Path) -> Any:
 
 
 def _tables(data: Mapping[str, Any]) -> Iterator[tuple[str, Sheet]]:
-    """Every list of rows, and every mapping of plain values, in what a study says."""
+    """The tables in what a study says, but for those that have a section of their own."""
     from figures.report import sheet_of_rows
 
-    for name, found in data.items():
-        if name in APART or not found:
-            continue
-        rows = found
-        if isinstance(found, dict):
-            rows = [{"name": key, "value": value} for key, value in found.items()]
-        if isinstance(rows, list) and isinstance(rows[0], dict):
+    for name, title, rows in tables_in(data):
+        if name not in APART:
             is_open = name in FIRST and name != "question"
-            title = "The paper's claims" if name == "paper" else _words(name)
-            yield name, sheet_of_rows(f"table-{name}", title, rows, is_open=is_open)
+            yield name, sheet_of_rows(f"table-{name}", _words(title), rows, is_open=is_open)
 
 
 def _words(name: str) -> str:

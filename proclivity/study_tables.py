@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from proclivity.study_answers import tables_of
 
@@ -19,13 +19,18 @@ def answer_tables(study: Study) -> Iterator[Drawn]:
     from figures import Drawn
 
     legends = _legends(study)
-    for name, rows in tables_of(study, everything=True).data.items():
+    for name, title, rows in tables_in(tables_of(study, everything=True).data):
+        legend = " ".join(legends.get(name, "").split("\n"))
+        yield Drawn(f"analyze_{name}", None, DataFrame(rows), title, legend)
+
+
+def tables_in(data: Mapping[str, Any]) -> Iterator[tuple[str, str, list[Mapping[str, Any]]]]:
+    """Every list of rows in a study's answer, and every mapping of plain values: name, title and rows."""
+    for name, rows in data.items():
         if isinstance(rows, Mapping):  # a rate a method
             rows = [{"name": key, "value": value} for key, value in rows.items()]
         if isinstance(rows, list) and rows and all(isinstance(row, Mapping) for row in rows):
-            title = "the paper's claims" if name == "paper" else name.replace("_", " ")
-            table = DataFrame(rows)
-            yield Drawn(f"analyze_{name}", None, table, title, " ".join(legends.get(name, "").split("\n")))
+            yield name, "the paper's claims" if name == "paper" else name.replace("_", " "), rows
 
 
 def _legends(study: Study) -> dict[str, str]:

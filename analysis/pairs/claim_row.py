@@ -6,12 +6,19 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from analysis.statistics.association import Statistic, partial_spearman, slope, spearman
 from analysis.statistics.estimate import Estimate
 
 SMALLEST_SLOPE = 0.05
 """Smallest effect of interest: U per doubling of the ratio of bits."""
 SMALLEST_USE = 0.1
 """Smallest effect of interest: a difference of U."""
+
+
+STATISTICS: dict[str, Statistic] = {
+    s.__name__.replace("_", " "): s for s in (spearman, partial_spearman, slope)
+}
+"""Statistics of claims that permute families, by their names in a row."""
 
 
 @dataclass(frozen=True)
@@ -50,3 +57,9 @@ class ClaimRow:
         flat |= flat.pop("estimate")
         del flat["data"]
         return {k: None if isinstance(v, float) and math.isnan(v) else v for k, v in flat.items()}
+
+
+def statistic_of(row: ClaimRow) -> Statistic | None:
+    """What a row computed: a Spearman correlation with covariates is a partial one. None for other kinds."""
+    statistic, data = STATISTICS.get(row.statistic), row.estimate.data
+    return partial_spearman if statistic is spearman and data is not None and data.z.shape[1] else statistic

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from analysis.pairs.claim_row import ClaimRow
-from analysis.statistics.association import Statistic, partial_spearman, spearman
+from analysis.pairs.claim_row import ClaimRow, statistic_of
+from analysis.statistics.association import partial_spearman, spearman
 from analysis.statistics.estimate import dyadic_jackknife, node_bootstrap
 
-STATISTICS: dict[str, Statistic] = {"spearman": spearman, "partial spearman": partial_spearman}
 DEFAULT = "permuting families, the default"
 
 
@@ -17,11 +16,9 @@ def other_intervals(row: ClaimRow) -> list[dict[str, Any]]:
 
     How often each covers is in `benchmarks/README.md`.
     """
-    data, statistic = row.estimate.data, STATISTICS.get(row.statistic)
-    if data is None or statistic is None:
+    data, statistic = row.estimate.data, statistic_of(row)
+    if data is None or statistic is None or statistic not in (spearman, partial_spearman):
         return []
-    if data.z.shape[1]:
-        statistic = partial_spearman
     ends = {
         DEFAULT: (row.estimate.low, row.estimate.high),
         "leaving out families (dyadic jackknife)": dyadic_jackknife(data, statistic),

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 from pandas import DataFrame
 
-from analysis.pairs.claim_row import ClaimRow
-from analysis.statistics.association import Statistic, as_correlation, partial_spearman, slope, spearman
+from analysis.pairs.claim_row import ClaimRow, statistic_of
+from analysis.statistics.association import Statistic, as_correlation, spearman
 from analysis.statistics.dyadic import Dyads, dyads
 from analysis.statistics.permutation import SAME, permuted, testable
 from analysis.use import wilson
@@ -26,9 +26,6 @@ WANTED = 0.8
 MOST = 0.99
 """The largest latent correlation that is tried."""
 NOISE = 0.5
-STATISTICS: dict[str, Statistic] = {
-    s.__name__.replace("_", " "): s for s in (spearman, partial_spearman, slope)
-}
 
 
 @dataclass(frozen=True)
@@ -117,12 +114,8 @@ def power(
 
 def power_of(row: ClaimRow) -> Power | None:
     """Power of the test of a claim; None for one that permutes no families, or has too few of them."""
-    statistic, data = STATISTICS.get(row.statistic), row.estimate.data
-    if statistic is None or data is None:
-        return None
-    if statistic is spearman and data.z.shape[1]:
-        statistic = partial_spearman
-    return power([data], statistic)
+    statistic, data = statistic_of(row), row.estimate.data
+    return None if statistic is None or data is None else power([data], statistic)
 
 
 def power_of_pairs(pairs: DataFrame, *, draws: int = 20, seed: int = 0) -> Power | None:
