@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, get_args
 
 from proclivity import composition
 from proclivity.answer import Answer, duration, size, table
+from proclivity.disk import full_disk
 from proclivity.manifest import COMPACT, SINGLE, read_manifest
 from proclivity.paper_answer import papers_table
 from proclivity.plan import Plan, cores, is_reward_model, open_store, plan, run_plan
-from proclivity.store import CorruptRecord, full_disk
+from proclivity.store import CorruptRecord
 from proclivity.strict import Plain
 from proclivity.study import BRADLEY_TERRY, ProbeStudy, Study, list_studies, load_study, study_from
 from proclivity.study_head import Scale

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from proclivity.answer import Answer, size
+from proclivity.disk import full_disk
 from proclivity.plan import note
-from proclivity.store import full_disk
 from proclivity.study_answers import figures_of, tables_of
 from proclivity.study_tables import tables_in
 from tasks.errors import UserError
