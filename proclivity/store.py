@@ -89,26 +89,26 @@ class Store:
         rows: list[Record] = pq.read_table(path).to_pylist()
         return rows
 
-    def _is_as_published(self, key: str) -> bool:
+    def _is_as_published(self, key: str, folder: Path | None = None) -> bool:
         """Whether a finished job's record is, by its digest, the one that was checked and published.
 
         A fifth of the time that reading it takes: `study status` asks for each of a hundred thousand.
         """
         from analysis.sums import SUMS
 
-        folder = f"{self.runs}/{key}"
+        place = f"{folder or self.runs / key}"
         try:
-            with open(f"{folder}/record.json", "rb") as record, open(f"{folder}/{SUMS}", "rb") as sums:
+            with open(f"{place}/record.json", "rb") as record, open(f"{place}/{SUMS}", "rb") as sums:
                 content, told = record.read(), sums.read()
         except OSError:
             return False
         line = f"{hashlib.sha256(content).hexdigest()}  record.json\n"
         return line.encode() in told and f'"key": "{key}"'.encode() in content
 
-    def _read(self, name: str, key: str) -> list[Record] | None:
+    def _read(self, name: str, key: str, folder: Path | None = None) -> list[Record] | None:
         from analysis.sums import read_sums
 
-        path = self.runs / name / "record.json"
+        path = (folder or self.runs / name) / "record.json"
         if not path.parent.exists():
             return None
         try:
@@ -191,6 +191,19 @@ class Store:
             if not (self.runs / key).exists():
                 self._rename(folder, f"{key}.failed")
 
+    def adopt(self, name: str, fill: Callable[[Path], None]) -> None:
+        """Publish what another store published, copied by `fill(folder)`, unless a record of it is here.
+
+        CorruptRecord when it is not whole.
+        """
+        key = name.removesuffix(".failed")
+        with self._partial(key) as folder:
+            fill(folder)
+            if found := self.damage(name, weights=True, folder=folder):
+                raise found
+            if not (self.runs / key).exists():
+                self._rename(folder, name)
+
     def scratch(self, key: str) -> Path:
         """A job's own folder for its checkpoints; gone when it has a record."""
         return self.folder / "scratch" / key
@@ -239,10 +252,11 @@ class Store:
         `runs/`: the latter's config or source has changed since. The weights of `needed` are read too.
         Returns the corrupt and the superseded.
         """
-        for path in self.leftovers(keys):
+        scratch = [self.scratch(name) for name in self._names("scratch") if name not in keys]
+        for path in (*self.leftovers(), *scratch):
             shutil.rmtree(path, ignore_errors=True)
         corrupt, superseded = [], []
-        names = self._names("runs")
+        names = dict.fromkeys(self._names("runs"))
         for n, name in enumerate(names, 1):
             key = name.removesuffix(".failed")
             if key not in keys:
@@ -256,31 +270,27 @@ class Store:
                 looked(n, len(names))
         return corrupt, superseded
 
-    def damage(self, name: str, *, weights: bool = False) -> CorruptRecord | None:
-        """What is wrong with what a folder of `runs/` holds."""
+    def damage(self, name: str, *, weights: bool = False, folder: Path | None = None) -> CorruptRecord | None:
+        """What is wrong with what a folder of `runs/` holds, or with `folder` that is to become it."""
         from analysis.sums import damage
 
         try:
-            if name.endswith(".failed") or not self._is_as_published(name):
-                self._read(name, name.removesuffix(".failed"))
+            if name.endswith(".failed") or not self._is_as_published(name, folder):
+                self._read(name, name.removesuffix(".failed"), folder)
         except CorruptRecord as e:
             return e
-        why = damage(self.runs / name, weights=weights)
+        why = damage(folder or self.runs / name, weights=weights)
         return CorruptRecord(name, why) if why else None
 
-    def leftovers(self, keys: Collection[str]) -> list[Path]:
-        """Folders that killed writers left, and checkpoints of no job that is still to be done."""
+    def leftovers(self) -> list[Path]:
+        """Folders that killed writers left, and checkpoints of finished jobs."""
         partial = [
             self.folder / "partial" / name
             for name in self._names("partial")
             if "." not in name or self.claims.dead(name.partition(".")[2])
         ]
-        scratch = [
-            self.scratch(name)
-            for name in self._names("scratch")
-            if name not in keys or (self.runs / name).exists()
-        ]
-        return partial + scratch
+        finished = [name for name in self._names("scratch") if (self.runs / name).exists()]
+        return partial + [self.scratch(name) for name in finished]
 
     def set_aside(self, found: CorruptRecord) -> CorruptRecord:
         """Move a corrupt record to `corrupt/`."""
