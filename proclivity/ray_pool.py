@@ -6,6 +6,7 @@ import logging
 import math
 import os
 import signal
+import socket
 import sys
 import time
 from collections.abc import Mapping
@@ -109,7 +110,7 @@ class RayPool:
 
         # Sent by value, as it has no name in a module: nothing of ours is imported before the path is right.
         def do(arguments: tuple[Any, ...]) -> Any:
-            import importlib
+            import importlib.util
             import os
             import sys
 
@@ -173,16 +174,28 @@ def _connect(opened: ExitStack, cpus: int, address: str) -> Any:
     # Ray prints there what nodes have to say; standard output is for the command's answer.
     opened.enter_context(redirect_stdout(sys.stderr))
     stop = signal.getsignal(signal.SIGTERM)
+    _refuse_silent(address)
     how: dict[str, Any] = {"address": address} if address else _own_cluster(cpus)
     opened.callback(ray.shutdown)
     try:
         ray.init(**how, log_to_driver=False, logging_level=logging.CRITICAL)
     except Exception as e:
         what = f"--address {address}" if address else "a Ray cluster could not be started"
-        raise UserError(f"{what}: {one_line(e)}") from e
+        raise UserError(f"{what}: {' '.join(str(e).split())}") from e
     finally:
         signal.signal(signal.SIGTERM, stop)  # Ray's own ends the process before anything is put away
     return ray
+
+
+def _refuse_silent(address: str) -> None:
+    # Ray itself asks for two minutes before it says so.
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not port.isdigit():
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=5).close()
+    except OSError as e:
+        raise UserError(f"--address {address}: nothing answers there ({e.strerror or e})") from e
 
 
 def _own_cluster(cpus: int) -> dict[str, Any]:
