@@ -12,21 +12,18 @@ from typing import Any
 
 from proclivity.composition import jobs_of
 from proclivity.workers import Attempt, attempt
-from tasks.errors import UserError
 
 
 def on_node(
     reference: str, config: Mapping[str, Any], folder: str | None, needed: Sequence[str], patience: float
-) -> Attempt:
-    """Do a job on a node that sees all that it needs. UserError names what it does not see."""
+) -> Attempt | str:
+    """Do a job on a node that sees all that it needs; or say what it does not see."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     node = f"node {socket.gethostname()}"
     if unseen := _unseen(needed, patience):
-        raise UserError(f"{node} does not see {unseen}: all nodes need the same files under the same names")
+        return f"{node} does not see {unseen}: all nodes need the same files under the same names"
     if missing := jobs_of(reference).missing(config):
-        raise UserError(
-            f"{node} does not see {missing}: PROCLIVITY_CACHE must name a folder that all nodes share"
-        )
+        return f"{node} does not see {missing}: PROCLIVITY_CACHE must name a folder that all nodes share"
     return attempt(reference, config, Path(folder) if folder else None)
 
 

@@ -112,6 +112,7 @@ class RayPool:
         def do(arguments: tuple[Any, ...]) -> Any:
             import importlib.util
             import os
+            import socket
             import sys
 
             # Ray puts the command's folders first, and `tasks` or `models` there may be the user's own.
@@ -122,29 +123,27 @@ class RayPool:
             os.environ.update(environment)
             if os.path.isdir(here):
                 os.chdir(here)
-            return importlib.import_module("proclivity.node").on_node(*arguments)
+            try:
+                return importlib.import_module("proclivity.node").on_node(*arguments)
+            except ImportError as e:
+                return f"node {socket.gethostname()} cannot do jobs: {e}"
 
         return self._ray.remote(**asks)(do)
 
-    def _hand_on(self, done: Future[Any], answer: Future[Attempt]) -> None:
-        # Called in a thread of Ray's, where nobody sees what is raised.
-        error = None if done.cancelled() else done.exception()
-        if done.cancelled():
-            answer.cancel()
-        elif error is None:
-            answer.set_result(done.result())
-        else:
-            answer.set_exception(self._told(error))
-
-    def _told(self, error: BaseException) -> Exception:
+    def _hand_on(self, done: Future[Attempt | str], answer: Future[Attempt]) -> None:
         of = self._ray.exceptions
         killed = (of.WorkerCrashedError, of.OutOfMemoryError, of.NodeDiedError, of.ObjectLostError)
-        if isinstance(error, killed):
-            return WorkerKilled(guilty=True)
-        if isinstance(error, of.RayTaskError):  # jobs catch their own errors: it is the node that fails
-            cause = error.cause
-            return cause if isinstance(cause, UserError) else UserError(f"node {error.ip}: {one_line(cause)}")
-        return _lost(error)
+        try:
+            found = done.result()
+            if isinstance(found, str):
+                raise UserError(found)
+            answer.set_result(found)
+        except killed:
+            answer.set_exception(WorkerKilled(guilty=True))
+        except UserError as e:
+            answer.set_exception(e)
+        except Exception as e:  # a job's own errors are in its Attempt
+            answer.set_exception(_lost(e))
 
 
 def fits(has: Mapping[str, float], asks: Resources) -> int:

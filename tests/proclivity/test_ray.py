@@ -11,6 +11,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,6 @@ from proclivity.runner import Job, run_jobs
 from proclivity.store import Store
 from proclivity.study_head import Resources
 from proclivity.workers import Attempt
-from tasks.errors import UserError
 from tests.proclivity.conftest import HERE, ROOT
 from tests.proclivity.test_runner import TIMES, alive, arms, ledger, records, slow_study, until
 
@@ -34,16 +34,23 @@ Write = Callable[..., str]
 PATHS = os.pathsep.join([str(ROOT), str(HERE)])
 
 
+@contextmanager
+def workers_find(folder: Path) -> Iterator[None]:
+    """What a node is started under, and its workers with it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", PATHS)
+        patch.setenv("FAKE_LEDGER", str(folder / "ledger"))
+        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        yield
+
+
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """A node of two CPUs, whose workers write to the ledger in `cluster.folder`."""
     from ray.cluster_utils import Cluster
 
     folder = tmp_path_factory.mktemp("cluster")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", PATHS)
-        patch.setenv("FAKE_LEDGER", str(folder / "ledger"))
-        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+    with workers_find(folder):
         head = {"num_cpus": 2, "num_gpus": 0, "include_dashboard": False}
         found = Cluster(initialize_head=True, head_node_args=head)
     found.folder = folder
@@ -64,19 +71,19 @@ def on(cluster: Any) -> tuple[str, ...]:
 
 
 def bandits(path: Path) -> str:
-    """A study of ten seconds that computes: no model has to be pre-trained for it."""
+    """A study that computes, and for which no model has to be pre-trained."""
     study = {
         "name": "small-bandits",
         "paper": "tajwar2024",
         "question": "Do numbers depend on where they are computed?",
         "scale": "smoke",
-        "primary": {"claim": "fewer batches a round", "problem": "sequence/R1"},
+        "primary": {"claim": "fewer batches a round", "problem": "arms/R1"},
         "bandits": {
-            "problems": ["arms/R1", "sequence/R1"],
+            "problems": ["arms/R1"],
             "seeds": 2,
             "rates": [3e-3],
             "development_seeds": 1,
-            "settings": {"steps": 20, "batch_size": {"arms": 10, "sequence": 5}},
+            "settings": {"steps": 20, "batch_size": 10},
             "sweeps": {"reuse": {"methods": ["online-bon-distillation", "ppo-clip"]}},
         },
     }
@@ -84,11 +91,13 @@ def bandits(path: Path) -> str:
     return str(path)
 
 
-def test_a_study_by_a_pool_by_ray_and_by_shards_has_the_same_records(cluster: Any, tmp_path: Path) -> None:
-    """Real jobs through the real command line: every column and every row of a log, but for the times."""
+def test_a_study_by_a_pool_by_ray_and_by_shards_has_the_same_records(
+    cluster: Any, real_call: Call, tmp_path: Path
+) -> None:
+    """Real jobs: every column and every row of a log, but for the times."""
     import pyarrow.parquet as pq
 
-    assert TIMES == ("wall_s", "started")  # what `records` leaves out
+    assert TIMES == ("wall_s", "started", "step_s")  # what `records` leaves out
     study = bandits(tmp_path / "bandits.yaml")
     ways = {
         "pool": [("--workers", "1")],
@@ -97,19 +106,10 @@ def test_a_study_by_a_pool_by_ray_and_by_shards_has_the_same_records(cluster: An
     }
     for out, commands in ways.items():
         for options in commands:
-            words = ["study", "run", study, "--out", str(tmp_path / out), "--json", *options]
-            found = subprocess.run(
-                [sys.executable, "-m", "proclivity", *words],
-                capture_output=True,
-                text=True,
-                cwd=tmp_path,
-                env={**os.environ, "PYTHONPATH": str(ROOT)},
-                timeout=120,
-            )
-            assert found.returncode == 0, found.stderr
-            assert json.loads(found.stdout)["failed"] == {}
+            status, told, err = real_call("study", "run", study, "--out", str(tmp_path / out), *options)
+            assert (status, err) == (0, ""), told
     pool = records(tmp_path / "pool")
-    assert len(pool) == 4 and all(len(rows[0]) > 20 for rows in pool.values())
+    assert len(pool) == 2 and all(len(rows[0]) > 20 for rows in pool.values())
     for out in ("ray", "shards"):
         assert records(tmp_path / out) == pool
         for log in (tmp_path / "pool" / "runs").glob("*/*.parquet"):
@@ -173,13 +173,13 @@ def test_a_node_without_the_models_stops_the_study(
     fresh: Any, start: Start, write_study: Write, tmp_path: Path
 ) -> None:
     """In one line, and nothing is recorded as failed: the jobs are as good as before."""
-    study = write_study(arms=arms("not_prepared"), probe={"inputs": []})
+    study = write_study(arms=arms("rloo", "not_prepared", pairs=1), probe={"inputs": []})
     process = start("study", "run", study, "--out", str(tmp_path / "out"), *on(fresh))
     out, err = process.communicate(timeout=120)
     assert (process.returncode, out, err.count("\n")) == (2, "", 1)
     assert f"node {socket.gethostname()} does not see /cache/models/symbols" in err
     assert "PROCLIVITY_CACHE must name a folder that all nodes share" in err
-    assert not (tmp_path / "out" / "runs").exists()
+    assert not list((tmp_path / "out").glob("runs/*.failed"))
 
 
 class Counted:
@@ -212,33 +212,34 @@ class Counted:
         self.workers.kill()
 
 
-def test_no_more_jobs_are_sent_than_fit_and_nodes_that_join_get_some(
-    fresh: Any, call: Call, write_study: Write, tmp_path: Path
-) -> None:
+def some_jobs(n: int) -> list[Job]:
     from proclivity.plan import keyed
 
-    config = {"job": "run", "model": "embedded/symbols", "init": "pretrained", "method": "rloo", "study": "s"}
-    config |= {"control": "", "seed_tune": 0, "arm": "main", "settings": {"seconds": 0.1}}
-    task = "symbolic/first-last-vs-contains-2"
-    jobs: list[Job] = keyed(
-        [{**config, "task": task, "seed_data": i, "evidence_rate": 0.0} for i in range(24)]
-    )
-    workers = RayPool("fake_jobs:execute", Resources(), cpus=0, address=fresh.address)
-    half = RayPool.__new__(RayPool)
-    half.__dict__.update(workers.__dict__, asks=Resources(cpus=0.5), _seen=(0, float("-inf")))
-    assert (workers.n, half.n) == (2, 4)
-    counted = Counted(workers)
-    tally = run_jobs(Store(tmp_path / "two"), jobs[:8], counted)
-    assert (tally.done, counted.most) == (8, 2)
+    task = {"job": "run", "task": "symbolic/first-last-vs-contains-2", "evidence_rate": 0.0, "seed_tune": 0}
+    who = {"model": "embedded/symbols", "init": "pretrained", "method": "rloo", "control": ""}
+    config = {**task, **who, "study": "small", "arm": "main", "settings": {"seconds": 0.1}}
+    return keyed([{**config, "seed_data": i} for i in range(n)])
 
-    counted = Counted(RayPool("fake_jobs:execute", Resources(), cpus=0, address=fresh.address))
+
+def test_no_more_jobs_are_sent_than_fit_and_nodes_that_join_get_some(
+    fresh: Any, call: Call, tmp_path: Path
+) -> None:
+    def workers(asks: Resources) -> Counted:
+        return Counted(RayPool("fake_jobs:execute", asks, cpus=0, address=fresh.address))
+
+    def run(counted: Counted, jobs: list[Job], name: str) -> tuple[int, int]:
+        (tmp_path / name).mkdir()
+        return run_jobs(Store(tmp_path / name), jobs, counted).done, counted.most
+
+    assert run(workers(Resources(2.0)), some_jobs(4), "one") == (4, 1)
+    counted = workers(Resources(1.0))
     assert counted.n == 2
-    node = fresh.add_node(num_cpus=1)
+    with workers_find(fresh.folder):
+        node = fresh.add_node(num_cpus=1)
     try:
-        tally = run_jobs(Store(tmp_path / "three"), jobs, counted)
+        assert run(counted, some_jobs(40), "three") == (40, 3)
     finally:
         fresh.remove_node(node)
-    assert (tally.done, counted.most) == (24, 3)
 
 
 def test_what_no_node_has_is_refused_before_the_start(
@@ -291,10 +292,9 @@ def family(pid: int) -> set[int]:
 
 def test_a_job_is_not_begun_where_its_files_are_not(tmp_path: Path) -> None:
     unseen = str(tmp_path / "shared" / "runs" / "0123")
-    with pytest.raises(UserError) as found:
-        on_node("fake_jobs:execute", {}, None, [str(tmp_path), unseen], patience=0.1)
-    assert str(found.value).startswith(f"node {socket.gethostname()} does not see {unseen}: ")
-    assert "\n" not in str(found.value)
+    told = on_node("fake_jobs:execute", {}, None, [str(tmp_path), unseen], patience=0.1)
+    assert isinstance(told, str) and "\n" not in told
+    assert told.startswith(f"node {socket.gethostname()} does not see {unseen}: ")
 
 
 def test_how_many_jobs_fit_on_a_node() -> None:
