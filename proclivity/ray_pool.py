@@ -180,7 +180,8 @@ def _connect(opened: ExitStack, cpus: int, address: str) -> Any:
         ray.init(**how, log_to_driver=False, logging_level=logging.CRITICAL)
     except Exception as e:
         what = f"--address {address}" if address else "a Ray cluster could not be started"
-        raise UserError(f"{what}: {' '.join(str(e).split())}") from e
+        hint = "; a cluster that asks for a token takes RAY_AUTH_MODE=token" if address else ""
+        raise UserError(f"{what}: {' '.join(str(e).split())}{hint}") from e
     finally:
         signal.signal(signal.SIGTERM, stop)  # Ray's own ends the process before anything is put away
     return ray

@@ -15,7 +15,7 @@ Scale = Literal["smoke", "quick", "laptop", "gpu", "paper"]
 
 @dataclass(frozen=True)
 class Resources:
-    """What one job asks of the machine that it runs on. It can change no result: a folder can be gone on with
+    """What one job asks of the machine that it runs on. No part of the study: a folder can be gone on with
     under another request."""
 
     cpus: float = 1.0
@@ -47,7 +47,7 @@ def check_name(name: str) -> None:
 
 
 def definition_of(study: Any) -> dict[str, Any]:
-    """A study as plain JSON values, without what cannot change a result."""
+    """A study as plain JSON values, without what its machines are asked for."""
     plain: dict[str, Any] = plain_value(asdict(study))
     del plain["resources"]
     return plain
