@@ -221,9 +221,11 @@ def some_jobs(n: int) -> list[Job]:
     return keyed([{**config, "seed_data": i} for i in range(n)])
 
 
-def test_no_more_jobs_are_sent_than_fit_and_nodes_that_join_get_some(
+def test_jobs_sent_are_those_that_fit_while_nodes_join_and_die(
     fresh: Any, call: Call, tmp_path: Path
 ) -> None:
+    """Never more; a node that joins gets some; those on a node that dies are done again."""
+
     def workers(asks: Resources) -> Counted:
         return Counted(RayPool("fake_jobs:execute", asks, cpus=0, address=fresh.address))
 
@@ -236,10 +238,16 @@ def test_no_more_jobs_are_sent_than_fit_and_nodes_that_join_get_some(
     assert counted.n == 2
     with workers_find(fresh.folder):
         node = fresh.add_node(num_cpus=1)
-    try:
-        assert run(counted, some_jobs(40), "three") == (40, 3)
-    finally:
-        fresh.remove_node(node)
+    before = ledger(fresh.folder, "begin").total()
+
+    def remove() -> None:
+        until(lambda: counted.most == 3 and ledger(fresh.folder, "begin").total() >= before + 15)
+        fresh.remove_node(node, allow_graceful=False)
+
+    removing = threading.Thread(target=remove)
+    removing.start()
+    assert run(counted, some_jobs(40), "three") == (40, 3)
+    removing.join()
 
 
 def test_what_no_node_has_is_refused_before_the_start(
