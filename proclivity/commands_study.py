@@ -6,7 +6,8 @@ import math
 import time
 from argparse import Namespace
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
@@ -18,7 +19,7 @@ from proclivity.executors import Executor, executor_of
 from proclivity.manifest import COMPACT, SINGLE, read_manifest
 from proclivity.paper_answer import papers_table
 from proclivity.plan import Plan, is_reward_model, open_store, part, plan, run_plan
-from proclivity.remote import mirror
+from proclivity.remote import is_url, mirror, sent_to
 from proclivity.shards import Shard, read_shard
 from proclivity.store import CorruptRecord
 from proclivity.strict import Plain
@@ -40,9 +41,9 @@ def run(arguments: Namespace) -> Answer:
     on, shard = executor_of(arguments), read_shard(arguments.shard) if arguments.shard else None
     if arguments.dry_run:
         return _dry_run(part(todo, shard), on, shard)
-    folder = _folder(arguments, study.name)
     clock = time.perf_counter()
-    _, tally = run_plan(todo, folder, on=on, retry_failed=arguments.retry_failed, shard=shard)
+    with _written_to(arguments, study.name) as folder:
+        _, tally = run_plan(todo, folder, on=on, retry_failed=arguments.retry_failed, shard=shard)
     seconds = time.perf_counter() - clock
     data = {
         "study": study.name,
@@ -279,6 +280,8 @@ def _reproduce(name: str, arguments: Namespace, *, first: bool) -> Answer:
 
     study, document = load_study(name)
     folder = _folder(arguments, study.name)
+    if is_url(arguments.out or ""):
+        raise UserError(f"--out {arguments.out}: must be a folder; study sync sends it there afterwards")
     if arguments.out and not first:
         folder = folder.with_name(f"{folder.name}-{study.name}")
     clock = time.perf_counter()
@@ -303,6 +306,21 @@ def _reproduce(name: str, arguments: Namespace, *, first: bool) -> Answer:
     lines = [claims.text.removesuffix(alone).rstrip(), "", files, page.text, f"{folder}, {duration(seconds)}"]
     text = "\n".join(lines) + failures(tally.failed, tally.total)
     return Answer(data, text, status=1 if tally.failed else 0)
+
+
+@contextmanager
+def _written_to(arguments: Namespace, name: str) -> Iterator[Path]:
+    """The folder that a study is done in; where --out is a URL, what it publishes is sent there too."""
+    url = arguments.out or ""
+    if not is_url(url):
+        yield _folder(arguments, name)
+        return
+    if not arguments.shard:
+        raise UserError(
+            f"--out {url}: runners cannot share work there; say which part this one does, such as --shard 1/1"
+        )
+    with sent_to(url, Path("out")) as folder:
+        yield folder
 
 
 def _folder(arguments: Namespace, name: str) -> Path:
