@@ -18,8 +18,7 @@ COMPILERS = ("g++", "clang++", "c++")
 
 
 def mixed_precision(model: Any, on: bool) -> torch.autocast:
-    """Where it is on, products of matrices are in bfloat16 meanwhile; weights and their gradients stay as they
-    are."""
+    """Where it is on, products of matrices are in bfloat16 meanwhile; weights stay as they are."""
     return torch.autocast(model.device.type, dtype=torch.bfloat16, enabled=on)
 
 

@@ -1,4 +1,4 @@
-"""Models of one architecture as one model: its batch is theirs, one after the other, each with its own weights.
+"""Models of one architecture as one model: its batch is theirs one after the other, its weights are theirs.
 
 Layers with weights are replaced by stacked ones; all else of an architecture (attention, masks, activations)
 sees one batch of rows, which knows of no models. Sums of losses of the parts are separate losses: the models

@@ -214,9 +214,7 @@ class FreePolicy:
         self, model: Any, prompts: Ids, samples: int, generator: torch.Generator
     ) -> tuple[list[list[str]], list[list[list[int]]]]:
         with mixed_precision(model, self.bf16):
-            ids = sample(
-                model, prompts, most=self.most, eos=self.eos, generator=generator, samples=samples
-            )
+            ids = sample(model, prompts, most=self.most, eos=self.eos, generator=generator, samples=samples)
         again = [ids[i : i + samples] for i in range(0, len(ids), samples)]
         return [self.decode(row) for row in again], again
 
@@ -262,9 +260,7 @@ class FreePolicy:
         return Greedy(answers, torch.stack(scores, dim=1).softmax(dim=1), distribution)
 
 
-def policy_of(
-    lm: LanguageModel, task: Task | TextProblem, answers: str, *, bf16: bool = False
-) -> Policy:
+def policy_of(lm: LanguageModel, task: Task | TextProblem, answers: str, *, bf16: bool = False) -> Policy:
     """`answers`: constrained or free; `bf16`: it is tuned in mixed precision. It is measured as it is."""
     if answers == "free":
         return FreePolicy(lm, task, bf16)

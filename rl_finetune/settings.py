@@ -132,7 +132,9 @@ class Settings:
             if not 0 <= getattr(self, name) < inf:
                 raise UserError(f"setting {name} must be 0 or above, not {getattr(self, name)}")
         if self.compile and (self.answers != "constrained" or self.backend != "native"):
-            raise UserError("setting compile needs answers=constrained: of free answers each length compiles anew")
+            raise UserError(
+                "setting compile needs answers=constrained: of free answers each length compiles anew"
+            )
         for name in ("lora", "gradient_checkpointing"):
             if getattr(self, name) and self.backend == "native":
                 raise UserError(f"setting {name} needs backend=trl: our own loop has none")

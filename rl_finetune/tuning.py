@@ -60,7 +60,7 @@ def _given(method: Method, problem: TextProblem, rows: Mapping[str, Any]) -> lis
 
 
 class Tuning:
-    """A tuning on its way: a copy of the reference, its rows, draws of its own, and what came of it so far."""
+    """A tuning on its way: a copy of the reference, rows, draws of its own, and what came of it so far."""
 
     def __init__(
         self,
