@@ -61,7 +61,7 @@ def replicas_from(text: str) -> int:
 
 
 def together(configs: Sequence[Config], replicas: int) -> list[list[Config]]:
-    """All jobs, in groups of at most `replicas` that are done together; a group stands where its first did."""
+    """All jobs in groups of at most `replicas` that are done together, each where its first job stood."""
     groups: list[list[Config]] = []
     open_: dict[str, list[Config]] = {}
     for config in configs:
