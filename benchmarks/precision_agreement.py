@@ -6,8 +6,8 @@
 one by one with `bf16: true`, and in float32 stacked with the others of its method, which rounds otherwise and
 so shows what rounding alone does. The rule, written down before it was first run: over runs paired by pair,
 evidence and seed, the 90 % interval (Student's t) of the mean difference to plain runs lies within 0.1 of 0
-for U (of runs learnt both ways) and within 0.05 for the reward on both and neither: "equivalent"; beyond it on
-one side as a whole: "different"; else "cannot be told". Labels are counted beside it, not judged.
+for U (of runs learnt both ways) and within 0.05 for the reward on both and neither: "equivalent"; beyond it
+on one side as a whole: "different"; else "cannot be told". Labels are counted beside it, not judged.
 """
 
 from __future__ import annotations
