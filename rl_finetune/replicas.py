@@ -115,11 +115,15 @@ class _Stack:
 
     def loss(self, batch: range, step: int) -> Tensor:
         """The loss of each tuning [tunings]; 0 of those that have stopped."""
-        self._ids, self._known = [t.data.part(batch).ids for t in self.tunings], {}
+        self.begin(batch)
         values = [self._loss(i, batch, step) for i in range(len(self.tunings))]
         self._go_on()
         self._known = {}
         return torch.stack(values)
+
+    def begin(self, batch: range) -> None:
+        """A step of which nothing has been asked yet."""
+        self._ids, self._known = [t.data.part(batch).ids for t in self.tunings], {}
 
     def _loss(self, i: int, batch: range, step: int) -> Tensor:
         if i not in self.stopped:

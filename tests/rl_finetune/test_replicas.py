@@ -18,7 +18,8 @@ from models.passes import compiled
 from models.stacked import can_stack, share_weights, stacked
 from models.train import Diverged
 from rl_finetune import METHODS, Settings, Tuned, finetune, get_method
-from rl_finetune.replicas import tune_together
+from rl_finetune.batches import others
+from rl_finetune.replicas import _Stack, tune_together
 from rl_finetune.tuning import Tuning
 from tasks import Evidence, Task, UserError, get_task
 
@@ -184,6 +185,26 @@ def test_a_stack_says_what_its_models_say(kind: str, padded: bool) -> None:
     for model, one, rows, inside in zip(each, said.view(3, 4, 7, 24), ids, mask, strict=True):
         own = model(input_ids=rows, attention_mask=inside, use_cache=False).logits
         torch.testing.assert_close(one[inside.bool()], own[inside.bool()], atol=1e-5, rtol=1e-4)
+
+
+def test_each_is_told_of_its_own_rows_and_of_them_after_other_prompts(lm: LanguageModel) -> None:
+    tunings = [Tuning(*cell, **options) for cell, options in given(lm, "kto", replace(SHORT, beta=0.1))]
+    plain = [tuning.policy for tuning in tunings]
+    _Stack(tunings).begin(range(16))
+    for tuning, policy in zip(tunings, plain, strict=True):
+        ids = tuning.data.part(range(16)).ids
+        said = tuning.policy.write([[policy.words[i % 2]] for i in range(16)])  # type: ignore[attr-defined]
+        for model in (tuning.source.model, lm.model):
+            for rows in (ids, others(ids)):
+                own = policy.score(model, rows, said).log_probs
+                torch.testing.assert_close(tuning.policy.score(model, rows, said).log_probs, own)
+
+
+def test_in_the_end_each_has_weights_of_its_own(lm: LanguageModel) -> None:
+    for tuned in tune_together([Tuning(*cell, **options) for cell, options in given(lm, "sft")]):
+        assert isinstance(tuned, Tuned)
+        for parameter in tuned.lm.model.parameters():
+            assert parameter.untyped_storage().nbytes() == parameter.numel() * parameter.element_size()
 
 
 def test_weights_that_are_shared_move_with_the_stack() -> None:
