@@ -7,7 +7,7 @@ import os
 import shutil
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -17,9 +17,9 @@ from tasks.errors import UserError
 COMPILERS = ("g++", "clang++", "c++")
 
 
-def mixed_precision(model: Any, on: bool) -> torch.autocast:
+def mixed_precision(model: Any, on: bool) -> AbstractContextManager[object]:
     """Where it is on, products of matrices are in bfloat16 meanwhile; weights stay as they are."""
-    return torch.autocast(model.device.type, dtype=torch.bfloat16, enabled=on)
+    return torch.autocast(model.device.type, dtype=torch.bfloat16) if on else nullcontext()
 
 
 def check_compiler() -> None:
