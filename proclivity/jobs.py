@@ -178,6 +178,10 @@ def check(config: Config) -> None:
             raise UserError(
                 "--probe-every reads the weights of a model, and --lora keeps them apart until the end"
             )
+    if config["job"] == "reward_model":
+        from rl_finetune.checks import check_reward_settings
+
+        check_reward_settings(settings_from(dict(config["settings"])))
     if _by_trl(config):
         from rl_finetune import check_trl
 
