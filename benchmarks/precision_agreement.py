@@ -24,7 +24,7 @@ from scipy import stats
 
 from proclivity.job import Config
 from proclivity.jobs import prepare, validate_settings
-from proclivity.replicas_job import run_together, together
+from proclivity.replicas_job import run_together
 from proclivity.run_job import run_tuning
 
 MODEL = "embedded/symbols:steps=300"
@@ -86,7 +86,7 @@ def main() -> None:
     arguments = parser.parse_args()
     runs = configs()
     prepare(runs, None)
-    stacks = [result for group in together(runs, len(runs)) for result in run_together(group)]
+    stacks = [r for method in METHODS for r in run_together([c for c in runs if c["method"] == method])]
     assert all(not isinstance(result, Exception) for result in stacks)
     done = {
         "float32": [run_tuning(config).records[0] for config in runs],

@@ -68,6 +68,15 @@ class Jobs(Protocol):
         Asked on the machine that is to do the job.
         """
 
+    def stacks(
+        self, configs: Sequence[Mapping[str, Any]], replicas: int, progress: ReportProgress
+    ) -> list[tuple[str, int]]:
+        """For each job the name of those that it can be done together with, and how many at once pay: 1 for a
+        job that is done alone. `replicas`: as many are asked for, or 0, to be found out on this machine."""
+
+    def execute_together(self, configs: Sequence[Mapping[str, Any]]) -> Sequence[JobResult | Exception]:
+        """Do jobs of one name in `stacks`; of one that fails alone, why."""
+
     def validate_settings(self, settings: Mapping[str, Any], where: str) -> dict[str, Any]:
         """Settings with defaults filled in; UserError that begins with `where` for a wrong one."""
 

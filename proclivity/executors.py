@@ -22,6 +22,8 @@ class Executor:
     ray: bool = False
     address: str = ""
     """A cluster that there is already, as Ray writes it."""
+    replicas: int = 0
+    """Runs that are tuned together as one stacked model, where they can be; 0: as many as pay here."""
 
     def __str__(self) -> str:
         if self.ray:
@@ -54,7 +56,7 @@ def executor_of(arguments: Namespace) -> Executor:
     if arguments.address and arguments.workers is not None:
         raise UserError("--workers is of a cluster that is started here: leave it out with --address")
     workers = cores() if arguments.workers is None else int(arguments.workers)
-    return Executor(workers, ray, arguments.address or "")
+    return Executor(workers, ray, arguments.address or "", arguments.replicas)
 
 
 def cores() -> int:

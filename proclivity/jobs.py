@@ -26,11 +26,13 @@ __all__ = [
     "check",
     "estimate",
     "execute",
+    "execute_together",
     "fingerprint",
     "learnability",
     "missing",
     "prepare",
     "save",
+    "stacks",
     "validate_settings",
 ]
 
@@ -78,6 +80,30 @@ def prepare(configs: Sequence[Config], progress: Progress | None) -> None:
             future.result()
             if progress:
                 progress(f"pre-training {len(missing)} models", done, len(missing))
+
+
+def stacks(configs: Sequence[Config], replicas: int, progress: Progress) -> list[tuple[str, int]]:
+    """For each job the name of those that it can be done together with, and how many at once pay."""
+    if replicas == 1:
+        return [("", 1)] * len(configs)
+    from proclivity.replicas_job import automatic, stackable
+
+    names = [stackable(config) or "" for config in configs]
+    alike = {
+        name: [c for c, n in zip(configs, names, strict=True) if n == name] for name in dict.fromkeys(names)
+    }
+    alike.pop("", None)
+    most = {"": 1}
+    for done, (name, group) in enumerate(alike.items(), 1):
+        most[name] = replicas or automatic(group)
+        progress("how many runs to stack", done, len(alike))
+    return [(name, most[name]) for name in names]
+
+
+def execute_together(configs: Sequence[Config]) -> Sequence[JobResult | Exception]:
+    from proclivity.replicas_job import run_together
+
+    return run_together(configs)
 
 
 def missing(config: Config) -> str:

@@ -126,9 +126,10 @@ def run_plan(
     runner stopped."""
     mine = part(todo, shard).jobs
     make_folder(folder)
-    workers = (on or Executor(cores())).start(f"{composition.JOBS}:execute", todo.study.resources)
+    on = on or Executor(cores())
+    workers = on.start(f"{composition.JOBS}:execute", todo.study.resources)
     try:
-        return _run_plan(todo, mine, folder, workers, retry_failed)
+        return _run_plan(todo, mine, folder, workers, retry_failed, on.replicas)
     finally:
         workers.kill()
 
@@ -142,7 +143,7 @@ def part(todo: Plan, shard: Shard | None) -> Plan:
 
 
 def _run_plan(
-    todo: Plan, mine: Sequence[Job], folder: Path, workers: Workers, retry_failed: bool
+    todo: Plan, mine: Sequence[Job], folder: Path, workers: Workers, retry_failed: bool, replicas: int
 ) -> tuple[Store, Tally]:
     store = open_store(folder)
     keys = {job.key for job in todo.jobs}
@@ -159,12 +160,16 @@ def _run_plan(
             note(f"{folder}/{found}; moved to {found.moved_to}, to be run again")
         if superseded:
             note(f"{len(superseded)} records of other sources or data were moved to {folder / 'superseded'}")
-        unfinished = [job.config for job in mine if store.state(job.key) != "done"]
+        unfinished = [job for job in mine if store.state(job.key) != "done"]
+        stacks: dict[str, tuple[str, int]] = {}
         write_rows(folder, composition.jobs().learnability([job.config for job in todo.jobs]))
         if unfinished:
+            configs = [job.config for job in unfinished]
             with step_bar() as progress:
-                composition.jobs().prepare(unfinished, progress)
-        tally = run_jobs(store, mine, workers, retry_failed=retry_failed)
+                composition.jobs().prepare(configs, progress)
+                found = composition.jobs().stacks(configs, replicas, progress)
+            stacks = {job.key: told for job, told in zip(unfinished, found, strict=True) if told[1] > 1}
+        tally = run_jobs(store, mine, workers, retry_failed=retry_failed, stacks=stacks)
     except KeyboardInterrupt:
         again = shlex.join(["proclivity", *sys.argv[1:]])
         raise KeyboardInterrupt(f"; finished jobs are kept in {folder}; to go on: {again}") from None

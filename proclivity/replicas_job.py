@@ -12,13 +12,11 @@ from typing import TYPE_CHECKING
 from proclivity import policy_job, run_job
 from proclivity.job import Config, JobResult, device_of
 from rl_finetune.settings import settings_from
-from tasks.errors import UserError
 
 if TYPE_CHECKING:
     from models.train import Diverged
     from rl_finetune.tuning import Tuning
 
-AUTO = "auto"
 MOST = 64
 """Runs in a stack, where memory and a timing of the first steps allow as many."""
 PAYS = 1.1
@@ -49,31 +47,6 @@ def stackable(config: Config) -> str | None:
     head, _, parameters = config["task"].partition(":")
     shared["task"] = [head.rpartition("/")[0] or head, parameters]
     return json.dumps(shared, sort_keys=True)
-
-
-def replicas_from(text: str) -> int:
-    """How many runs go into a stack, from a command line: a number, or auto (0), which is to be found out."""
-    if text == AUTO:
-        return 0
-    if not text.isdecimal() or int(text) < 1:
-        raise UserError(f"--replicas must be {AUTO} or a whole number of 1 or more, not {text}")
-    return int(text)
-
-
-def together(configs: Sequence[Config], replicas: int) -> list[list[Config]]:
-    """All jobs in groups of at most `replicas` that are done together, each where its first job stood."""
-    groups: list[list[Config]] = []
-    open_: dict[str, list[Config]] = {}
-    for config in configs:
-        key = stackable(config) if replicas > 1 else None
-        group = open_.get(key) if key is not None else None
-        if group is None or len(group) == replicas:
-            group = []
-            groups.append(group)
-            if key is not None:
-                open_[key] = group
-        group.append(config)
-    return groups
 
 
 def chosen(seconds: Callable[[int], float], most: int) -> int:

@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import time
+from argparse import ArgumentTypeError
 from collections.abc import Sequence
 from itertools import product
 from typing import Any
 
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 
 from analysis.records import check
 from models.train import Diverged
 from proclivity import job, replicas_job
+from proclivity.arguments import replicas
 from proclivity.job import JobResult, device_of
 from proclivity.jobs import check as check_job
-from proclivity.jobs import prepare, validate_settings
+from proclivity.jobs import prepare, stacks, validate_settings
 from proclivity.plan import plan
-from proclivity.replicas_job import automatic, chosen, replicas_from, run_together, stackable, together
+from proclivity.replicas_job import automatic, chosen, run_together, stackable
 from proclivity.run_job import run_tuning
 from proclivity.runner import Job, stamp
 from proclivity.store import job_key
@@ -144,27 +144,12 @@ def test_what_is_done_alone(changes: dict[str, Any]) -> None:
     assert stackable(config(**changes)) is None
 
 
-@given(
-    cells=st.lists(st.tuples(st.integers(0, 5), st.sampled_from(["rloo", "sft", "best-of-n"])), max_size=30),
-    replicas=st.integers(1, 5),
-)
-def test_groups_hold_every_job_once_of_one_shape_and_no_more_than_asked(
-    cells: list[tuple[int, str]], replicas: int
-) -> None:
-    configs: list[Any] = [config(seed, method=method) for seed, method in cells]
-    groups = together(configs, replicas)
-    assert sorted(id(each) for group in groups for each in group) == sorted(map(id, configs))
-    places = {id(each): i for i, each in enumerate(configs)}
-    firsts = [places[id(group[0])] for group in groups]
-    assert firsts == sorted(firsts)
-    for group in groups:
-        assert 1 <= len(group) <= replicas
-        if len(group) > 1:
-            assert len({stackable(each) for each in group}) == 1
-            assert stackable(group[0]) is not None
-    for name in ("rloo", "sft"):
-        of_it = [len(group) for group in groups if group[0]["method"] == name]
-        assert all(size == replicas for size in of_it[:-1])
+def test_jobs_have_the_names_of_their_stacks() -> None:
+    cells = [("rloo", 0), ("best-of-n", 0), ("rloo", 1), ("sft", 0)]
+    configs = [config(seed, method=method) for method, seed in cells]
+    (one, n), alone, two, (other, m) = stacks(configs, 8, lambda *_: None)
+    assert two == (one, n) and alone == ("", 1) and (n, m) == (8, 8) and len({"", one, other}) == 3
+    assert stacks(configs, 1, lambda *_: None) == [("", 1)] * 4
 
 
 @pytest.mark.parametrize(
@@ -187,10 +172,10 @@ def test_on_a_cpu_none_are_stacked(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_replicas_are_auto_or_a_number() -> None:
-    assert (replicas_from("auto"), replicas_from("1"), replicas_from("16")) == (0, 1, 16)
+    assert (replicas("auto"), replicas("1"), replicas("16")) == (0, 1, 16)
     for wrong in ("0", "-2", "many", "1.5", ""):
-        with pytest.raises(UserError, match="--replicas must be auto or a whole number"):
-            replicas_from(wrong)
+        with pytest.raises(ArgumentTypeError, match="must be auto or a whole number"):
+            replicas(wrong)
 
 
 def test_the_device_is_the_one_told_or_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
