@@ -89,10 +89,10 @@ def stacks(configs: Sequence[Config], replicas: int, progress: Progress) -> list
     from proclivity.replicas_job import automatic, stackable
 
     names = [stackable(config) or "" for config in configs]
-    alike = {
-        name: [c for c, n in zip(configs, names, strict=True) if n == name] for name in dict.fromkeys(names)
-    }
-    alike.pop("", None)
+    alike: dict[str, list[Config]] = {}
+    for config, name in zip(configs, names, strict=True):
+        if name:
+            alike.setdefault(name, []).append(config)
     most = {"": 1}
     for done, (name, group) in enumerate(alike.items(), 1):
         most[name] = replicas or automatic(group)

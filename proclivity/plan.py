@@ -167,8 +167,8 @@ def _run_plan(
             configs = [job.config for job in unfinished]
             with step_bar() as progress:
                 composition.jobs().prepare(configs, progress)
-                found = composition.jobs().stacks(configs, replicas, progress)
-            stacks = {job.key: told for job, told in zip(unfinished, found, strict=True) if told[1] > 1}
+                alike = composition.jobs().stacks(configs, replicas, progress)
+            stacks = {job.key: told for job, told in zip(unfinished, alike, strict=True) if told[1] > 1}
         tally = run_jobs(store, mine, workers, retry_failed=retry_failed, stacks=stacks)
     except KeyboardInterrupt:
         again = shlex.join(["proclivity", *sys.argv[1:]])

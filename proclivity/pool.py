@@ -29,7 +29,10 @@ class Pool:
     def submit(
         self, configs: Sequence[Mapping[str, Any]], folder: Path | None = None
     ) -> Future[list[Attempt]]:
-        """Start a job, or several together. When a worker is killed, all that are at work are under suspicion: then `rebuild`."""
+        """Start a job, or several together.
+
+        When a worker is killed, all that are at work are under suspicion: then `rebuild`.
+        """
         answer: Future[list[Attempt]] = Future()
         if self.n == 0:
             answer.set_result(attempts(self.reference, configs, folder))

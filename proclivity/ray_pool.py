@@ -63,7 +63,7 @@ class RayPool:
     def submit(
         self, configs: Sequence[Mapping[str, Any]], folder: Path | None = None
     ) -> Future[list[Attempt]]:
-        """Start a job, or several together. What they read and write must be on the node that they come to."""
+        """Start a job, or several together. What they read and write must be on the node they come to."""
         paths = [
             {name: os.path.abspath(config[name]) for name in (*KEPT, "scratch") if _is_path(config, name)}
             for config in configs

@@ -74,7 +74,7 @@ class Workers(Protocol):
 def attempts(
     reference: str, configs: Sequence[Mapping[str, Any]], folder: Path | None = None
 ) -> list[Attempt]:
-    """Do a job, or several together; one by one where they cannot be done so after all, such as for memory."""
+    """Do a job, or several together; one by one where that fails, such as for memory."""
     if len(configs) == 1:
         return [attempt(reference, configs[0], folder)]
     started, clock = _now(), time.perf_counter()

@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from pathlib import Path
@@ -193,11 +193,13 @@ class Counted:
     def n(self) -> int:
         return self.workers.n
 
-    def submit(self, config: Mapping[str, Any], folder: Path | None = None) -> Future[Attempt]:
+    def submit(
+        self, configs: Sequence[Mapping[str, Any]], folder: Path | None = None
+    ) -> Future[list[Attempt]]:
         with self.lock:
             self.flying += 1
             self.most = max(self.most, self.flying)
-        future = self.workers.submit(config, folder)
+        future = self.workers.submit(configs, folder)
         future.add_done_callback(self._land)
         return future
 
