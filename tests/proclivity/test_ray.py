@@ -41,6 +41,7 @@ def workers_find(folder: Path) -> Iterator[None]:
         patch.setenv("PYTHONPATH", PATHS)
         patch.setenv("FAKE_LEDGER", str(folder / "ledger"))
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        patch.setenv("RAY_worker_niceness", "0")  # other tests run beside
         yield
 
 
