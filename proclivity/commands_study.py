@@ -76,7 +76,7 @@ def _dry_run(todo: Plan, on: Executor, shard: Shard | None) -> Answer:
     jobs, asks = composition.jobs(), todo.study.resources
     work = sum(jobs.estimate(job.config) for job in todo.jobs)
     seconds = work / on.jobs_at_once(asks)
-    about = "an unknown time" if math.isnan(work) else f"about {duration(seconds)}"
+    about = "an unknown time" if math.isnan(seconds) else f"about {duration(seconds)}"
     disk = BYTES_A_JOB * len(todo.jobs)
     weights = " and the reward models' weights" if todo.reward_models else ""
     data = {

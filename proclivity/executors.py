@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from argparse import Namespace
 from dataclasses import dataclass
@@ -32,8 +33,10 @@ class Executor:
             )
         return f"{self.workers} workers"
 
-    def jobs_at_once(self, asks: Resources) -> int:
-        """How many are done at once, where that is known before the start."""
+    def jobs_at_once(self, asks: Resources) -> float:
+        """How many are done at once; NaN for a cluster that is not joined yet."""
+        if self.address:
+            return math.nan
         if not self.ray:
             return max(1, min(self.workers, cores()))
         return max(1, int(self.workers / asks.cpus) if asks.cpus else self.workers)

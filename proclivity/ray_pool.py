@@ -112,6 +112,7 @@ class RayPool:
         threads = str(max(1, int(self.asks.cpus)))
         environment = {n: v for n, v in os.environ.items() if n.startswith(SHARED_ENVIRONMENT)}
         environment |= {n: threads if v == "1" else v for n, v in ENVIRONMENT.items()}
+        environment |= {} if self.asks.gpus else {"CUDA_VISIBLE_DEVICES": ""}
         home = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
         here = os.getcwd()
         drivers = {"", here, os.path.dirname(os.path.realpath(sys.argv[0]))} - {home}
