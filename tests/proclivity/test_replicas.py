@@ -171,6 +171,26 @@ def test_on_a_cpu_none_are_stacked(monkeypatch: pytest.MonkeyPatch) -> None:
     assert automatic([config(seed) for seed in range(8)]) == 1
 
 
+def test_on_a_gpu_memory_and_a_timing_say_how_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One run takes 100 bytes, 1,000 are free: no more than 5 fit into half of them."""
+    monkeypatch.setenv("PROCLIVITY_DEVICE", "cuda")
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", lambda _: None)
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda _: 50)
+    monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda _: 150)
+    monkeypatch.setattr("models.memory.free_memory", lambda _: 1000)
+    monkeypatch.setattr(replicas_job, "step_seconds", lambda configs, device: 1.0)
+    assert [automatic([config(seed) for seed in range(n)]) for n in (1, 3, 8)] == [1, 2, 4]
+    monkeypatch.setattr(replicas_job, "step_seconds", lambda configs, device: float(len(configs)))
+    assert automatic([config(seed) for seed in range(8)]) == 1
+
+
+def test_a_stack_is_timed_on_its_first_steps() -> None:
+    configs = [config(seed, rate) for seed, rate in ((0, 0.0), (1, 0.02))]
+    prepare(configs, None)
+    assert 0 < replicas_job.step_seconds(configs, "cpu") < 5
+
+
 def test_replicas_are_auto_or_a_number() -> None:
     assert (replicas("auto"), replicas("1"), replicas("16")) == (0, 1, 16)
     for wrong in ("0", "-2", "many", "1.5", ""):
