@@ -163,10 +163,13 @@ def check(config: Config) -> None:
         check_tuning(method, settings_from(dict(config["settings"])), config["control"])
         if "reward_model" in config:
             reward_job.check(config, method.reward)
-        if settings_from(dict(config["settings"])).lora and "probe_every" in config:
+        tuning = settings_from(dict(config["settings"]))
+        if tuning.lora and "probe_every" in config:
             raise UserError(
                 "--probe-every reads the weights of a model, and --lora keeps them apart until the end"
             )
+        if tuning.processes > 1 and "probe_every" in config:
+            raise UserError("--probe-every reads the weights in this process: give --processes 1")
     if _by_trl(config):
         from rl_finetune import check_trl
 

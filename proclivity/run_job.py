@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -22,9 +23,56 @@ from proclivity.measured import (
 from proclivity.policy_job import Made
 from proclivity.probe_along import probing_observer
 from proclivity.probe_job import probed
-from rl_finetune.settings import settings_from
-from tasks import QUADRANTS, bayes_accuracy, get_task, third_feature
+from rl_finetune.settings import Settings, settings_from
+from tasks import QUADRANTS, Evidence, Task, bayes_accuracy, get_task, third_feature
 from tasks.evidence import evidence_of, information
+
+if TYPE_CHECKING:
+    from models import LanguageModel
+    from rl_finetune import Policy
+
+
+@dataclass(frozen=True)
+class Begun:
+    """What a run has before it tunes; the processes that share one have the same."""
+
+    settings: Settings
+    task: Task
+    """With the reward model's reward in place of its own, where a run is tuned on one."""
+    evidence: Evidence
+    rows: Mapping[str, Any]
+    lm: LanguageModel
+    """Before any format warm-up."""
+    reference: LanguageModel
+    policy: Policy
+    judge: LanguageModel | None
+    log_rows: dict[str, Mapping[str, Any]]
+
+
+def begin(config: Config) -> Begun:
+    """Load the models and draw the rows of a run."""
+    from rl_finetune import judged_by, policy_of
+
+    settings = settings_from(dict(config["settings"]))
+    task = get_task(config["task"]).for_seed(config["seed_tune"])
+    lm = load_model(config["model"], config["init"], config.get("dtype", DTYPES[0]))
+    evidence, seed = evidence_of(config), config["seed_data"]
+    rows: Mapping[str, Any]
+    if config["job"] == "reward_model":
+        rows = reward_job.pairs(config, task, evidence, settings.rows)
+    else:
+        rows = task.mixture(evidence, settings.rows, np.random.default_rng([seed, 1])).to_dict()
+    reference = policy_job.reference_of(config, lm, task, settings)
+    policy = policy_of(reference, task, settings.answers)
+    judge = reward_job.judge(config, task)
+    if judge:
+        task = judged_by(task, judge, reference)
+    log_rows: dict[str, Mapping[str, Any]] = {
+        q: task.quadrant(q, settings.log_n, np.random.default_rng([seed, 2, i]), "validation").to_dict()
+        for i, q in enumerate(QUADRANTS if config["job"] != "use" else ())
+        if q in task.quadrants
+    }
+    return Begun(settings, task, evidence, rows, lm, reference, policy, judge, log_rows)
 
 
 @cache
@@ -36,33 +84,18 @@ def run_tuning(config: Config) -> JobResult:
     import torch
 
     from analysis import RunRecord
-    from rl_finetune import RewardPolicy, count_answers, judged_by, policy_of
+    from rl_finetune import RewardPolicy, count_answers
 
     start = time.perf_counter()
-    settings = settings_from(dict(config["settings"]))
-    task = get_task(config["task"]).for_seed(config["seed_tune"])
-    lm = load_model(config["model"], config["init"], config.get("dtype", DTYPES[0]))
-    evidence = evidence_of(config)
+    begun = begin(config)
+    settings, task, rows, log_rows = begun.settings, begun.task, begun.rows, begun.log_rows
+    reference, policy, judge, evidence = begun.reference, begun.policy, begun.judge, begun.evidence
     joint = evidence.joint(settings.rows, len(task.others))
     seed = config["seed_data"]
     training = config["job"] == "reward_model"
-    if training:
-        rows = reward_job.pairs(config, task, evidence, settings.rows)
-    else:
-        rows = task.mixture(evidence, settings.rows, np.random.default_rng([seed, 1])).to_dict()
     third, third_accuracy = _third(config["task"])
     embedded = recipe(config["model"])
-    reference = policy_job.reference_of(config, lm, task, settings)
-    policy = policy_of(reference, task, settings.answers)
     bits: list[dict[str, Any]] = []
-    judge = reward_job.judge(config, task)
-    if judge:
-        task = judged_by(task, judge, reference)
-    log_rows = {
-        q: task.quadrant(q, settings.log_n, np.random.default_rng([seed, 2, i]), "validation").to_dict()
-        for i, q in enumerate(QUADRANTS if config["job"] != "use" else ())
-        if q in task.quadrants
-    }
     if training:
         made = reward_job.train(config, task, rows, reference, policy, settings, log_rows)
     elif config["job"] == "run":
@@ -79,7 +112,7 @@ def run_tuning(config: Config) -> JobResult:
         elif settings.answers == "free":
             # The warmed-up model is the reference, so it is probed; a job of its own probes it before.
             bits += probed({**config, **config["reference_probe"]}, task, reference)
-        made = policy_job.make(config, task, rows, lm, reference, policy, settings, log_rows, observe)
+        made = policy_job.make(config, task, rows, begun.lm, reference, policy, settings, log_rows, observe)
     else:
         made = Made(reference, policy, None, settings.steps, {})
     values = dict(made.columns)
@@ -142,6 +175,7 @@ def run_tuning(config: Config) -> JobResult:
         method=config["method"],
         backend=settings.backend,
         lora=settings.lora,
+        processes=settings.processes,
         answers=settings.answers,
         control=config["control"],
         seed_pretrain=embedded.seed if embedded else 0,
