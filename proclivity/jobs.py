@@ -14,7 +14,7 @@ from typing import Any
 
 from proclivity import bandit_job, reward_job, stage_job, text_job
 from proclivity import job as kept
-from proclivity.job import Config, JobResult, hash_of, recipe
+from proclivity.job import Config, JobResult, hash_of, hash_of_files, recipe
 from proclivity.study import BRADLEY_TERRY
 from rl_finetune.settings import Settings, settings_from
 from tasks import get_task, task_sources
@@ -117,7 +117,7 @@ def _files_hash(model: str) -> str:
 
     folder = model_folder(model)
     files = {path for pattern in FILES for path in folder.glob(pattern)}
-    return hash_of(*(part for p in sorted(files) for part in (p.name.encode(), p.read_bytes())))
+    return hash_of_files(sorted(files))
 
 
 @cache

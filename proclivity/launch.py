@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from proclivity.job import Config
-from tasks.errors import one_line
 
 if TYPE_CHECKING:
     from models import LanguageModel
@@ -102,7 +101,7 @@ def _end(child: subprocess.Popen[bytes]) -> None:
 
 
 def _why(folder: Path, said: IO[str], processes: int) -> str:
-    """Why a launch failed, in a line: a process's own last error, how it died, or the launcher's last words."""
+    """Why a launch failed, in a line: a process's own error, how it died, or the launcher's last words."""
     errors = [json.loads(path.read_text())["error"] for path in sorted(folder.glob("failed-*.json"))]
     if errors:
         return str(errors[0])
@@ -113,7 +112,7 @@ def _why(folder: Path, said: IO[str], processes: int) -> str:
         how = f"was killed by signal {-int(died[1])}" if int(died[1]) < 0 else f"ended with status {died[1]}"
         return f"one of its {processes} processes {how}"
     lines = [line for line in text.splitlines() if line.strip()]
-    return f"its {processes} processes could not be launched: {one_line(RuntimeError(lines[-1] if lines else ''))}"
+    return f"its {processes} processes could not be launched: {lines[-1].strip() if lines else 'no word'}"
 
 
 @contextmanager

@@ -8,6 +8,7 @@ import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from proclivity.bandit_study import BanditStudy, expand_bandits
 from proclivity.expand import Config, draw_pairs, expand, expand_probes
 from proclivity.job import KEPT
 from proclivity.manifest import describe, make_folder, write_manifest
+from proclivity.memory_check import check_memory
 from proclivity.progress import step_bar
 from proclivity.runner import Job, Tally, run_jobs
 from proclivity.stage_study import StageStudy, expand_stages
@@ -48,8 +50,12 @@ class Plan:
         return sum(job.config["job"] == "probe" for job in self.jobs)
 
 
-def plan(study: AnyStudy, document: Document) -> Plan:
-    """Work out a study's jobs; what does not exist is refused before anything runs."""
+def plan(study: AnyStudy, document: Document, *, fetch: bool = True) -> Plan:
+    """Work out a study's jobs; what does not exist is refused before anything runs.
+
+    Without `fetch` nothing is asked of a hub, and jobs on its models have no key.
+    """
+    keyed = partial(_all_keyed, fetch=fetch)
     if isinstance(study, BanditStudy):
         configs = expand_bandits(study, document)
         try:
@@ -89,10 +95,20 @@ def is_reward_model(config: Config) -> bool:
 
 def keyed(configs: Sequence[Config]) -> list[Job]:
     """Configs with the keys of their records; one that cannot be done is refused."""
+    return _all_keyed(configs, fetch=True)
+
+
+def _all_keyed(configs: Sequence[Config], fetch: bool) -> list[Job]:
     jobs = composition.jobs()
     for config in configs:
         jobs.check(config)
-    return [_keyed(config, jobs) for config in configs]
+    return [_keyed(c, jobs) if fetch or not _on_hub(c) else Job("", c) for c in configs]
+
+
+def _on_hub(config: Config) -> bool:
+    """Whether a job's model is neither embedded nor a folder."""
+    model = config.get("model", "embedded/")
+    return not model.startswith("embedded/") and not Path(model).exists()
 
 
 def _keyed(config: Config, jobs: composition.Jobs) -> Job:
@@ -127,6 +143,7 @@ def run_plan(
         if superseded:
             note(f"{len(superseded)} records of other sources or data were moved to {folder / 'superseded'}")
         unfinished = [job.config for job in todo.jobs if store.state(job.key) != "done"]
+        check_memory(unfinished, cores() if workers is None else workers)
         write_rows(folder, composition.jobs().learnability([job.config for job in todo.jobs]))
         if unfinished:
             with step_bar() as progress:

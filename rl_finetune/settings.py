@@ -126,7 +126,15 @@ class Settings:
             if choices and value not in choices:
                 kind = "way of answering" if knob.name == "answers" else f"value of {knob.name}"
                 raise unknown(kind, value, choices)
-        for name in ("steps", "batch_size", "samples_per_prompt", "eval_n", "log_n", "learning_rate", "processes"):
+        for name in (
+            "steps",
+            "batch_size",
+            "samples_per_prompt",
+            "eval_n",
+            "log_n",
+            "learning_rate",
+            "processes",
+        ):
             if not 0 < getattr(self, name) < inf:
                 raise UserError(f"setting {name} must be above 0, not {getattr(self, name)}")
         knobs = ("entropy_bonus", "beta", "log_points", "counterfactual_n", "warmup_steps")

@@ -86,7 +86,9 @@ def check_trl(method: str, settings: Settings, control: str) -> None:
         raise UserError(f"TRL's {method} asks for no reward, which the control random_reward gives")
     if settings.processes > 1 and method in ("kto", REWARD):
         what = "kto estimates its KL on whole batches" if method == "kto" else "a reward model has one"
-        raise UserError(f"--backend trl: {what}, which are not split: give --processes 1, not {settings.processes}")
+        raise UserError(
+            f"--backend trl: {what}, which are not split: give --processes 1, not {settings.processes}"
+        )
     if settings.lora and find_spec("peft") is None:
         raise UserError("--lora needs the library peft: pip install 'proclivity[lora]'")
 

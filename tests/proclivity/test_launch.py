@@ -17,6 +17,7 @@ import torch
 from models import LanguageModel, load
 from models.language_model import weights_hash
 from proclivity import launch as launching
+from proclivity import launched
 from proclivity.launch import launch
 from rl_finetune import finetune_with_trl, get_method, warm_up
 from rl_finetune.settings import settings_from
@@ -89,9 +90,17 @@ def test_sampling_in_two_processes_is_told_by_the_seed_and_their_number(
     assert found[0] == found[1] and found[0][0] != warmed.weights_hash
 
 
-def test_what_a_process_failed_by_is_said(model: LanguageModel) -> None:
-    with pytest.raises(RuntimeError, match="unknown method 'sftt'; did you mean 'sft'"):
-        launch(config_of(model, "sftt"), model)
+def test_what_a_process_failed_by_is_said(
+    model: LanguageModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / launching.JOB).write_text(json.dumps(config_of(model, "sftt")))
+    monkeypatch.setattr(launched, "_die_without", lambda lifeline: None)
+    monkeypatch.setenv("RANK", "1")
+    with pytest.raises(UserError):
+        launched.main(tmp_path)
+    (tmp_path / "said").touch()
+    with (tmp_path / "said").open() as file:
+        assert "unknown method 'sftt'; did you mean 'sft'" in launching._why(tmp_path, file, 2)
 
 
 def test_a_killed_process_and_one_that_never_began_are_told_apart(tmp_path: Path) -> None:
@@ -105,22 +114,18 @@ def test_a_killed_process_and_one_that_never_began_are_told_apart(tmp_path: Path
 
 
 @pytest.mark.parametrize("sign", [signal.SIGKILL, signal.SIGINT], ids=["killed", "stopped"])
-def test_nobody_outlives_who_launched_them(model: LanguageModel, tmp_path: Path, sign: int) -> None:
-    scratch = tmp_path / "run"
-    scratch.mkdir()
-    config = {**config_of(model, "sft", steps=100_000), "scratch": str(scratch)}
-    code = (
-        "import json, sys\nfrom models import load\nfrom proclivity.launch import launch\n"
-        "config = json.loads(sys.argv[1])\nlaunch(config, load(config['model']))"
-    )
+def test_nobody_outlives_who_launched_them(tmp_path: Path, sign: int) -> None:
+    """The processes wait for ever for their job, a pipe that nobody writes to."""
+    os.mkfifo(tmp_path / launching.JOB)
+    code = "import pathlib, sys\nfrom proclivity import launch\nlaunch._run(pathlib.Path(sys.argv[1]), 2)"
     root = str(Path(__file__).parents[2])
     parent = subprocess.Popen(
-        [sys.executable, "-c", code, json.dumps(config)],
+        [sys.executable, "-c", code, f"{tmp_path}/"],
         env={**os.environ, "PYTHONPATH": root},
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
-    mark = str(scratch / "launch").encode()
+    mark = str(tmp_path).encode()
     try:
         assert wait_for(lambda: len(processes_with(mark)) == 3)  # the launcher and two of its own
         parent.send_signal(sign)
