@@ -33,7 +33,7 @@ def power_over_models(
 
     def found(effect: float) -> int:
         rng = np.random.default_rng(seed)
-        return sum(rejects(_simulated(target, spurious, models, effect, rng)) for _ in range(simulations))
+        return sum(rejects(simulated(target, spurious, models, effect, rng)) for _ in range(simulations))
 
     hits, low, high, detectable = found(PLANTED), 0.0, MOST, math.nan
     if found(high) >= WANTED * simulations:
@@ -55,7 +55,7 @@ def rejects(cells: Cells, level: float = 0.05) -> bool:
     return bool(errors.p(value)[0] <= level)
 
 
-def _simulated(target: Codes, spurious: Codes, models: int, effect: float, rng: np.random.Generator) -> Cells:
+def simulated(target: Codes, spurious: Codes, models: int, effect: float, rng: np.random.Generator) -> Cells:
     """Cells of every pair and model; without an effect, x and U drift each by themselves."""
     many = int(max(target.max(), spurious.max())) + 1
     bits, a, b = rng.normal(size=(3, many, models)).cumsum(axis=2)

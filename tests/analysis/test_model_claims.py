@@ -11,7 +11,7 @@ import pytest
 from analysis.pairs import model_claims as module
 from analysis.pairs.claims import claims
 from analysis.pairs.model_claims import TEST
-from analysis.pairs.power_over_models import _simulated, power_over_models, rejects
+from analysis.pairs.power_over_models import power_over_models, rejects, simulated
 from analysis.pairs.within_pairs import _sharing, _slopes, within_slope
 from tests.analysis.simulated_study import simulate
 from tests.analysis.test_within_pairs import table
@@ -29,7 +29,7 @@ def test_what_drifts_along_a_training_is_not_found_and_a_permutation_of_models_f
     rng, studies = np.random.default_rng(1), 120
     robust = permuted = 0
     for _ in range(studies):
-        cells = _simulated(TARGET, SPURIOUS, 9, 0.0, rng)
+        cells = simulated(TARGET, SPURIOUS, 9, 0.0, rng)
         robust += rejects(cells)
         value = within_slope(cells.x, cells.y, cells.pair, np.ones((1, len(cells.y))))[0]
         drawn = _slopes(cells, _sharing(cells), 199, 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import signal
@@ -19,6 +20,9 @@ from models.language_model import weights_hash
 from proclivity import launch as launching
 from proclivity import launched
 from proclivity.launch import launch
+from proclivity.plan import plan
+from proclivity.store import job_key
+from proclivity.study import load_study
 from rl_finetune import finetune_with_trl, get_method, warm_up
 from rl_finetune.settings import settings_from
 from tasks import Evidence, UserError, get_task
@@ -184,4 +188,6 @@ def test_processes_that_nobody_asked_for_are_refused(monkeypatch: pytest.MonkeyP
 def test_the_number_of_processes_is_part_of_a_key_and_one_is_not() -> None:
     assert "processes" not in settings_from({**SHORT, "processes": 1}).told()
     assert settings_from(SHORT).told()["processes"] == 2
-    assert get_task(TASK).name == TASK
+    study, document = load_study("cruz2023-smoke")
+    keys = " ".join(job_key(job.config, {}) for job in plan(study, document).jobs)
+    assert hashlib.sha256(keys.encode()).hexdigest()[:16] == "23e8d82639564c53"  # as before there were any

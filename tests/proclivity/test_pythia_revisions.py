@@ -105,7 +105,7 @@ def test_it_runs_on_stand_ins_to_its_primary_line(hub: Path, real_call: Call, tm
     assert {revision for revision, _ in hashes} == {"step512", "step1000", "step2000"} and len(hashes) == 3
     status, text, err = real_call("analyze", str(out), "--json")
     assert status == 0, err
-    (primary,) = (row for row in json.loads(text)["claims"] if row["primary"])
+    (primary,) = (row for row in json.loads(text)[str(out)]["claims"] if row["primary"])
     assert (primary["claim"], primary["statistic"], primary["method"]) == ("H1b", "slope", "rloo")
     assert primary["status"] == "cannot be told" and "cannot be estimated" in primary["note"]
     status, text, err = real_call("analyze", str(out))
