@@ -2,7 +2,7 @@
 
     python benchmarks/models_in_order.py [--studies 400] [--json]
 
-Pairs and number of models of `pythia-revisions-gpu`; dyadic-robust errors and a permutation of models, without
+Pairs and number of models of `pythia-revisions-gpu`; robust errors and a permutation of models, without
 an effect and with a latent correlation of 0.7, at a nominal 5 %.
 """
 
