@@ -99,7 +99,7 @@ def measure(config: dict[str, Any]) -> float:
     import rl_finetune.warmup
     from proclivity.measured import answered_by_quadrant
     from proclivity.policy_job import make
-    from proclivity.run_job import begin
+    from proclivity.run_job import prepared
 
     if config["settings"].get("backend") == "trl":
         import trl
@@ -107,7 +107,7 @@ def measure(config: dict[str, Any]) -> float:
         trl.RLOOTrainer, trl.SFTTrainer, trl.RLOOConfig, trl.SFTConfig  # noqa: B018
     rl_finetune.warmup.MASS = 0.0
     before = resident()
-    begun = begin(config)
+    begun = prepared(config)
     made = make(
         config,
         begun.task,

@@ -296,6 +296,8 @@ def _studies(commands: Any) -> None:
     run.add_argument(
         "--dry-run", action="store_true", help="print runs, time, disk and the pairs drawn; run nothing"
     )
+    about = "do only the K-th of N parts of the jobs, such as 3/16; into the same folder as the others"
+    run.add_argument("--shard", metavar="K/N", help=about)
     _running(run)
     status = add_command(study, "status", "commands_study:status", "how far a study is")
     status.add_argument("folder", metavar="D")
@@ -309,6 +311,16 @@ def _studies(commands: Any) -> None:
     outputs.add_argument("folder", metavar="D")
     outputs.add_argument("--out", metavar="FILE", required=True, help="a JSONL file")
     outputs.add_argument("--shift", default="in", help="under which shift (default: in, which is none)")
+    about = (
+        "copy the records that one place has and another lacks; a place is a folder or a URL (s3://, hf://)"
+    )
+    sync = add_command(study, "sync", "commands_store:sync", about)
+    sync.add_argument("source", metavar="FROM")
+    sync.add_argument("target", metavar="TO")
+    about = "remove what no study needs any more: superseded and corrupt records, what killed runners left"
+    gc = add_command(study, "gc", "commands_store:gc", about)
+    gc.add_argument("folder", metavar="D")
+    gc.add_argument("--dry-run", action="store_true", help="say what would be removed; remove nothing")
     add_command(study, "ls", "commands_study:ls", "list the shipped studies")
     analyze = add_command(commands, "analyze", "commands_analysis:analyze", "the claims as tables")
     analyze.add_argument("folder", metavar="D", nargs="+")
@@ -354,4 +366,11 @@ def _running(command: Parser) -> None:
     command.add_argument(
         "--workers", type=int, metavar="N", help="processes (default: one a core; 0: this one)"
     )
+    about = "where jobs are done: in processes of this machine, or on a Ray cluster (default: local)"
+    command.add_argument("--executor", choices=("local", "ray"), default="local", help=about)
+    about = (
+        "with --executor ray: the cluster to join, as auto, HOST:PORT or ray://HOST:PORT (default: one of "
+        "--workers CPUs, started for the command)"
+    )
+    command.add_argument("--address", metavar="A", help=about)
     command.add_argument("--retry-failed", action="store_true", help="run failed jobs again")

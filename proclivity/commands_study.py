@@ -6,17 +6,22 @@ import math
 import time
 from argparse import Namespace
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
 from proclivity import composition, memory_needs
 from proclivity.answer import Answer, duration, size, table
+from proclivity.disk import full_disk
+from proclivity.executors import Executor, executor_of
 from proclivity.manifest import COMPACT, SINGLE, read_manifest
 from proclivity.paper_answer import papers_table
-from proclivity.plan import Plan, cores, is_reward_model, open_store, plan, run_plan
-from proclivity.store import CorruptRecord, full_disk
+from proclivity.plan import Plan, is_reward_model, open_store, part, plan, run_plan
+from proclivity.remote import is_url, mirror, sent_to
+from proclivity.shards import Shard, read_shard
+from proclivity.store import CorruptRecord
 from proclivity.strict import Plain
 from proclivity.study import BRADLEY_TERRY, ProbeStudy, Study, list_studies, load_study, study_from
 from proclivity.study_head import Scale
@@ -32,13 +37,13 @@ BYTES_A_JOB = 16_000
 
 def run(arguments: Namespace) -> Answer:
     study, document = load_study(arguments.study)
-    workers = _workers(arguments)
+    todo = plan(study, document, fetch=not arguments.dry_run or bool(arguments.shard))
+    on, shard = executor_of(arguments), read_shard(arguments.shard) if arguments.shard else None
     if arguments.dry_run:
-        return _dry_run(plan(study, document, fetch=False), workers)
-    todo = plan(study, document)
-    folder = _folder(arguments, study.name)
+        return _dry_run(part(todo, shard), on, shard)
     clock = time.perf_counter()
-    _, tally = run_plan(todo, folder, workers=workers, retry_failed=arguments.retry_failed)
+    with _written_to(arguments, study.name) as folder:
+        _, tally = run_plan(todo, folder, on=on, retry_failed=arguments.retry_failed, shard=shard)
     seconds = time.perf_counter() - clock
     data = {
         "study": study.name,
@@ -48,8 +53,9 @@ def run(arguments: Namespace) -> Answer:
         "ran": tally.ran,
         "failed": tally.failed,
         "seconds": seconds,
-    }
-    text = f"{folder}: {tally.done} of {tally.total} jobs done ({tally.ran} now), {duration(seconds)}"
+    } | _told(shard)
+    of = f"jobs of shard {shard}" if shard else "jobs"
+    text = f"{folder}: {tally.done} of {tally.total} {of} done ({tally.ran} now), {duration(seconds)}"
     return Answer(data, text + failures(tally.failed, tally.total), status=1 if tally.failed else 0)
 
 
@@ -62,10 +68,14 @@ def failures(failed: Mapping[str, str], total: int) -> str:
     return f"\n{len(failed)} of {total} jobs failed: {why} (again with --retry-failed)"
 
 
-def _dry_run(todo: Plan, workers: int) -> Answer:
-    jobs = composition.jobs()
+def _told(shard: Shard | None) -> dict[str, str]:
+    return {"shard": str(shard)} if shard else {}
+
+
+def _dry_run(todo: Plan, on: Executor, shard: Shard | None) -> Answer:
+    jobs, asks = composition.jobs(), todo.study.resources
     work = sum(jobs.estimate(job.config) for job in todo.jobs)
-    seconds = work / max(1, min(workers, cores()))
+    seconds = work / on.jobs_at_once(asks)
     about = "an unknown time" if math.isnan(work) else f"about {duration(seconds)}"
     disk = BYTES_A_JOB * len(todo.jobs)
     weights = " and the reward models' weights" if todo.reward_models else ""
@@ -75,11 +85,12 @@ def _dry_run(todo: Plan, workers: int) -> Answer:
         "probes": todo.probes,
         "reward_models": todo.reward_models,
         "seconds": seconds,
-        "workers": workers,
+        "workers": on.workers,
+        "resources": asdict(asks),
         "bytes": disk,
         "primary": todo.study.definition()["primary"],
         "pairs": todo.pairs,
-    }
+    } | _told(shard)
     arms = Counter(
         job.config["arm"]
         for job in todo.jobs
@@ -93,8 +104,10 @@ def _dry_run(todo: Plan, workers: int) -> Answer:
     of_test = "of the primary test" if _over_models(todo) else "of all pairs below, by Spearman's rho"
     return Answer(
         data,
-        f"{todo.study.name}: {_counted(todo.runs, todo.probes, todo.reward_models)}, {about} on "
-        f"{workers} workers after pre-training, {size(disk)}{weights}\n"
+        f"{todo.study.name}{f' shard {shard}' if shard else ''}: "
+        f"{_counted(todo.runs, todo.probes, todo.reward_models)}, {about} on "
+        f"{on} after pre-training, {size(disk)}{weights}\n"
+        f"each asks for {asks}\n"
         + "\n".join(f"  {name}: {n} runs" for name, n in arms.items())
         + "\nprimary test: "
         + ", ".join(f"{name} {value}" for name, value in data["primary"].items())
@@ -138,7 +151,7 @@ def _counted(runs: int, probes: int, reward_models: int) -> str:
 
 
 def status(arguments: Namespace) -> Answer:
-    folder = Path(arguments.folder)
+    folder = mirror(arguments.folder)
     if (folder / COMPACT).exists():
         raise UserError(
             f"{folder} holds a study's compact records, of runs done elsewhere; analyze reads them"
@@ -181,7 +194,7 @@ def status(arguments: Namespace) -> Answer:
 def compact(arguments: Namespace) -> Answer:
     from analysis import read_study, write_compact
 
-    study, out = read_study(arguments.folder), Path(arguments.out)
+    study, out = read_study(mirror(arguments.folder)), Path(arguments.out)
     if out.exists() and any(out.iterdir()):
         raise UserError(f"--out {out} is not empty")
     if study.problems:
@@ -205,7 +218,7 @@ def outputs(arguments: Namespace) -> Answer:
     """What the policies of a study of stages wrote, as the lines that `metrics` reads."""
     from analysis import read_study
 
-    study, out = read_study(arguments.folder), Path(arguments.out)
+    study, out = read_study(mirror(arguments.folder)), Path(arguments.out)
     told = study.outputs.merge(study.stages[["key", "task", "evidence_rate", "policy", *SEEDS]], on="key")
     if not told["prompt"].any():
         why = (
@@ -282,11 +295,13 @@ def _reproduce(name: str, arguments: Namespace, *, first: bool) -> Answer:
 
     study, document = load_study(name)
     folder = _folder(arguments, study.name)
+    if is_url(arguments.out or ""):
+        raise UserError(f"--out {arguments.out}: must be a folder; study sync sends it there afterwards")
     if arguments.out and not first:
         folder = folder.with_name(f"{folder.name}-{study.name}")
     clock = time.perf_counter()
     _, tally = run_plan(
-        plan(study, document), folder, workers=_workers(arguments), retry_failed=arguments.retry_failed
+        plan(study, document), folder, on=executor_of(arguments), retry_failed=arguments.retry_failed
     )
     claims = claims_of(folder)
     figures = draw(folder, folder / "figures")
@@ -308,11 +323,20 @@ def _reproduce(name: str, arguments: Namespace, *, first: bool) -> Answer:
     return Answer(data, text, status=1 if tally.failed else 0)
 
 
+@contextmanager
+def _written_to(arguments: Namespace, name: str) -> Iterator[Path]:
+    """The folder that a study is done in; where --out is a URL, what it publishes is sent there too."""
+    url = arguments.out or ""
+    if not is_url(url):
+        yield _folder(arguments, name)
+        return
+    if not arguments.shard:
+        raise UserError(
+            f"--out {url}: runners cannot share work there; say which part this one does, such as --shard 1/1"
+        )
+    with sent_to(url, Path("out")) as folder:
+        yield folder
+
+
 def _folder(arguments: Namespace, name: str) -> Path:
     return Path(arguments.out or Path("out") / name)
-
-
-def _workers(arguments: Namespace) -> int:
-    if arguments.workers is not None and arguments.workers < 0:
-        raise UserError("--workers must be 0 or more")
-    return cores() if arguments.workers is None else int(arguments.workers)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import os
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,7 +19,7 @@ import numpy as np
 from proclivity import label_calibration
 from proclivity.study import BRADLEY_TERRY
 from tasks import get_task
-from tasks.errors import unknown
+from tasks.errors import UserError, unknown
 
 if TYPE_CHECKING:
     from models import LanguageModel, Recipe
@@ -34,6 +35,9 @@ POLICY, REWARD_MODEL = "policy", "reward_model"
 
 KEPT = {"sft": POLICY, "reward_model": REWARD_MODEL, "held_out_reward": REWARD_MODEL}
 """What a job can need of others, by its name in a config, and the folder that it is kept in."""
+
+DEVICE = "PROCLIVITY_DEVICE"
+"""The environment variable that says where models are: cpu, cuda, cuda:1, mps."""
 
 DTYPES = ("float32", "bfloat16")
 """What weights may be read as; a config names what is not the first."""
@@ -54,7 +58,7 @@ class JobResult:
 
 
 @lru_cache(maxsize=4)
-def load_model(model: str, init: str, dtype: str = DTYPES[0]) -> LanguageModel:
+def load_model(model: str, init: str, dtype: str = DTYPES[0], device: str | None = None) -> LanguageModel:
     import torch
 
     from models import load
@@ -63,18 +67,38 @@ def load_model(model: str, init: str, dtype: str = DTYPES[0]) -> LanguageModel:
         raise unknown("init", init, ["pretrained", "random"])
     if dtype not in DTYPES:
         raise unknown("dtype", dtype, DTYPES)
-    return load(model, init=init, device=device_of(model), dtype=getattr(torch, dtype))  # type: ignore[arg-type]
+    return load(model, init=init, device=device or device_of(model), dtype=getattr(torch, dtype))  # type: ignore[arg-type]
 
 
-def device_of(model: str) -> str:
-    """A GPU where there is one, but for the embedded models, which are too small to gain by it."""
+def device_of(model: str, *, stacked: bool = False) -> str:
+    """What $PROCLIVITY_DEVICE says, or a GPU where there is one; but one embedded model alone is too small to
+    gain by it, and stays on the CPU."""
     import torch
 
-    if model.startswith("embedded/"):
+    if told := os.environ.get(DEVICE):
+        return _usable(told)
+    if model.startswith("embedded/") and not stacked:
         return "cpu"
     if torch.cuda.is_available():
         return "cuda"
     return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def _usable(device: str) -> str:
+    """A device by its name; UserError where there is none."""
+    import torch
+
+    kind, _, number = device.partition(":")
+    count = {
+        "cpu": 1,
+        "cuda": torch.cuda.device_count(),
+        "mps": int(torch.backends.mps.is_available()),
+    }
+    if kind not in count:
+        raise UserError(f"{DEVICE}: {unknown('device', kind, count)}")
+    if not (number or "0").isdecimal() or int(number or 0) >= count[kind]:
+        raise UserError(f"{DEVICE}={device}: there are {count[kind]} devices {kind} here, counted from 0")
+    return device
 
 
 def names(config: Config) -> dict[str, Any]:

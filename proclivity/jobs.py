@@ -28,6 +28,7 @@ __all__ = [
     "execute",
     "fingerprint",
     "learnability",
+    "missing",
     "prepare",
     "save",
     "validate_settings",
@@ -77,6 +78,16 @@ def prepare(configs: Sequence[Config], progress: Progress | None) -> None:
             future.result()
             if progress:
                 progress(f"pre-training {len(missing)} models", done, len(missing))
+
+
+def missing(config: Config) -> str:
+    """The folder of the embedded model that a job starts from, where this machine does not have it."""
+    from models.embedded import PREFIX, folder_of, is_cached, recipe_of
+
+    model = config.get("model", "")
+    if not model.startswith(PREFIX) or is_cached(recipe_of(model)):
+        return ""
+    return str(folder_of(recipe_of(model)))
 
 
 def validate_settings(settings: Mapping[str, Any], where: str) -> dict[str, Any]:
@@ -170,6 +181,10 @@ def check(config: Config) -> None:
             )
         if tuning.processes > 1 and "probe_every" in config:
             raise UserError("--probe-every reads the weights in this process: give --processes 1")
+    if config["job"] == "reward_model":
+        from rl_finetune.checks import check_reward_settings
+
+        check_reward_settings(settings_from(dict(config["settings"])))
     if _by_trl(config):
         from rl_finetune import check_trl
 

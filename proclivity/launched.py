@@ -34,14 +34,14 @@ def _tune(folder: Path, rank: int) -> None:
     from models import save
     from models.language_model import weights_hash
     from proclivity.job import plain_row
-    from proclivity.run_job import begin
+    from proclivity.run_job import prepared
     from rl_finetune import finetune_with_trl, get_method
     from rl_finetune.trl_run import gathered
 
     if torch.cuda.is_available():
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
     config = json.loads((folder / JOB).read_text())
-    begun = begin(config)
+    begun = prepared(config)
     told = {"report_to": config["report_to"]} if "report_to" in config else {}
     tuned = finetune_with_trl(
         begun.reference,

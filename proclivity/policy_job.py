@@ -15,7 +15,7 @@ from tasks import Task
 
 if TYPE_CHECKING:
     from models import LanguageModel
-    from rl_finetune import BestOf, Observer, Policy, Tuned
+    from rl_finetune import BestOf, Method, Observer, Policy, Tuned
 
 Log = list[dict[str, Any]]
 
@@ -62,15 +62,7 @@ def make(
     method = get_method(config["method"])
     by_trl = settings.backend == "trl"
     used = as_in_trl(method, settings) if by_trl else method.set(settings)
-    columns: dict[str, Any] = {
-        "beta": used.beta,
-        "kl": str(used.kl),
-        "samples_from": used.samples,
-        "reuse": used.reuse,
-        "reward_role": used.reward,
-        "negative_gradient": used.negative_gradient,
-        "kl_target": settings.kl_target,
-    }
+    columns = columns_of(used, settings)
     if not method.trains:
         generator = torch.Generator(device=reference.model.device).manual_seed(config["seed_tune"])
         best = BestOf(policy, settings.samples_per_prompt, generator)
@@ -95,9 +87,34 @@ def make(
     else:
         prior = lm if settings.prior == "pretrained" else None
         outcome = finetune(reference, task, rows, method, settings, **asked, prior=prior)
-    columns |= {"reward_train": outcome.reward, "step_s": outcome.step_s, "beta_last": outcome.beta}
-    columns |= reached_columns(outcome.log)
-    return Made(outcome.lm, policy, [plain_row(row) for row in outcome.log], settings.steps, columns)
+    return made_of(outcome, policy, settings, columns)
+
+
+def columns_of(used: Method, settings: Settings) -> dict[str, Any]:
+    """A method, with the settings' knobs in the place of its own, as columns of a record."""
+    return {
+        "beta": used.beta,
+        "kl": str(used.kl),
+        "samples_from": used.samples,
+        "reuse": used.reuse,
+        "reward_role": used.reward,
+        "negative_gradient": used.negative_gradient,
+        "kl_target": settings.kl_target,
+    }
+
+
+def made_of(outcome: Tuned, policy: Policy, settings: Settings, columns: Mapping[str, Any]) -> Made:
+    """What tuning left behind, ready to be measured."""
+    found = {
+        **columns,
+        "reward_train": outcome.reward,
+        "step_s": outcome.step_s,
+        "beta_last": outcome.beta,
+        "stacked": outcome.stacked,
+        "compile_s": outcome.compile_s if settings.compile else None,
+        **reached_columns(outcome.log),
+    }
+    return Made(outcome.lm, policy, [plain_row(row) for row in outcome.log], settings.steps, found)
 
 
 def _scratch(config: Config) -> Path | None:

@@ -108,7 +108,12 @@ class Settings:
     lora: int = _later(
         _knob(0, "rank of LoRA's adapters, merged in the end (backend trl); 0: all weights are tuned")
     )
-    bf16: bool = _later(_knob(False, "tune in mixed precision (backend trl)"))
+    bf16: bool = _later(
+        _knob(False, "tune in mixed precision: products of matrices in bfloat16, weights in float32")
+    )
+    compile: bool = _later(
+        _knob(False, "compile the model before tuning (constrained answers; needs a C++ compiler)")
+    )
     gradient_checkpointing: bool = _later(
         _knob(False, "save memory: compute activations a second time (backend trl)")
     )
@@ -141,8 +146,12 @@ class Settings:
         for name in (*knobs, "reuse", "kl_target", "lora"):
             if not 0 <= getattr(self, name) < inf:
                 raise UserError(f"setting {name} must be 0 or above, not {getattr(self, name)}")
+        if self.compile and (self.answers != "constrained" or self.backend != "native"):
+            raise UserError(
+                "setting compile needs answers=constrained: of free answers each length compiles anew"
+            )
         usual = {knob.name: knob.default for knob in fields(self)}
-        for name in BACKEND[1:]:
+        for name in ("lora", "gradient_checkpointing", "processes"):
             if getattr(self, name) != usual[name] and self.backend == "native":
                 raise UserError(f"setting {name} needs backend=trl: our own loop has none")
         if self.batch_size % self.processes:

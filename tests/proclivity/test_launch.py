@@ -61,7 +61,7 @@ def outcome(scratch: Path) -> dict[str, Any]:
 
 def test_two_processes_train_as_one_does(model: LanguageModel, tmp_path: Path) -> None:
     """Half of each batch is the other process's: without it the change would be another."""
-    from proclivity.run_job import begin
+    from proclivity.run_job import prepared
 
     config = config_of(model, "dpo")
     (tmp_path / "two").mkdir()
@@ -70,7 +70,7 @@ def test_two_processes_train_as_one_does(model: LanguageModel, tmp_path: Path) -
     assert [told["rank"] for told in ranks] == [0, 1] and ranks[0]["pid"] != ranks[1]["pid"]
     assert {told["weights"] for told in ranks} == {weights_hash(two.lm.model)} != {model.weights_hash}
     config["settings"] |= {"processes": 1, "warmup_steps": 1}
-    begun = begin(config)
+    begun = prepared(config)
     settings = settings_from({**config["settings"]})
     one = finetune_with_trl(
         model, begun.task, begun.rows, get_method("dpo"), settings, seed=0, log_rows=begun.log_rows
