@@ -121,6 +121,7 @@ class RunRecord(Identity):
         text("whose training loop: 'native', or 'trl' for TRL's trainers", "native"), "native"
     )
     lora: int = later(count("rank of LoRA's adapters; 0 where all weights were tuned"), 0)
+    processes: int = later(count("processes that a batch was split over", 1), 1)
     resumed_from_step: int = later(
         count("step at which a killed run was taken up again; 0 for one that was not"), 0
     )

@@ -12,7 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
-from proclivity import composition
+from proclivity import composition, memory_needs
 from proclivity.answer import Answer, duration, size, table
 from proclivity.disk import full_disk
 from proclivity.executors import Executor, executor_of
@@ -37,7 +37,7 @@ BYTES_A_JOB = 16_000
 
 def run(arguments: Namespace) -> Answer:
     study, document = load_study(arguments.study)
-    todo = plan(study, document)
+    todo = plan(study, document, fetch=not arguments.dry_run or bool(arguments.shard))
     on, shard = executor_of(arguments), read_shard(arguments.shard) if arguments.shard else None
     if arguments.dry_run:
         return _dry_run(part(todo, shard), on, shard)
@@ -99,6 +99,9 @@ def _dry_run(todo: Plan, on: Executor, shard: Shard | None) -> Answer:
     of = "pairs" if isinstance(todo.study, Study | ProbeStudy) else "problems"
     power = _power(todo)
     data["power"] = power and asdict(power)
+    data["memory"] = memory_needs.told([job.config for job in todo.jobs])
+    memory = memory_needs.lines(data["memory"])
+    of_test = "of the primary test" if _over_models(todo) else "of all pairs below, by Spearman's rho"
     return Answer(
         data,
         f"{todo.study.name}{f' shard {shard}' if shard else ''}: "
@@ -108,15 +111,18 @@ def _dry_run(todo: Plan, on: Executor, shard: Shard | None) -> Answer:
         + "\n".join(f"  {name}: {n} runs" for name, n in arms.items())
         + "\nprimary test: "
         + ", ".join(f"{name} {value}" for name, value in data["primary"].items())
-        + (f"\nof all pairs below, by Spearman's rho, {power}" if power else "")
+        + (f"\n{of_test}, {power}" if power else "")
+        + ("\nmemory, by estimate:\n" + "\n".join(memory) if memory else "")
         + f"\n{len(todo.pairs)} {of}:\n"
         + "\n".join(f"  {pair}" for pair in todo.pairs),
     )
 
 
 def _power(todo: Plan) -> Power | None:
-    """Power of the test by permuted families on the pairs drawn, before anything is known of their bits."""
-    if not isinstance(todo.study, Study) or todo.study.primary.test != "family_permutation":
+    """Power of the test by permuted families on the pairs drawn, before anything is known of their bits; or
+    of that of models within pairs."""
+    of_families = isinstance(todo.study, Study) and todo.study.primary.test == "family_permutation"
+    if not of_families and not _over_models(todo):
         return None
     from pandas import DataFrame
 
@@ -126,7 +132,16 @@ def _power(todo: Plan) -> Power | None:
     drawn = [(name, get_task(name)) for name in todo.pairs]
     columns = ["kind", "target_family", "spurious_family"]
     rows = [(name.partition("/")[0], t.target.family, t.spurious.family) for name, t in drawn]
-    return power_of_pairs(DataFrame(rows, columns=columns))
+    pairs = DataFrame(rows, columns=columns)
+    if of_families:
+        return power_of_pairs(pairs)
+    from analysis.pairs.power_over_models import power_over_models
+
+    return power_over_models(pairs, len({job.config["model"] for job in todo.jobs}))
+
+
+def _over_models(todo: Plan) -> bool:
+    return isinstance(todo.study, Study) and todo.study.primary.test == "dyadic_robust"
 
 
 def _counted(runs: int, probes: int, reward_models: int) -> str:

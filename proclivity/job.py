@@ -183,6 +183,19 @@ def hash_of(*parts: bytes) -> str:
     return digest.hexdigest()[:16]
 
 
+def hash_of_files(paths: Sequence[Path]) -> str:
+    """`hash_of` the names and the bytes of files, of which no more than a part is held at once."""
+    digest = hashlib.sha256()
+    for path in paths:
+        name = path.name.encode()
+        digest.update(len(name).to_bytes(8, "little") + name)
+        digest.update(path.stat().st_size.to_bytes(8, "little"))
+        with path.open("rb") as file:
+            while part := file.read(1 << 24):
+                digest.update(part)
+    return digest.hexdigest()[:16]
+
+
 def plain_row(row: Mapping[str, Any]) -> dict[str, Any]:
     """Plain JSON values; what is no number is None."""
     out = {}

@@ -14,7 +14,7 @@ from typing import Any
 
 from proclivity import bandit_job, reward_job, stage_job, text_job
 from proclivity import job as kept
-from proclivity.job import Config, JobResult, hash_of, recipe
+from proclivity.job import Config, JobResult, hash_of, hash_of_files, recipe
 from proclivity.study import BRADLEY_TERRY
 from rl_finetune.settings import Settings, settings_from
 from tasks import get_task, task_sources
@@ -154,7 +154,7 @@ def _files_hash(model: str) -> str:
 
     folder = model_folder(model)
     files = {path for pattern in FILES for path in folder.glob(pattern)}
-    return hash_of(*(part for p in sorted(files) for part in (p.name.encode(), p.read_bytes())))
+    return hash_of_files(sorted(files))
 
 
 @cache
@@ -200,10 +200,13 @@ def check(config: Config) -> None:
         check_tuning(method, settings_from(dict(config["settings"])), config["control"])
         if "reward_model" in config:
             reward_job.check(config, method.reward)
-        if settings_from(dict(config["settings"])).lora and "probe_every" in config:
+        tuning = settings_from(dict(config["settings"]))
+        if tuning.lora and "probe_every" in config:
             raise UserError(
                 "--probe-every reads the weights of a model, and --lora keeps them apart until the end"
             )
+        if tuning.processes > 1 and "probe_every" in config:
+            raise UserError("--probe-every reads the weights in this process: give --processes 1")
     if config["job"] == "reward_model":
         from rl_finetune.checks import check_reward_settings
 

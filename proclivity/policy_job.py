@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from proclivity.job import Config, plain_row
+from proclivity.launch import launch
 from proclivity.measured import reached_columns
 from rl_finetune.settings import Settings
 from tasks import Task
@@ -74,10 +75,14 @@ def make(
     }
     outcome: Tuned
     if by_trl:
-        told = {"report_to": config["report_to"]} if "report_to" in config else {}
-        outcome = trained = finetune_with_trl(
-            reference, task, rows, method, settings, **asked, scratch=_scratch(config), **told
-        )
+        if settings.processes > 1:
+            trained = launch(config, reference)
+        else:
+            told = {"report_to": config["report_to"]} if "report_to" in config else {}
+            trained = finetune_with_trl(
+                reference, task, rows, method, settings, **asked, scratch=_scratch(config), **told
+            )
+        outcome = trained
         columns |= {"resumed_from_step": trained.resumed_from_step}
     else:
         prior = lm if settings.prior == "pretrained" else None

@@ -195,6 +195,7 @@ def finished(run: Prepared, made: Made, bits: Sequence[dict[str, Any]], start: f
         backend=settings.backend,
         precision="bfloat16" if settings.bf16 else "float32",
         lora=settings.lora,
+        processes=settings.processes,
         answers=settings.answers,
         control=config["control"],
         seed_pretrain=embedded.seed if embedded else 0,
