@@ -25,6 +25,9 @@ from proclivity.study import AnyStudy, ProbeStudy
 from proclivity.text_study import TextStudy, expand_texts
 from tasks.errors import UserError, unknown
 
+UNCHECKED = ("study", "arm", "seed_data", "seed_tune", "seed_warmup")
+"""What says nothing of whether a job can be done: of jobs that differ in no more than these one is checked."""
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -90,7 +93,7 @@ def is_reward_model(config: Config) -> bool:
 def keyed(configs: Sequence[Config]) -> list[Job]:
     """Configs with the keys of their records; one that cannot be done is refused."""
     jobs = composition.jobs()
-    for config in configs:
+    for config in {repr({n: v for n, v in c.items() if n not in UNCHECKED}): c for c in configs}.values():
         jobs.check(config)
     return [_keyed(config, jobs) for config in configs]
 
