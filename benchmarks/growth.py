@@ -3,9 +3,9 @@
     python -m benchmarks --only growth
 
 Studies that never ran: a study file, its plan, and a record and a training log for every job of it, as a
-store holds them. Up to 10,000 runs they grow in pairs, methods and seeds; to 50,000 in seeds alone. Every command
-is run as its user does, in a process of its own, the start of Python included. The last line of each command
-is the exponent of its growth between the two largest studies: 1 where time goes with runs.
+store holds them. Up to 10,000 runs they grow in pairs, methods and seeds; to 50,000 in seeds alone. Every
+command is run as its user does, in a process of its own, the start of Python included. The last line of each
+command is the exponent of its growth between the two largest studies: 1 where time goes with runs.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ from proclivity.text_study import TextStudy, expand_texts
 from tasks.errors import UserError, unknown
 
 UNCHECKED = ("study", "arm", "seed_data", "seed_tune", "seed_warmup")
-"""What says nothing of whether a job can be done: of jobs that differ in no more than these one is checked."""
+"""What does not matter to whether a job can be done: of jobs that differ in this alone one is checked."""
 
 
 @dataclass(frozen=True)
