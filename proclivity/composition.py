@@ -54,7 +54,7 @@ class Jobs(Protocol):
         """Keep a job's tuned model and tables in the folder of its record."""
 
     def check(self, config: Mapping[str, Any]) -> None:
-        """UserError for a job that is known to fail. Asked for every job, before any is done."""
+        """UserError for a job that is known to fail. Asked before any job is done."""
 
     def fingerprint(self, config: Mapping[str, Any]) -> dict[str, str]:
         """Hashes of what a config only names: sources, weights, data. Asked for every job: cache it."""

@@ -190,6 +190,9 @@ def check(config: Config) -> None:
         return
     if config.get("probe_every", 1) < 1:
         raise UserError(f"--probe-every must be 1 or more, not {config['probe_every']}")
+    if config["job"] not in ("run", "reward_model"):
+        return
+    settings = settings_from(dict(config["settings"]))
     if config["job"] == "run":
         from rl_finetune import check as check_tuning
         from rl_finetune import get_method
@@ -197,30 +200,27 @@ def check(config: Config) -> None:
         method = get_method(config["method"])
         if "probe_every" in config and not method.trains:
             raise UserError(f"--probe-every: {method.name} tunes nothing that could be probed on its way")
-        check_tuning(method, settings_from(dict(config["settings"])), config["control"])
+        check_tuning(method, settings, config["control"])
         if "reward_model" in config:
             reward_job.check(config, method.reward)
-        tuning = settings_from(dict(config["settings"]))
-        if tuning.lora and "probe_every" in config:
+        if settings.lora and "probe_every" in config:
             raise UserError(
                 "--probe-every reads the weights of a model, and --lora keeps them apart until the end"
             )
-        if tuning.processes > 1 and "probe_every" in config:
+        if settings.processes > 1 and "probe_every" in config:
             raise UserError("--probe-every reads the weights in this process: give --processes 1")
     if config["job"] == "reward_model":
         from rl_finetune.checks import check_reward_settings
 
-        check_reward_settings(settings_from(dict(config["settings"])))
+        check_reward_settings(settings)
     if _by_trl(config):
         from rl_finetune import check_trl
 
-        check_trl(config["method"], settings_from(dict(config["settings"])), config["control"])
-    if config["job"] in ("run", "reward_model"):
-        settings = settings_from(dict(config["settings"]))
-        evidence, n = evidence_of(config), settings.rows
-        evidence.cells(n, len(get_task(config["task"]).others))
-        if evidence.rate and not evidence.counts(n)["spurious_only"]:
-            raise UserError(f"evidence {evidence.rate:g} of {n} rows is no counter-example at all")
+        check_trl(config["method"], settings, config["control"])
+    evidence, n = evidence_of(config), settings.rows
+    evidence.cells(n, len(get_task(config["task"]).others))
+    if evidence.rate and not evidence.counts(n)["spurious_only"]:
+        raise UserError(f"evidence {evidence.rate:g} of {n} rows is no counter-example at all")
 
 
 def fingerprint(config: Config) -> dict[str, str]:

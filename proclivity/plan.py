@@ -31,6 +31,9 @@ from proclivity.text_study import TextStudy, expand_texts
 from proclivity.workers import Workers
 from tasks.errors import UserError, unknown
 
+UNCHECKED = ("study", "arm", "seed_data", "seed_tune", "seed_warmup")
+"""What does not matter to whether a job can be done: of jobs that differ in this alone one is checked."""
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -104,7 +107,7 @@ def keyed(configs: Sequence[Config]) -> list[Job]:
 
 def _all_keyed(configs: Sequence[Config], fetch: bool) -> list[Job]:
     jobs = composition.jobs()
-    for config in configs:
+    for config in {repr({n: v for n, v in c.items() if n not in UNCHECKED}): c for c in configs}.values():
         jobs.check(config)
     return [_keyed(c, jobs) if fetch or not _on_hub(c) else Job("", c) for c in configs]
 
