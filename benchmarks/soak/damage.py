@@ -1,0 +1,172 @@
+"""Records that are damaged, disks that are full or read-only, clocks that jump."""
+
+from __future__ import annotations
+
+import os
+import random
+import resource
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from benchmarks.soak.campaign import Campaign
+from benchmarks.soak.field import Field, contents
+
+NOBODY = 65534
+FULL = r"(?m)^proclivity: error: .*(no space left on device|file too large|quota).*nothing finished is lost"
+READ_ONLY = r"(?m)^proclivity: error: .*(cannot be written|Read-only file system|Permission denied)"
+SET_ASIDE = r"proclivity: note: .*runs/[0-9a-f]{16}.*moved to .*corrupt/.*to be run again"
+DAY = 86_400
+
+
+def records(campaign: Campaign) -> None:
+    """Truncated files, files with a flipped bit and lost files in finished records."""
+    study = campaign.study()
+    undisturbed = campaign.undisturbed(study)
+    found = campaign.field(study)
+    wrong = found.finish(undisturbed)
+    damages: dict[str, Callable[[random.Random, Path], None]] = {
+        "truncated": _truncate,
+        "a bit flipped": _flip,
+        "lost": lambda rng, path: path.unlink(),
+    }
+    for name in ("record.json", "log.parquet", "model.safetensors"):
+        for what, damage in damages.items():
+            for _ in range(2):
+                files = sorted((found.folder / "runs").rglob(name))
+                path = campaign.rng.choice(files)
+                key = path.relative_to(found.folder / "runs").parts[0]
+                damage(campaign.rng, path)
+                found.forget(key)
+                told = found.command("study", "status", str(found.folder))
+                wrong = found.ended(told, 0, rf"runs/{key}.*it will be run again")
+                found.forget(key)  # the look took it for a finished one
+                wrong += found.ended(found.run(), 0, SET_ASIDE) + found.finish(undisturbed)
+                campaign.told(f"{name} {what}", "told, moved to corrupt/ and done again", wrong)
+    campaign.close(found, wrong)
+
+
+def _truncate(rng: random.Random, path: Path) -> None:
+    os.truncate(path, rng.randrange(path.stat().st_size))
+
+
+def _flip(rng: random.Random, path: Path) -> None:
+    value = bytearray(path.read_bytes())
+    value[rng.randrange(len(value))] ^= 1 << rng.randrange(8)
+    path.write_bytes(value)
+
+
+def full_disk(campaign: Campaign) -> None:
+    """A file system of some hundred kilobytes that is full in the middle, and larger afterwards."""
+    study = campaign.study()
+    undisturbed = campaign.undisturbed(study)
+    for _ in range(6):
+        found = campaign.field(study)
+        by = campaign.rng.choice(["size", "nr_inodes"])
+        limit = campaign.rng.randrange(60, 700)
+        size = f"size={limit}k" if by == "size" else f"nr_inodes={limit}"
+        with _mounted(found.folder, "-t", "tmpfs", "-o", size, "tmpfs") as mounted:
+            if not mounted:
+                break
+            wrong = found.ended(found.run(), 2, FULL)
+            _call("mount", "-o", "remount,size=64m,nr_inodes=9999", str(found.folder))
+            wrong += found.finish(undisturbed)
+        campaign.told("full disk", "no space" if by == "size" else "no inodes", wrong)
+        campaign.close(found, wrong)
+    for _ in range(4):
+        found = campaign.field(study)
+        most = campaign.rng.randrange(400, 3000)
+        own = resource.getrlimit(resource.RLIMIT_FSIZE)
+        wrong = found.ended(found.run(), 0) if campaign.rng.random() < 0.3 else []
+        known = bool(found.seen)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (most, own[1]))
+        try:
+            command = found.run()
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, own)
+        if not known:
+            wrong += found.ended(command, 2, FULL)
+            wrong += found.finish(undisturbed)
+            campaign.told("full disk", "a limit of the size of files", wrong)
+        campaign.close(found, wrong)
+
+
+def read_only(campaign: Campaign) -> None:
+    """A half-finished store that can be read and not written: mounted so, or another user's."""
+    study = campaign.study()
+    undisturbed = campaign.undisturbed(study)
+    found = campaign.field(study)
+    half = found.run()
+    while half.running() and len(contents(found.folder)) < 20:
+        time.sleep(0.05)
+    half.kill()
+    half.orphans()
+    wrong = found.look()
+    for what in ("mounted read-only", "of another user"):
+        user = NOBODY if what == "of another user" else None
+        if os.getuid() != 0:
+            break
+        with _mounted(found.folder, "--bind", str(found.folder), read_only=user is None) as mounted:
+            if not mounted:
+                continue
+            found.look()
+            wrong += found.ended(found.run(user=user), 2, READ_ONLY)
+            wrong += found.ended(found.command("study", "status", str(found.folder), user=user), 0, r"\d+ done")
+            campaign.told("read-only store", f"{what}: run refused, status told", wrong)
+    wrong = found.finish(undisturbed)
+    campaign.told("read-only store: to the end", "all jobs done once it can be written", wrong)
+    campaign.close(found, wrong)
+
+
+def clocks(campaign: Campaign) -> None:
+    """Wall clocks that jump by up to a day, and files whose times do, under two runners, one of them killed."""
+    study = campaign.study()
+    undisturbed = campaign.undisturbed(study)
+    for n in range(4):
+        found = campaign.field(study)
+        over = threading.Event()
+        jumps = threading.Thread(target=_move_times, args=(found, random.Random(campaign.rng.random()), over))
+        jumps.start()
+        both = [found.run(workers=1, SOAK_CLOCK=str(campaign.rng.random())) for _ in range(2)]
+        wrong: list[str] = []
+        if n % 2:
+            time.sleep(campaign.rng.uniform(1.2, 3.0))
+            both[0].kill()
+            wrong += found.look() + [f"left running: {told}" for told in both[0].orphans()]
+        else:
+            wrong += found.ended(both[0], 0)
+        wrong += found.ended(both[1], 0)
+        over.set()
+        jumps.join()
+        wrong += found.finish(undisturbed)
+        campaign.told("clocks jump", "two runners, one killed" if n % 2 else "two runners", wrong)
+        campaign.close(found, wrong)
+
+
+def _move_times(found: Field, rng: random.Random, over: threading.Event) -> None:
+    while not over.wait(0.1):
+        now = time.time() + rng.uniform(-DAY, DAY)
+        for path in (found.folder, *found.folder.glob(".*"), *found.folder.glob(".*/*")):
+            with suppress(OSError):
+                os.utime(path, (now, now))
+
+
+def _call(*arguments: str) -> bool:
+    return subprocess.run(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode == 0
+
+
+@contextmanager
+def _mounted(folder: Path, *options: str, read_only: bool = False) -> Iterator[bool]:
+    """Whether something could be mounted on a folder, which takes root and is not allowed everywhere."""
+    folder.mkdir(exist_ok=True)
+    mounted = os.getuid() == 0 and _call("mount", *options, str(folder))
+    if mounted and read_only:
+        _call("mount", "-o", "remount,bind,ro", str(folder))
+    try:
+        yield mounted
+    finally:
+        if mounted:
+            _call("umount", str(folder))
