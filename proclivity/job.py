@@ -35,6 +35,9 @@ POLICY, REWARD_MODEL = "policy", "reward_model"
 KEPT = {"sft": POLICY, "reward_model": REWARD_MODEL, "held_out_reward": REWARD_MODEL}
 """What a job can need of others, by its name in a config, and the folder that it is kept in."""
 
+TRUST = "trust_remote_code"
+"""Whether code that comes with a model may be run; a config says so only where it may."""
+
 DTYPES = ("float32", "bfloat16")
 """What weights may be read as; a config names what is not the first."""
 
@@ -54,7 +57,9 @@ class JobResult:
 
 
 @lru_cache(maxsize=4)
-def load_model(model: str, init: str, dtype: str = DTYPES[0]) -> LanguageModel:
+def load_model(
+    model: str, init: str, dtype: str = DTYPES[0], trust_remote_code: bool = False
+) -> LanguageModel:
     import torch
 
     from models import load
@@ -63,7 +68,19 @@ def load_model(model: str, init: str, dtype: str = DTYPES[0]) -> LanguageModel:
         raise unknown("init", init, ["pretrained", "random"])
     if dtype not in DTYPES:
         raise unknown("dtype", dtype, DTYPES)
-    return load(model, init=init, device=device_of(model), dtype=getattr(torch, dtype))  # type: ignore[arg-type]
+    return load(
+        model,
+        init=init,  # type: ignore[arg-type]
+        device=device_of(model),
+        dtype=getattr(torch, dtype),
+        trust_remote_code=trust_remote_code,
+    )
+
+
+def model_of(config: Config) -> LanguageModel:
+    """The model that a config names, read as it says."""
+    dtype = config.get("dtype", DTYPES[0])
+    return load_model(config["model"], config["init"], dtype, config.get(TRUST, False))
 
 
 def device_of(model: str) -> str:
@@ -112,6 +129,7 @@ def identity(config: Config, lm: LanguageModel, prompts: Sequence[str]) -> dict[
         **names(config),
         "revision": lm.revision or "",
         "dtype": str(lm.model.dtype).removeprefix("torch."),
+        TRUST: config.get(TRUST, False),
         "weights_hash": lm.weights_hash,
         "data_hash": hash_of("\n".join(prompts).encode()),
         "config_hash": hash_of(repr(sorted(config.items())).encode()),

@@ -228,6 +228,8 @@ class Study:
     """How the references are probed."""
     settings: dict[str, Any] = field(default_factory=dict)
     """What every run shares (steps, batch_size, ...). A mapping gives a value for each method."""
+    trust_remote_code: bool = False
+    """Whether code that comes with a model of a hub or a folder may run; every record says so."""
 
     def __post_init__(self) -> None:
         check_name(self.name)
@@ -263,6 +265,8 @@ class Study:
         plain["pairs"]["from"] = plain["pairs"].pop("from_")
         # Only where it is used, so that studies without it are the studies they were.
         plain["probe"] = _told(plain["probe"])
+        if not self.trust_remote_code:
+            del plain["trust_remote_code"]
         for arm in plain["arms"].values():
             judge = arm.pop("reward_model")
             for part in [arm, judge] if judge else [arm]:

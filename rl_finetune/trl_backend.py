@@ -234,7 +234,7 @@ def kept_reference(lm: LanguageModel, scratch: Path | None) -> LanguageModel | N
     if scratch is None or not (scratch / REFERENCE).is_dir():
         return None
     read = AutoModelForCausalLM.from_pretrained(
-        scratch / REFERENCE, dtype=lm.model.dtype, use_safetensors=True
+        scratch / REFERENCE, dtype=lm.model.dtype, use_safetensors=True, trust_remote_code=False
     )
     model = _with_weights(copy.deepcopy(lm.model), read)
     return replace(lm, model=model, weights_hash=weights_hash(model))

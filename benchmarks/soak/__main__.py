@@ -1,9 +1,9 @@
 """A campaign of faults through the real command line: `python -m benchmarks.soak`.
 
-Every fault is followed by a look at the folder: nothing finished lost or changed or done again, the right exit
-status, words that name the cause, no process left; and each study is then gone on with to its end, where its
-records must be those of a study that nothing disturbed. Anything else is a violation: it is told, the folder is
-kept, and the exit status is 1.
+Every fault is followed by a look at the folder: nothing finished lost or changed or done again, the right
+exit status, words that name the cause, no process left; and each study is then gone on with to its end, where
+its records must be those of a study that nothing disturbed. Anything else is a violation: it is told, the
+folder is kept, and the exit status is 1.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from benchmarks.soak import damage, kills
+from benchmarks.soak import damage, kills, real
 from benchmarks.soak.campaign import Campaign, Fault
 
 FAULTS: dict[str, Fault] = {
@@ -30,6 +30,10 @@ FAULTS: dict[str, Fault] = {
     "full-disk": damage.full_disk,
     "read-only": damage.read_only,
     "clocks": damage.clocks,
+    "real": real.killed,
+    "reward": real.reward,
+    "weights": real.weights,
+    "cache": real.cache,
 }
 
 
@@ -37,9 +41,13 @@ def main() -> int:
     about = argparse.ArgumentParser(prog="python -m benchmarks.soak", description=__doc__)
     about.add_argument("--seed", type=int, help="of the campaign (default: drawn, and printed)")
     about.add_argument("--kills", type=int, default=200, help="processes killed in all (default: 200)")
-    about.add_argument("--only", nargs="+", choices=FAULTS, default=list(FAULTS), metavar="FAULT", help=", ".join(FAULTS))
+    about.add_argument(
+        "--only", nargs="+", choices=FAULTS, default=list(FAULTS), metavar="FAULT", help=", ".join(FAULTS)
+    )
     about.add_argument("--json", action="store_true", help="print the log as JSON")
-    about.add_argument("--out", type=Path, default=Path("out/soak.json"), help="the log (default: out/soak.json)")
+    about.add_argument(
+        "--out", type=Path, default=Path("out/soak.json"), help="the log (default: out/soak.json)"
+    )
     arguments = about.parse_args()
     seed = int.from_bytes(os.urandom(3), "big") if arguments.seed is None else arguments.seed
     print(f"seed {seed}", file=sys.stderr)

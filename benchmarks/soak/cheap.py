@@ -100,6 +100,10 @@ def execute(config: Mapping[str, Any]) -> Result:
     if config["job"] == "probe":
         bits = {role: rng.uniform(0.1, 0.9) for role in ("target", "spurious")}
         return Result([asdict(kind(**told, role=r, bits_per_label=bits[r])) for r in bits])
-    counts = {f"{what}_{q}": 50 if what == "n" else rng.randrange(9) for q in QUADRANTS for what in ("n", "errors")}
+    counts = {
+        f"{what}_{q}": 50 if what == "n" else rng.randrange(9) for q in QUADRANTS for what in ("n", "errors")
+    }
     record = asdict(kind(**told | counts | {"U": rng.random(), "B": 0.02, "label": "mixed"}))
-    return Result([record], log=[{"step": i, "reward": rng.random()} for i in range(settings.get("steps", 10))])
+    return Result(
+        [record], log=[{"step": i, "reward": rng.random()} for i in range(settings.get("steps", 10))]
+    )

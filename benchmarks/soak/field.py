@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
 import json
 import os
@@ -26,7 +27,7 @@ Contents = dict[str, str]
 class Command:
     """A command line in a session of its own."""
 
-    def __init__(self, arguments: list[str], environment: Mapping[str, str], log: Path, user: int | None) -> None:
+    def __init__(self, arguments: list[str], environment: Mapping[str, str], log: Path, weak: bool) -> None:
         self.log = log
         with open(log, "wb") as out:
             self.process = subprocess.Popen(
@@ -37,7 +38,7 @@ class Command:
                 stdout=out,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                user=user,
+                preexec_fn=_weaken if weak else None,
             )
 
     @property
@@ -89,6 +90,13 @@ class Command:
         return found
 
 
+def _weaken() -> None:
+    """Drop what lets root write where it may not: CAP_DAC_OVERRIDE and its like, from the next program on."""
+    drop_from_bounding_set = 24
+    for power in (1, 2, 3):
+        ctypes.CDLL(None).prctl(drop_from_bounding_set, power)
+
+
 class Field:
     """A study folder, and all that was ever seen finished in it."""
 
@@ -115,16 +123,16 @@ class Field:
             **({"PROCLIVITY_INCLUDE": include} if include else {}),
         }
 
-    def command(self, *arguments: str, user: int | None = None, **changes: str) -> Command:
+    def command(self, *arguments: str, weak: bool = False, **changes: str) -> Command:
         self._commands += 1
         environment = {**self.environment, **changes}
         log = self.base / f"{self._commands}.log"
-        return Command(["-m", self.program, *arguments], environment, log, user)
+        return Command(["-m", self.program, *arguments], environment, log, weak)
 
-    def run(self, *more: str, workers: int = 2, user: int | None = None, **changes: str) -> Command:
+    def run(self, *more: str, workers: int = 2, weak: bool = False, **changes: str) -> Command:
         """`study run` on the folder, failed jobs again."""
         told = ("--out", str(self.folder), "--workers", str(workers), "--retry-failed", *more)
-        return self.command("study", "run", str(self.study), *told, user=user, **changes)
+        return self.command("study", "run", str(self.study), *told, weak=weak, **changes)
 
     # What must hold
 

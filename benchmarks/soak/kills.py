@@ -138,7 +138,7 @@ def interrupted(campaign: Campaign) -> None:
         found = campaign.field(study)
         for stage, words in stages.items():
             at = campaign.rng.randrange(1, 6)
-            # To the group, as a terminal does; a service manager's SIGTERM goes to the runner and its workers too.
+            # To the group: a terminal and a service manager tell the runner and its workers.
             command = found.run(SOAK_SIGNAL=f"{name}:{stage}:{at}")
             wrong = found.ended(command, 130, f"(?m){words}")
             campaign.told(f"SIG{name}", stage, wrong)

@@ -11,8 +11,8 @@ from collections import Counter
 from typing import Any
 
 SIGNAL = "SOAK_SIGNAL"
-"""`INT:publishing:3`: a signal to the whole process group, as a terminal sends it, when a stage is reached for
-the n-th time in a process; `KILL:file:20` to the process alone, just before its 20th change of a file."""
+"""`INT:publishing:3`: a signal to the whole process group, as a terminal sends it, when a stage is reached
+for the n-th time in a process; `KILL:file:20` to the process alone, just before its 20th change of a file."""
 CLOCK = "SOAK_CLOCK"
 """A seed: wall clocks jump by up to a day, forth and back, several times a second."""
 FOLDER = "SOAK_FOLDER"
