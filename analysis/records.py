@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from analysis.bandit_schema import BanditPoint, BanditRecord
 from analysis.schema import OLDEST, SCHEMA, CellRecord, ProbeRecord, RunRecord
 from analysis.stage_schema import Choice, Measurement, Output, StageRecord
+from analysis.sums import damage
 from analysis.text_schema import TextRecord
 from tasks.errors import UserError
 
@@ -175,6 +176,9 @@ def _records(root: Path, problems: list[str]) -> Iterator[dict[str, Any]]:
             content = json.loads(path.read_text(encoding="utf-8"))
         except (ValueError, OSError) as error:
             problems.append(f"{path.relative_to(root)}: not readable as JSON ({error})")
+            continue
+        if why := damage(folder):
+            problems.append(f"{folder.relative_to(root)}: {why}")
             continue
         for record in content if isinstance(content, list) else [content]:
             try:

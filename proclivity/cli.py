@@ -311,6 +311,16 @@ def _studies(commands: Any) -> None:
     outputs.add_argument("folder", metavar="D")
     outputs.add_argument("--out", metavar="FILE", required=True, help="a JSONL file")
     outputs.add_argument("--shift", default="in", help="under which shift (default: in, which is none)")
+    about = (
+        "copy the records that one place has and another lacks; a place is a folder or a URL (s3://, hf://)"
+    )
+    sync = add_command(study, "sync", "commands_store:sync", about)
+    sync.add_argument("source", metavar="FROM")
+    sync.add_argument("target", metavar="TO")
+    about = "remove what no study needs any more: superseded and corrupt records, what killed runners left"
+    gc = add_command(study, "gc", "commands_store:gc", about)
+    gc.add_argument("folder", metavar="D")
+    gc.add_argument("--dry-run", action="store_true", help="say what would be removed; remove nothing")
     add_command(study, "ls", "commands_study:ls", "list the shipped studies")
     analyze = add_command(commands, "analyze", "commands_analysis:analyze", "the claims as tables")
     analyze.add_argument("folder", metavar="D", nargs="+")

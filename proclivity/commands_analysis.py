@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from proclivity.answer import Answer
 from proclivity.plan import note
+from proclivity.remote import beside, mirror
 from proclivity.study_answers import figures_of, tables_of
 from proclivity.study_tables import about, answer_tables
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def analyze(arguments: Namespace) -> Answer:
-    answers = {folder: claims_of(Path(folder), everything=arguments.all) for folder in arguments.folder}
+    answers = {name: claims_of(mirror(name), everything=arguments.all) for name in arguments.folder}
     text = "\n\n".join(f"{folder}\n\n{answer.text}" for folder, answer in answers.items())
     return Answer({folder: answer.data for folder, answer in answers.items()}, text)
 
@@ -38,8 +39,8 @@ def _read(folder: Path) -> Study:
 
 
 def figures(arguments: Namespace) -> Answer:
-    folder = Path(arguments.folder)
-    paths = draw(folder, Path(arguments.out) if arguments.out else folder / "figures")
+    out = beside(arguments, "figures")
+    paths = draw(mirror(arguments.folder), out)
     return Answer({"figures": paths}, "\n".join(map(str, paths)))
 
 

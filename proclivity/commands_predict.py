@@ -13,6 +13,7 @@ from proclivity.commands_single import do
 from proclivity.expand import base_of, probing
 from proclivity.plan import note
 from proclivity.progress import step_bar
+from proclivity.remote import mirror
 from proclivity.study import Study, study_from
 from tasks import Evidence, get_task
 from tasks.errors import UserError
@@ -31,7 +32,7 @@ def predict(arguments: Namespace) -> Answer:
     from analysis import read_study
     from analysis.prediction.rows import prediction_rows
 
-    studies = [read_study(folder) for folder in arguments.from_]
+    studies = [read_study(mirror(folder)) for folder in arguments.from_]
     for folder, study in zip(arguments.from_, studies, strict=True):
         for problem in study.problems:
             note(f"{folder}: not read: {problem}")

@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, get_args
 
 from proclivity import composition
 from proclivity.answer import Answer, duration, size, table
+from proclivity.disk import full_disk
 from proclivity.manifest import COMPACT, SINGLE, read_manifest
 from proclivity.paper_answer import papers_table
 from proclivity.plan import Plan, cores, is_reward_model, open_store, plan, run_plan
-from proclivity.store import CorruptRecord, full_disk
+from proclivity.remote import mirror
+from proclivity.store import CorruptRecord
 from proclivity.strict import Plain
 from proclivity.study import BRADLEY_TERRY, ProbeStudy, Study, list_studies, load_study, study_from
 from proclivity.study_head import Scale
@@ -123,7 +125,7 @@ def _counted(runs: int, probes: int, reward_models: int) -> str:
 
 
 def status(arguments: Namespace) -> Answer:
-    folder = Path(arguments.folder)
+    folder = mirror(arguments.folder)
     if (folder / COMPACT).exists():
         raise UserError(
             f"{folder} holds a study's compact records, of runs done elsewhere; analyze reads them"
@@ -166,7 +168,7 @@ def status(arguments: Namespace) -> Answer:
 def compact(arguments: Namespace) -> Answer:
     from analysis import read_study, write_compact
 
-    study, out = read_study(arguments.folder), Path(arguments.out)
+    study, out = read_study(mirror(arguments.folder)), Path(arguments.out)
     if out.exists() and any(out.iterdir()):
         raise UserError(f"--out {out} is not empty")
     if study.problems:
@@ -190,7 +192,7 @@ def outputs(arguments: Namespace) -> Answer:
     """What the policies of a study of stages wrote, as the lines that `metrics` reads."""
     from analysis import read_study
 
-    study, out = read_study(arguments.folder), Path(arguments.out)
+    study, out = read_study(mirror(arguments.folder)), Path(arguments.out)
     told = study.outputs.merge(study.stages[["key", "task", "evidence_rate", "policy", *SEEDS]], on="key")
     if not told["prompt"].any():
         why = (

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import platform
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -11,7 +10,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from proclivity.store import full_disk
+from proclivity.disk import full_disk, replace_json
 from tasks.errors import UserError
 
 LIBRARIES = ("proclivity", "torch", "transformers", "datasets", "numpy", "scipy", "scikit-learn", "trl")
@@ -71,12 +70,7 @@ def write_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:
             raise UserError(f"{folder} holds another study: {where}; choose another --out")
         return
     with full_disk(folder):
-        partial = folder / ".study.json"
-        with open(partial, "w", encoding="utf-8") as file:
-            json.dump(manifest, file, indent=1)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
+        replace_json(path, manifest)
 
 
 def make_folder(folder: Path) -> None:
@@ -93,10 +87,9 @@ def make_folder(folder: Path) -> None:
             raise UserError(f"{folder} is no study folder (it holds {sorted(others)[0]}, and no study.json)")
     try:
         with full_disk(folder):
-            folder.mkdir(parents=True, exist_ok=True)
-            (folder / ".claims").touch()
+            (folder / ".leases").mkdir(parents=True, exist_ok=True)
     except OSError as e:
-        raise UserError(f"{folder}: cannot be written ({e.strerror})") from e
+        raise UserError(f"{folder}: cannot be made ({e.strerror})") from e
 
 
 _OWN = {"runs", "partial", "corrupt", "superseded", "figures", "learnability.csv", "report.html"}

@@ -8,18 +8,20 @@ import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from proclivity import composition
 from proclivity.bandit_study import BanditStudy, expand_bandits
+from proclivity.disk import full_disk
 from proclivity.expand import Config, draw_pairs, expand, expand_probes
 from proclivity.job import KEPT
 from proclivity.manifest import describe, make_folder, write_manifest
 from proclivity.progress import step_bar
 from proclivity.runner import Job, Tally, run_jobs
 from proclivity.stage_study import StageStudy, expand_stages
-from proclivity.store import Store, full_disk, job_key
+from proclivity.store import Store, job_key
 from proclivity.strict import Document
 from proclivity.study import AnyStudy, ProbeStudy
 from proclivity.text_study import TextStudy, expand_texts
@@ -116,12 +118,15 @@ def run_plan(
     make_folder(folder)
     store = open_store(folder)
     keys = {job.key for job in todo.jobs}
+    needed = {key for job in todo.jobs for key in job.needs.values()}
     try:
         with store.claims.alone():
             write_manifest(
                 folder, describe(todo.study.definition(), shlex.join(["proclivity", *sys.argv[1:]]))
             )
-            corrupt, superseded = store.sweep(keys)
+            with step_bar() as progress:
+                looked = partial(progress, "reading what is there")
+                corrupt, superseded = store.sweep(keys, needed, looked)
         for found in corrupt:
             note(f"{folder}/{found}; moved to {found.moved_to}, to be run again")
         if superseded:

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from proclivity.answer import Answer, size
+from proclivity.disk import full_disk
 from proclivity.plan import note
-from proclivity.store import full_disk
+from proclivity.remote import beside, mirror
 from proclivity.study_answers import figures_of, tables_of
 from proclivity.study_tables import tables_in
 from tasks.errors import UserError
@@ -27,9 +28,8 @@ APART = ("left_out", "failed", "problems", "study")
 
 
 def report(arguments: Namespace) -> Answer:
-    folder = Path(arguments.folder)
-    out = Path(arguments.out) if arguments.out else folder / "report.html"
-    return write_report(folder, out)
+    out = beside(arguments, "report.html")
+    return write_report(mirror(arguments.folder), out)
 
 
 def write_report(folder: Path, out: Path) -> Answer:

@@ -297,7 +297,7 @@ def test_full_disk_ends_the_study_in_one_line(
 ) -> None:
     from proclivity import store
 
-    write_json, written = store._write_json, []
+    write_json, written = store.write_json, []
 
     def full(path: Path, value: object) -> None:
         written.append(path)
@@ -306,11 +306,11 @@ def test_full_disk_ends_the_study_in_one_line(
             raise OSError(28, "No space left on device")
         write_json(path, value)
 
-    monkeypatch.setattr(store, "_write_json", full)
+    monkeypatch.setattr(store, "write_json", full)
     command = ("study", "run", write_study(), "--out", str(tmp_path / "out"), "--workers", "0")
     status, out, err = call(*command)
     assert (status, out, err.count("\n")) == (2, "", 1) and "no space left on device" in err
     assert len(records(tmp_path / "out")) == 5
-    monkeypatch.setattr(store, "_write_json", write_json)
+    monkeypatch.setattr(store, "write_json", write_json)
     status, out, _ = call(*command)
     assert status == 0 and "(10 now)" in out

@@ -5,9 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
-import signal
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +13,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proclivity.claims import Claims
 from proclivity.store import CorruptRecord, Store, job_key
 from tasks.errors import UserError
 
@@ -61,7 +58,11 @@ def test_what_is_published_is_read_back_and_never_replaced(store: Store) -> None
     assert not store.publish(KEY, [{**RECORD, "U": 0.75}])
     assert store.read(KEY) == [RECORD]
     assert store.state(KEY) == "done"
-    assert sorted(path.name for path in (store.runs / KEY).iterdir()) == ["log.parquet", "record.json"]
+    assert sorted(path.name for path in (store.runs / KEY).iterdir()) == [
+        "SHA256SUMS",
+        "log.parquet",
+        "record.json",
+    ]
     assert list((store.folder / "partial").iterdir()) == []
 
 
@@ -73,12 +74,12 @@ def test_a_finished_job_has_no_failed_record(store: Store) -> None:
     assert [path.name for path in store.runs.iterdir()] == [KEY]
 
 
-@pytest.mark.parametrize("full_at", [1, 2, 3])
+@pytest.mark.parametrize("full_at", [1, 2, 3, 4])
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
 def test_full_disk_is_one_line_and_no_record(
     store: Store, monkeypatch: pytest.MonkeyPatch, full_at: int, number: int
 ) -> None:
-    """Whichever write it happens at (record, log, folder), nothing shows, and the job can be done later."""
+    """Whichever write it happens at (record, log, digests, folder), nothing shows; it can be done later."""
     writes = 0
     fsync = os.fsync
 
@@ -157,33 +158,40 @@ def test_sweep_leaves_what_is_whole_and_moves_what_is_no_job(store: Store) -> No
     assert list((store.folder / "partial").iterdir()) == []
 
 
-HOLD = """
-import sys
-from pathlib import Path
-from proclivity.claims import Claims
-claims = Claims(Path(sys.argv[1]))
-print(claims.take(sys.argv[2]), flush=True)
-sys.stdin.read()
-"""
+@pytest.mark.parametrize("bit", [0, 8 * 700 + 3, -1])
+@pytest.mark.parametrize("name", ["record.json", "log.parquet", "policy/model.safetensors", "SHA256SUMS"])
+def test_a_flipped_bit_is_seen(store: Store, name: str, bit: int) -> None:
+    """In any file that was published, also in a record that stays whole JSON; in weights where needed."""
+
+    def beside(folder: Path) -> None:
+        (folder / "policy").mkdir()
+        (folder / "policy" / "model.safetensors").write_bytes(bytes(1000))
+
+    store.publish(KEY, [{**RECORD, "text": "a" * 1000}], [{"step": 1, "text": "a" * 1000}], None, beside)
+    assert store.damage(KEY, weights=True) is None
+    path = store.runs / KEY / name
+    content = bytearray(path.read_bytes())
+    bit %= 8 * len(content)
+    content[bit // 8] ^= 1 << bit % 8
+    path.write_bytes(content)
+    assert store.damage(KEY, weights=True)
+    assert (store.damage(KEY) is None) == name.startswith("policy")
+    (found,), _ = store.sweep([KEY], [KEY])
+    assert found.moved_to and store.state(KEY) == "todo"
 
 
-def test_a_claim_is_one_processes_and_dies_with_it(tmp_path: Path, environment: dict[str, str]) -> None:
-    path = tmp_path / ".claims"
-    holder = subprocess.Popen(
-        [sys.executable, "-c", HOLD, str(path), KEY],
-        env=environment,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
+def test_digests_are_what_sha256sum_reads(store: Store) -> None:
+    store.publish(KEY, [RECORD], [{"step": 1}])
+    checked = subprocess.run(
+        ["sha256sum", "--check", "SHA256SUMS"], cwd=store.runs / KEY, capture_output=True
     )
-    assert holder.stdout and holder.stdout.readline() == "True\n"
-    claims = Claims(path)
-    assert not claims.take(KEY)
-    assert claims.take("f" * 16)
-    holder.send_signal(signal.SIGKILL)
-    holder.communicate()
-    assert claims.take(KEY)
-    claims.close()
+    assert checked.returncode == 0 and checked.stdout == b"log.parquet: OK\nrecord.json: OK\n"
+
+
+def test_a_store_from_before_there_were_digests_is_read(store: Store) -> None:
+    store.publish(KEY, [RECORD])
+    (store.runs / KEY / "SHA256SUMS").unlink()
+    assert store.state(KEY) == "done" and store.sweep([KEY]) == ([], []) and store.read(KEY) == [RECORD]
 
 
 def test_what_a_job_wrote_itself_is_published_with_its_record_or_not_at_all(store: Store) -> None:
@@ -192,11 +200,11 @@ def test_what_a_job_wrote_itself_is_published_with_its_record_or_not_at_all(stor
 
     written()
     store.publish_failed(KEY, {**RECORD, "error": "no"})  # which keeps nothing of what was tuned
-    assert [p.name for p in (store.runs / f"{KEY}.failed").iterdir()] == ["record.json"]
+    assert [p.name for p in (store.runs / f"{KEY}.failed").glob("*.json")] == ["record.json"]
     written()
     assert not store.runs.joinpath(KEY).exists() and store.state(KEY) == "failed"
     assert store.publish(KEY, [RECORD], begun=True)
-    assert sorted(p.name for p in (store.runs / KEY).iterdir()) == ["record.json", "reward_model"]
+    assert {p.name for p in (store.runs / KEY).iterdir()} == {"record.json", "reward_model", "SHA256SUMS"}
     written()  # a writer that is killed here leaves it to the next runner
-    store.sweep({KEY})
+    Store(store.folder).sweep({KEY})
     assert list((store.folder / "partial").iterdir()) == [] and store.state(KEY) == "done"

@@ -1,0 +1,70 @@
+"""study sync, study gc: a study's folder, and what is in it besides its study."""
+
+from __future__ import annotations
+
+import shutil
+from argparse import Namespace
+from pathlib import Path
+
+from proclivity.answer import Answer, size, table
+from proclivity.manifest import read_manifest
+from proclivity.plan import note, open_store
+from proclivity.remote import sync as copy
+
+_WHAT = {
+    "superseded": "records of other sources or data, moved out of the way",
+    "corrupt": "records that were damaged, and made again",
+    "unfinished": "what killed runners were writing, and checkpoints of jobs that are done",
+}
+
+
+def sync(arguments: Namespace) -> Answer:
+    """Copy the records that one place has and another lacks."""
+    done = copy(arguments.source, arguments.target)
+    for why in done.damaged:
+        note(f"not copied: {why}")
+    data = {
+        "source": arguments.source,
+        "target": arguments.target,
+        "copied": len(done.copied),
+        "damaged": done.damaged,
+    }
+    text = f"{arguments.target}: {len(done.copied)} records copied from {arguments.source}"
+    return Answer(data, text, status=1 if done.damaged else 0)
+
+
+def gc(arguments: Namespace) -> Answer:
+    """Remove what no study needs any more; published records stay, and what a living runner is at."""
+    folder = Path(arguments.folder)
+    read_manifest(folder)
+    store = open_store(folder)
+    with store.claims.alone():
+        found = {
+            "superseded": _inside(folder / "superseded"),
+            "corrupt": _inside(folder / "corrupt"),
+            "unfinished": store.leftovers(),
+        }
+        bytes_ = {name: sum(map(_bytes, paths)) for name, paths in found.items()}
+        if not arguments.dry_run:
+            for path in (path for paths in found.values() for path in paths):
+                shutil.rmtree(path)
+        claims = store.claims.tidy(dry=arguments.dry_run)
+    store.claims.close()
+    total = sum(bytes_.values())
+    rows = [
+        {"what": name, "entries": len(paths), "bytes": bytes_[name], "which are": _WHAT[name]}
+        for name, paths in found.items()
+    ]
+    removed = not arguments.dry_run
+    data = {"folder": folder, "found": rows, "claims": claims, "bytes": total, "removed": removed}
+    shown = table([{**row, "bytes": size(bytes_[str(row["what"])])} for row in rows])
+    said = "freed" if removed else "would be freed"
+    return Answer(data, f"{shown}\n{folder}: {size(total)} {said}, {claims} claims of the dead")
+
+
+def _inside(folder: Path) -> list[Path]:
+    return sorted(folder.iterdir()) if folder.is_dir() else []
+
+
+def _bytes(path: Path) -> int:
+    return sum(file.lstat().st_size for file in path.rglob("*") if not file.is_dir())

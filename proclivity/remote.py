@@ -1,0 +1,240 @@
+"""Studies in object stores, named by URL: s3://, gs://, hf:// and whatever else fsspec knows."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+from argparse import Namespace
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from proclivity.disk import full_disk
+from proclivity.manifest import COMPACT, make_folder
+from proclivity.plan import note, open_store
+from proclivity.progress import step_bar
+from proclivity.store import CorruptRecord, Store
+from tasks.errors import UserError, one_line
+
+PUSH_S = 30.0
+"""Seconds between two looks at what is to be sent, while a study runs."""
+AT_ONCE = 16
+"""Records on their way at a time: each is a few small files, and waits for the network most of the time."""
+_SUMS, _MANIFEST, _BESIDE = "SHA256SUMS", "study.json", "learnability.csv"
+
+
+def is_url(place: str | Path) -> bool:
+    """Whether a place is no folder of this machine."""
+    return "://" in str(place)
+
+
+@dataclass(frozen=True)
+class Place:
+    """A study folder wherever it is."""
+
+    name: str
+    fs: Any
+    """fsspec's file system."""
+    root: str
+
+    def path(self, *parts: str) -> str:
+        return "/".join((self.root, *parts))
+
+    def complete(self) -> set[str]:
+        """Names of published records: digests are sent last, so a folder that has them is whole."""
+        self.fs.invalidate_cache()
+        found = self.fs.find(self.path("runs")) if self.fs.exists(self.path("runs")) else []
+        parts = [path.rstrip("/").split("/") for path in found]
+        # A folder from before there were digests has them made on the way.
+        marks = (_SUMS,) if is_url(self.name) else (_SUMS, "record.json")
+        return {part[-2] for part in parts if part[-1] in marks and part[-3] == "runs"}
+
+
+def place(name: str) -> Place:
+    """A folder or a URL as a place."""
+    import fsspec
+
+    with _told(name):
+        fs, root = fsspec.core.url_to_fs(name if is_url(name) else str(Path(name).absolute()))
+        return Place(name.rstrip("/"), fs, root.rstrip("/"))
+
+
+@dataclass
+class Copied:
+    """What a synchronisation did."""
+
+    copied: list[str] = field(default_factory=list)
+    damaged: list[str] = field(default_factory=list)
+    """What was not copied, and why."""
+
+
+def sync(source: str, target: str, *, sent: set[str] | None = None) -> Copied:
+    """Copy what is published at one place and not at another; nothing there is replaced or removed.
+
+    One of the two, at least, is a folder. `sent` is what is known to be there already, and grows.
+    """
+    if is_url(source) and is_url(target):
+        raise UserError("one of the two must be a folder of this machine: sync to one, then from it")
+    here, there = place(source), place(target)
+    with _told(source):
+        if not here.fs.exists(here.path(_MANIFEST)):
+            raise UserError(f"{source} is not a study: it has no {_MANIFEST}")
+        if here.fs.exists(here.path(COMPACT)):
+            raise UserError(f"{source} holds a study's compact records: copy its files as they are")
+    _same_study(here, there)
+    store = None if is_url(target) else open_store(Path(target))
+    if store:
+        make_folder(store.folder)
+    known = sent if sent is not None else set()
+    with _told(target):
+        known |= there.complete() if not known else set()
+    with _told(source):
+        names = sorted(here.complete())
+    finished = {name for name in known if not name.endswith(".failed")} | set(names)
+    todo = [n for n in names if n not in known and not (n.endswith(".failed") and n[:-7] in finished)]
+    done = Copied()
+    copy = partial(_pull, here, store) if store else partial(_push, Path(source), there)
+    with _told(target):
+        for name in (_MANIFEST, _BESIDE):
+            if here.fs.exists(here.path(name)) and not there.fs.exists(there.path(name)):
+                there.fs.pipe_file(there.path(name), here.fs.cat_file(here.path(name)))
+    with step_bar() as progress, ThreadPoolExecutor(AT_ONCE) as threads:
+        for n, (name, why) in enumerate(zip(todo, threads.map(copy, todo), strict=True), 1):
+            if why:
+                done.damaged.append(why)
+            else:
+                done.copied.append(name)
+                known.add(name)
+            progress("copying records", n, len(todo))
+    if store:
+        store.claims.close()
+    return done
+
+
+def _pull(here: Place, store: Store, name: str) -> str:
+    def fill(folder: Path) -> None:
+        with _told(here.name):
+            base = here.path("runs", name)
+            for path in here.fs.find(base):
+                inside = path.split(f"/runs/{name}/", 1)[1]
+                (folder / inside).parent.mkdir(parents=True, exist_ok=True)
+                here.fs.get_file(path, str(folder / inside))
+
+    try:
+        store.adopt(name, fill)
+    except CorruptRecord as e:
+        return f"{here.name}/{e}"
+    return ""
+
+
+def _push(folder: Path, there: Place, name: str) -> str:
+    from analysis.sums import SUMS, write_sums
+
+    store, record = open_store(folder), folder / "runs" / name
+    if found := store.damage(name, weights=True):
+        return f"{folder}/{found}"
+    if not (record / SUMS).exists():
+        write_sums(record)
+    files = [path for path in sorted(record.rglob("*")) if path.is_file() and path.name != SUMS]
+    with _told(there.name):
+        for path in [*files, record / SUMS]:  # its digests last: whoever sees them sees all
+            inside = path.relative_to(folder).as_posix()
+            there.fs.makedirs(there.path(*inside.split("/")[:-1]), exist_ok=True)
+            there.fs.put_file(str(path), there.path(inside))
+    return ""
+
+
+def _same_study(here: Place, there: Place) -> None:
+    from analysis.sums import SUMS  # noqa: F401 (analysis is loaded before threads start)
+
+    hashes = []
+    for at in (here, there):
+        with _told(at.name):
+            if at.fs.exists(at.path(_MANIFEST)):
+                hashes.append(json.loads(at.fs.cat_file(at.path(_MANIFEST))).get("definition_hash"))
+    if len(set(hashes)) > 1:
+        raise UserError(f"{there.name} holds another study than {here.name}")
+
+
+def mirror(name: str) -> Path:
+    """A study as a folder to read: itself, or a copy of what a URL holds, kept in the cache."""
+    if not is_url(name):
+        return Path(name)
+    from models import cache_dir
+
+    there = place(name)
+    folder = Path(cache_dir()) / "studies" / hashlib.sha256(there.name.encode()).hexdigest()[:16]
+    with _told(name):
+        compact = there.fs.exists(there.path(COMPACT))
+        if compact:
+            folder.mkdir(parents=True, exist_ok=True)
+            for path in there.fs.ls(there.root, detail=False):
+                if not there.fs.isdir(path):
+                    there.fs.get_file(path, str(folder / path.rpartition("/")[2]))
+    if not compact:
+        for why in sync(name, str(folder)).damaged:
+            note(f"not read: {why}")
+    return folder
+
+
+def beside(arguments: Namespace, name: str) -> Path:
+    """Where a command writes: --out, or a name in the study's folder."""
+    if arguments.out:
+        return Path(arguments.out)
+    if is_url(arguments.folder):
+        raise UserError(
+            f"--out is needed: {arguments.folder} is no folder of this machine to write {name} to"
+        )
+    return Path(arguments.folder) / name
+
+
+class Pushing:
+    """Sends what a folder publishes to a URL, while it is published; the rest when it ends."""
+
+    def __init__(self, folder: Path, url: str, every_s: float = PUSH_S) -> None:
+        self.folder, self.url = folder, url
+        self._sent: set[str] = set()
+        self._over = threading.Event()
+        self._every_s = every_s
+        self._thread = threading.Thread(target=self._send, daemon=True)
+
+    def __enter__(self) -> Pushing:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+        try:
+            for why in sync(str(self.folder), self.url, sent=self._sent).damaged:
+                note(f"not sent: {why}")
+        except UserError as e:
+            again = f"proclivity study sync {self.folder} {self.url}"
+            raise UserError(f"{e}; nothing is lost, it is all in {self.folder}; to send it: {again}") from e
+
+    def _send(self) -> None:
+        while not self._over.wait(self._every_s):
+            try:
+                if (self.folder / _MANIFEST).exists():
+                    sync(str(self.folder), self.url, sent=self._sent)
+            except UserError as e:
+                note(f"{e}; trying again")
+
+
+@contextmanager
+def _told(name: str) -> Iterator[None]:
+    """What a file system raises, in one line; they raise many kinds."""
+    try:
+        with full_disk(Path(name)):
+            yield
+    except (UserError, CorruptRecord):
+        raise
+    except ImportError as e:
+        raise UserError(f"{name}: {one_line(e)} (pip install 'proclivity[remote]' has them)") from e
+    except Exception as e:
+        raise UserError(f"{name}: {one_line(e)}") from e

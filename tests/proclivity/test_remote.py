@@ -1,0 +1,173 @@
+"""Studies in object stores: what is copied is whole, nothing there is replaced, it reads like a folder."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import pytest
+
+from proclivity import remote
+from proclivity.remote import Pushing, sync
+from proclivity.store import Store
+from tasks.errors import UserError
+
+Call = Callable[..., tuple[int, str, str]]
+Write = Callable[..., str]
+URL = "memory://bucket/study"
+
+
+@pytest.fixture
+def bucket() -> Iterator[Any]:
+    """fsspec's file system in memory, empty."""
+    fs = fsspec.filesystem("memory")
+    yield fs
+    fs.store.clear()
+    fs.pseudo_dirs[:] = [""]
+
+
+@pytest.fixture
+def done(call: Call, write_study: Write, tmp_path: Path) -> Path:
+    """A study that is done."""
+    out = tmp_path / "done"
+    status, _, err = call("study", "run", write_study(), "--out", str(out), "--workers", "0")
+    assert status == 0, err
+    return out
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    """Everything that is published in a study folder."""
+    paths = [path for path in (folder / "runs").rglob("*") if path.is_file()]
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
+
+
+def test_there_and_back_is_the_same_study(bucket: Any, done: Path, tmp_path: Path, call: Call) -> None:
+    status, text, _ = call("study", "sync", str(done), URL)
+    assert status == 0 and "15 records copied" in text
+    assert sync(str(done), URL).copied == []  # nothing is sent twice
+    back = tmp_path / "back"
+    assert len(sync(URL, str(back)).copied) == 15 and files(back) == files(done)
+    status, text, _ = call("study", "status", str(back))
+    assert status == 0 and "15 done, 0 failed, 0 to do" in text
+
+
+def test_a_url_is_read_like_a_folder(
+    bucket: Any, done: Path, call: Call, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PROCLIVITY_CACHE", str(tmp_path / "cache"))
+    sync(str(done), URL)
+    here = json.loads(call("analyze", str(done), "--json")[1])[str(done)]
+    there = json.loads(call("analyze", URL, "--json")[1])[URL]
+    assert here == there and there
+    status, _, err = call("report", URL)
+    assert status == 2 and "--out is needed" in err and err.count("\n") == 1
+    status, _, err = call("report", URL, "--out", str(tmp_path / "page.html"))
+    assert status == 0 and (tmp_path / "page.html").exists(), err
+
+
+def test_what_is_half_sent_is_not_there(bucket: Any, done: Path, tmp_path: Path) -> None:
+    sync(str(done), URL)
+    victim = sorted((done / "runs").iterdir())[3].name
+    bucket.rm(f"/bucket/study/runs/{victim}/SHA256SUMS")  # digests come last
+    back = tmp_path / "back"
+    assert victim not in sync(URL, str(back)).copied
+    assert sync(str(done), URL).copied == [victim] and sync(URL, str(back)).copied == [victim]
+
+
+def test_damage_on_either_side_is_named_and_not_copied(bucket: Any, done: Path, tmp_path: Path) -> None:
+    sync(str(done), URL)
+    one, two = (path.name for path in sorted((done / "runs").iterdir())[:2])
+    content = bytearray(bucket.cat_file(f"/bucket/study/runs/{one}/record.json"))
+    content[40] ^= 1
+    bucket.pipe_file(f"/bucket/study/runs/{one}/record.json", bytes(content))
+    back = tmp_path / "back"
+    copied = sync(URL, str(back))
+    assert len(copied.copied) == 14 and len(copied.damaged) == 1 and one in copied.damaged[0]
+    assert not (back / "runs" / one).exists() and list((back / "partial").iterdir()) == []
+    path = back / "runs" / two / "record.json"
+    path.write_bytes(path.read_bytes()[:-9])
+    copied = sync(str(back), "memory://bucket/other")
+    assert len(copied.copied) == 13 and two in copied.damaged[0]
+
+
+def test_nothing_there_is_replaced(bucket: Any, done: Path, tmp_path: Path) -> None:
+    """Two stores that both did a job keep their own record of it; a failure gives way to a success."""
+    sync(str(done), URL)
+    before = dict(bucket.store)
+    other = tmp_path / "other"
+    sync(URL, str(other))
+    key, failed = (path.name for path in sorted((other / "runs").iterdir())[:2])
+    mine = Store(other)
+    for name in (key, failed):
+        (record,) = (mine.read(name) or [])[:1]
+        (other / "runs" / name).rename(other / name)
+        mine.publish(name, [{**record, "wall_s": 1e6}]) if name == key else mine.publish_failed(
+            name, {**record, "status": "failed", "error": "it failed here"}
+        )
+    assert sync(str(other), URL).copied == []
+    assert {k: v.getvalue() for k, v in bucket.store.items()} == {k: v.getvalue() for k, v in before.items()}
+    assert sync(URL, str(other)).copied == [failed]
+    assert mine.state(failed) == "done" and not (other / "runs" / f"{failed}.failed").exists()
+    (record,) = (mine.read(key) or [])[:1]
+    assert record["wall_s"] == 1e6
+
+
+def test_a_run_is_sent_while_it_goes_on_and_at_its_end(
+    bucket: Any, done: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = {path.name for path in (done / "runs").iterdir()}
+    with Pushing(done, URL, every_s=0.01):
+        while {path.split("/")[-1] for path in bucket.glob("/bucket/study/runs/*")} < names:
+            pass
+        key = "0" * 16
+        record = json.loads((done / "runs" / min(names) / "record.json").read_text())
+        rows = record if isinstance(record, list) else [record]
+        Store(done).publish(key, [{**row, "key": key} for row in rows])
+    assert bucket.exists(f"/bucket/study/runs/{key}/SHA256SUMS")
+
+    def broken(*_: object, **__: object) -> None:
+        raise ConnectionError("the network is down")
+
+    monkeypatch.setattr(remote.Place, "complete", broken)
+    with (
+        pytest.raises(UserError, match=r"network is down.*; nothing is lost.*study sync"),
+        Pushing(done, URL),
+    ):
+        pass
+
+
+def test_wrong_places_are_told_in_one_line(bucket: Any, done: Path, call: Call, write_study: Write) -> None:
+    sync(str(done), URL)
+    other = done.with_name("elsewhere")
+    call("study", "run", write_study(pairs={"draw": 2, "seed": 1, "from": "symbolic"}), "--out", str(other))
+    for source, target, says in [
+        (str(done.parent / "nothing"), URL, "is not a study"),
+        ("memory://bucket/nothing", str(done), "is not a study"),
+        (str(done), "nosuch://bucket/study", "nosuch"),
+        (URL, "memory://other", "one of the two must be a folder"),
+        (str(other), URL, "holds another study"),
+    ]:
+        status, _, err = call("study", "sync", source, target)
+        assert status == 2 and says in err and err.count("\n") == 1, err
+
+
+def test_gc_frees_what_no_study_needs(call: Call, done: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = files(done)
+    keys = [path.name for path in sorted((done / "runs").iterdir())]
+    for name in (f"superseded/{keys[0]}-1", f"corrupt/{keys[1]}-1", f"partial/{keys[2]}.{'0' * 32}"):
+        (done / name).mkdir(parents=True)
+        (done / name / "record.json").write_text("x" * 1000)
+    (done / "scratch" / keys[3]).mkdir(parents=True)  # of a job that is done
+    (done / "scratch" / ("f" * 16)).mkdir()  # of one that is not
+    status, text, _ = call("study", "gc", str(done), "--dry-run")
+    assert status == 0 and "would be freed" in text and (done / "superseded" / f"{keys[0]}-1").exists()
+    status, text, _ = call("study", "gc", str(done), "--json")
+    told = json.loads(text)
+    assert told["bytes"] == 3000 and [row["entries"] for row in told["found"]] == [1, 1, 2]
+    assert not list((done / "superseded").iterdir()) and not list((done / "partial").iterdir())
+    assert [path.name for path in (done / "scratch").iterdir()] == ["f" * 16] and files(done) == kept
+    status, _, err = call("study", "gc", str(done.parent))
+    assert status == 2 and "is not a study" in err
