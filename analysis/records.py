@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from analysis.bandit_schema import BanditPoint, BanditRecord
 from analysis.schema import OLDEST, SCHEMA, CellRecord, ProbeRecord, RunRecord
 from analysis.stage_schema import Choice, Measurement, Output, StageRecord
-from analysis.sums import damage
+from analysis.sums import differs
 from analysis.text_schema import TextRecord
 from tasks.errors import UserError
 
@@ -173,12 +173,13 @@ def _records(root: Path, problems: list[str]) -> Iterator[dict[str, Any]]:
             problems.append(f"{path.relative_to(root)}: missing")
             continue
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
+            text = path.read_bytes()
+            if why := differs(path, text):
+                problems.append(f"{path.relative_to(root)}: {why}")
+                continue
+            content = json.loads(text)
         except (ValueError, OSError) as error:
             problems.append(f"{path.relative_to(root)}: not readable as JSON ({error})")
-            continue
-        if why := damage(folder):
-            problems.append(f"{folder.relative_to(root)}: {why}")
             continue
         for record in content if isinstance(content, list) else [content]:
             try:
@@ -228,6 +229,11 @@ def _table(path: Path, columns: dict[str, str], problems: list[str], *, records:
     return frame(rows, columns)
 
 
+def _as_published(path: Path) -> None:
+    if why := differs(path):
+        raise ValueError(why)
+
+
 def _long(
     root: Path, problems: list[str], columns: dict[str, str], stored: list[Path], compact: str
 ) -> DataFrame:
@@ -239,6 +245,7 @@ def _long(
     for path in stored if is_store else root.glob(compact):
         told = {"key": path.parent.name} if is_store else {}
         try:
+            _as_published(path)
             table = pd.read_parquet(path).astype(object)
             for value in table.where(table.notna(), None).to_dict("records"):
                 row = {**value, **told}
@@ -264,6 +271,7 @@ def _wide(
         if not path.exists():  # a stage has the tables that it could fill
             continue
         try:
+            _as_published(path)
             table = pd.read_parquet(path)
             told = table.assign(key=path.parent.name) if is_store else table
             told = told.assign(**{n: v for n, v in EARLIER[name].items() if n not in told})

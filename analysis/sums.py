@@ -39,6 +39,13 @@ def read_sums(folder: Path) -> dict[str, str]:
     return found
 
 
+def differs(path: Path, content: bytes | None = None) -> str:
+    """What tells a file from the one that was published, or ""; `content` is what was read of it."""
+    digest = file_digest(path) if content is None else hashlib.sha256(content).hexdigest()
+    told = read_sums(path.parent).get(path.name)
+    return f"its digest differs from {SUMS}" if told and told != digest else ""
+
+
 def damage(folder: Path, *, weights: bool = False) -> str:
     """What is wrong with a published folder's files, by their digests, or "".
 

@@ -15,6 +15,7 @@ from analysis.records import (
     read_study,
     write_compact,
 )
+from analysis.sums import write_sums
 from tasks.errors import UserError
 
 
@@ -123,6 +124,25 @@ def test_a_corrupt_record_is_named_and_the_rest_is_read(tmp_path, record, said):
     assert list(study.runs.key) == ["r"]
     (problem,) = study.problems
     assert problem.startswith("runs/bad/record.json") and said in problem and "\n" not in problem
+
+
+def test_a_flipped_bit_is_not_read(tmp_path):
+    """Though the record stays whole JSON, and the table whole parquet."""
+    root = write(tmp_path, {"good": RUN, "bad": RUN | {"key": "s"}, "table": RUN | {"key": "t"}})
+    cells = pd.DataFrame([dataclasses.asdict(CellRecord(cell="both 0", n=9, errors=1))]).drop(columns="key")
+    for folder in ("good", "table"):
+        cells.to_parquet(root / "runs" / folder / "cells.parquet")
+    for folder in (root / "runs").iterdir():
+        write_sums(folder)
+    assert read_study(root).problems == [] and len(read_study(root).cells) == 2
+    path = root / "runs" / "bad" / "record.json"
+    path.write_text(path.read_text().replace('"U": 0.', '"U": 1.', 1))
+    cells.assign(errors=2).to_parquet(root / "runs" / "table" / "cells.parquet")
+    study = read_study(root)
+    assert sorted(study.runs.key) == ["r", "t"] and list(study.cells.key) == ["good"]
+    first, second = study.problems
+    assert first.startswith("runs/bad/record.json: its digest differs")
+    assert second.startswith("runs/table/cells.parquet") and "its digest differs" in second
 
 
 def test_an_empty_record_folder_is_named(tmp_path):
