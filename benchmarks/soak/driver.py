@@ -16,6 +16,8 @@ if __name__ == "__main__":
     from proclivity import composition
     from proclivity.cli import main
 
+    if stages.LEASE in os.environ:
+        stages.hasten()
     composition.JOBS = "benchmarks.soak.cheap"
     # A shell without job control starts what it puts in the background with this signal ignored.
     signal.signal(signal.SIGINT, signal.default_int_handler)
