@@ -63,7 +63,7 @@ def hasten() -> None:
     from proclivity.claims import Claims
 
     lease = float(os.environ[LEASE])
-    Claims.__init__.__kwdefaults__.update(beat_s=lease / 8, lease_s=lease)  # type: ignore[attr-defined]
+    Claims.__init__.__kwdefaults__ = {"beat_s": lease / 8, "lease_s": lease}
 
 
 def jump() -> None:
