@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import ast
+import json
 import os
+from argparse import Namespace
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from fsspec.implementations.memory import MemoryFile
 
+from proclivity.commands_store import gc
+from proclivity.manifest import describe, write_manifest
 from proclivity.plan import open_store
+from proclivity.remote import sync
 from proclivity.store import job_key
 from proclivity.strict import Document, Plain
 from proclivity.study import load_study, study_from
@@ -156,3 +162,39 @@ def test_a_link_in_place_of_a_folder_costs_nothing_outside(below: str, tmp_path:
     os.symlink(outside, store.folder / below / key)
     store.sweep([])
     assert (outside / "mine").exists()
+
+
+@pytest.mark.parametrize("name", ["superseded", "corrupt", "partial", "scratch", ".leases"])
+def test_gc_follows_no_link_out_of_a_study(name: str, tmp_path: Path) -> None:
+    """A folder from anywhere may hold any links, and gc removes what is behind these names."""
+    folder, outside = tmp_path / "study", tmp_path / "outside"
+    folder.mkdir()
+    (outside / "mine").mkdir(parents=True)
+    (outside / "mine" / "file").touch()
+    study, _ = load_study(SHIPPED)
+    write_manifest(folder, describe(study.definition(), ""))
+    os.symlink(outside, folder / name)
+    with pytest.raises(UserError, match="is a link"):
+        gc(Namespace(folder=str(folder), dry_run=False))
+    assert (outside / "mine" / "file").exists()
+
+
+def test_names_of_objects_lead_out_of_no_folder(tmp_path: Path) -> None:
+    """What an object store holds may be called anything; a copy of it stays where it was asked for."""
+    import fsspec
+
+    study, _ = load_study(SHIPPED)
+    far, key = fsspec.filesystem("memory"), "0" * 16
+    manifest = json.dumps(describe(study.definition(), "")).encode()
+    objects = ("record.json", "SHA256SUMS", "../../../escaped", "a/../../../../escaped")
+    far.store.clear()
+    far.pipe_file("/study/study.json", manifest)
+    for name in (f"/study/runs/{key}/{what}" for what in objects):
+        far.store[name] = MemoryFile(far, name, b"{}")
+    for name in ("/study/runs/../SHA256SUMS", "/study/runs/...failed/SHA256SUMS"):
+        far.store[name] = MemoryFile(far, name, b"{}")
+    found = sync("memory://study", str(tmp_path / "deep" / "copy"))
+    assert found.copied == [] and len(found.damaged) == 1 and "leads out of its folder" in found.damaged[0]
+    assert not [path for path in tmp_path.rglob("*") if path.name == "escaped"]
+    assert list((tmp_path / "deep").iterdir()) == [tmp_path / "deep" / "copy"]
+    far.store.clear()
