@@ -17,6 +17,8 @@ import yaml
 
 from benchmarks.soak.field import Field, results
 
+FULL_SIZE = 100
+"""Kills from which on a campaign is no short one."""
 SYMBOLS = {"draw": 8, "seed": 1, "from": "symbolic"}
 CHEAP: dict[str, Any] = {
     "name": "soak",

@@ -10,9 +10,10 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from itertools import product
 from pathlib import Path
 
-from benchmarks.soak.campaign import Campaign
+from benchmarks.soak.campaign import FULL_SIZE, Campaign
 from benchmarks.soak.field import Field, contents
 
 NOBODY = 65534
@@ -33,17 +34,14 @@ def records(campaign: Campaign) -> None:
         "a bit flipped": _flip,
         "lost": lambda rng, path: path.unlink(),
     }
-    for name in ("record.json", "log.parquet", "model.safetensors"):
-        for what, damage in damages.items():
-            for _ in range(2):
-                files = sorted((found.folder / "runs").rglob(name))
-                path = campaign.rng.choice(files)
-                key = path.relative_to(found.folder / "runs").parts[0]
-                damage(campaign.rng, path)
-                found.forget(key)
-                wrong = found.ended(found.run(), 0, rf"{SET_ASIDE.replace('KEY', key)}")
-                wrong += found.finish(undisturbed)
-                campaign.told(f"{name} {what}", "told, moved to corrupt/ and done again", wrong)
+    kinds = list(product(("record.json", "log.parquet", "model.safetensors"), damages))
+    for name, what in 2 * kinds if campaign.kills >= FULL_SIZE else campaign.rng.sample(kinds, 2):
+        path = campaign.rng.choice(sorted((found.folder / "runs").rglob(name)))
+        key = path.relative_to(found.folder / "runs").parts[0]
+        damages[what](campaign.rng, path)
+        found.forget(key)
+        wrong = found.ended(found.run(), 0, SET_ASIDE.replace("KEY", key)) + found.finish(undisturbed)
+        campaign.told(f"{name} {what}", "told, moved to corrupt/ and done again", wrong)
     campaign.close(found, wrong)
 
 
