@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from itertools import product
 from typing import Any, Literal
 
 from proclivity.strict import Document, build
-from proclivity.study_head import Paper, Scale, check_name, plain_value
+from proclivity.study_head import Paper, Resources, Scale, check_name, definition_of
 from rl_finetune.bandit_settings import PROBLEMS, BanditSettings
 from tasks.errors import UserError, unknown
 
@@ -103,6 +103,7 @@ class BanditStudy:
     scale: Scale
     primary: BanditPrimary
     bandits: Bandits
+    resources: Resources = field(default_factory=Resources)
 
     def __post_init__(self) -> None:
         check_name(self.name)
@@ -111,8 +112,7 @@ class BanditStudy:
 
     def definition(self) -> dict[str, Any]:
         """The study as plain JSON values, as study.json keeps it."""
-        plain: dict[str, Any] = plain_value(asdict(self))
-        return plain
+        return definition_of(self)
 
 
 def expand_bandits(study: BanditStudy, document: Document) -> list[Config]:

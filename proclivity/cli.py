@@ -298,6 +298,8 @@ def _studies(commands: Any) -> None:
     run.add_argument(
         "--dry-run", action="store_true", help="print runs, time, disk and the pairs drawn; run nothing"
     )
+    about = "do only the K-th of N parts of the jobs, such as 3/16; into the same folder as the others"
+    run.add_argument("--shard", metavar="K/N", help=about)
     _running(run)
     status = add_command(study, "status", "commands_study:status", "how far a study is")
     status.add_argument("folder", metavar="D")
@@ -366,4 +368,11 @@ def _running(command: Parser) -> None:
     command.add_argument(
         "--workers", type=int, metavar="N", help="processes (default: one a core; 0: this one)"
     )
+    about = "where jobs are done: in processes of this machine, or on a Ray cluster (default: local)"
+    command.add_argument("--executor", choices=("local", "ray"), default="local", help=about)
+    about = (
+        "with --executor ray: the cluster to join, as auto, HOST:PORT or ray://HOST:PORT (default: one of "
+        "--workers CPUs, started for the command)"
+    )
+    command.add_argument("--address", metavar="A", help=about)
     command.add_argument("--retry-failed", action="store_true", help="run failed jobs again")

@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING, get_args
 from proclivity import composition
 from proclivity.answer import Answer, duration, size, table
 from proclivity.disk import full_disk
+from proclivity.executors import Executor, executor_of
 from proclivity.manifest import COMPACT, SINGLE, read_manifest
 from proclivity.paper_answer import papers_table
-from proclivity.plan import Plan, cores, is_reward_model, open_store, plan, run_plan
+from proclivity.plan import Plan, is_reward_model, open_store, part, plan, run_plan
 from proclivity.remote import mirror
+from proclivity.shards import Shard, read_shard
 from proclivity.store import CorruptRecord
 from proclivity.strict import Plain
 from proclivity.study import BRADLEY_TERRY, ProbeStudy, Study, list_studies, load_study, study_from
@@ -35,12 +37,12 @@ BYTES_A_JOB = 16_000
 def run(arguments: Namespace) -> Answer:
     study, document = load_study(arguments.study)
     todo = plan(study, document)
-    workers = _workers(arguments)
+    on, shard = executor_of(arguments), read_shard(arguments.shard) if arguments.shard else None
     if arguments.dry_run:
-        return _dry_run(todo, workers)
+        return _dry_run(part(todo, shard), on, shard)
     folder = _folder(arguments, study.name)
     clock = time.perf_counter()
-    _, tally = run_plan(todo, folder, workers=workers, retry_failed=arguments.retry_failed)
+    _, tally = run_plan(todo, folder, on=on, retry_failed=arguments.retry_failed, shard=shard)
     seconds = time.perf_counter() - clock
     data = {
         "study": study.name,
@@ -50,8 +52,9 @@ def run(arguments: Namespace) -> Answer:
         "ran": tally.ran,
         "failed": tally.failed,
         "seconds": seconds,
-    }
-    text = f"{folder}: {tally.done} of {tally.total} jobs done ({tally.ran} now), {duration(seconds)}"
+    } | _told(shard)
+    of = f"jobs of shard {shard}" if shard else "jobs"
+    text = f"{folder}: {tally.done} of {tally.total} {of} done ({tally.ran} now), {duration(seconds)}"
     return Answer(data, text + failures(tally.failed, tally.total), status=1 if tally.failed else 0)
 
 
@@ -64,10 +67,14 @@ def failures(failed: Mapping[str, str], total: int) -> str:
     return f"\n{len(failed)} of {total} jobs failed: {why} (again with --retry-failed)"
 
 
-def _dry_run(todo: Plan, workers: int) -> Answer:
-    jobs = composition.jobs()
+def _told(shard: Shard | None) -> dict[str, str]:
+    return {"shard": str(shard)} if shard else {}
+
+
+def _dry_run(todo: Plan, on: Executor, shard: Shard | None) -> Answer:
+    jobs, asks = composition.jobs(), todo.study.resources
     work = sum(jobs.estimate(job.config) for job in todo.jobs)
-    seconds = work / max(1, min(workers, cores()))
+    seconds = work / on.jobs_at_once(asks)
     about = "an unknown time" if math.isnan(work) else f"about {duration(seconds)}"
     disk = BYTES_A_JOB * len(todo.jobs)
     weights = " and the reward models' weights" if todo.reward_models else ""
@@ -77,11 +84,12 @@ def _dry_run(todo: Plan, workers: int) -> Answer:
         "probes": todo.probes,
         "reward_models": todo.reward_models,
         "seconds": seconds,
-        "workers": workers,
+        "workers": on.workers,
+        "resources": asdict(asks),
         "bytes": disk,
         "primary": todo.study.definition()["primary"],
         "pairs": todo.pairs,
-    }
+    } | _told(shard)
     arms = Counter(
         job.config["arm"]
         for job in todo.jobs
@@ -92,8 +100,10 @@ def _dry_run(todo: Plan, workers: int) -> Answer:
     data["power"] = power and asdict(power)
     return Answer(
         data,
-        f"{todo.study.name}: {_counted(todo.runs, todo.probes, todo.reward_models)}, {about} on "
-        f"{workers} workers after pre-training, {size(disk)}{weights}\n"
+        f"{todo.study.name}{f' shard {shard}' if shard else ''}: "
+        f"{_counted(todo.runs, todo.probes, todo.reward_models)}, {about} on "
+        f"{on} after pre-training, {size(disk)}{weights}\n"
+        f"each asks for {asks}\n"
         + "\n".join(f"  {name}: {n} runs" for name, n in arms.items())
         + "\nprimary test: "
         + ", ".join(f"{name} {value}" for name, value in data["primary"].items())
@@ -273,7 +283,7 @@ def _reproduce(name: str, arguments: Namespace, *, first: bool) -> Answer:
         folder = folder.with_name(f"{folder.name}-{study.name}")
     clock = time.perf_counter()
     _, tally = run_plan(
-        plan(study, document), folder, workers=_workers(arguments), retry_failed=arguments.retry_failed
+        plan(study, document), folder, on=executor_of(arguments), retry_failed=arguments.retry_failed
     )
     claims = claims_of(folder)
     figures = draw(folder, folder / "figures")
@@ -297,9 +307,3 @@ def _reproduce(name: str, arguments: Namespace, *, first: bool) -> Answer:
 
 def _folder(arguments: Namespace, name: str) -> Path:
     return Path(arguments.out or Path("out") / name)
-
-
-def _workers(arguments: Namespace) -> int:
-    if arguments.workers is not None and arguments.workers < 0:
-        raise UserError("--workers must be 0 or more")
-    return cores() if arguments.workers is None else int(arguments.workers)

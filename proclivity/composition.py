@@ -62,6 +62,12 @@ class Jobs(Protocol):
     def prepare(self, configs: Sequence[Mapping[str, Any]], progress: ReportProgress) -> None:
         """Do once, before any job, what the jobs share: pre-train embedded models."""
 
+    def missing(self, config: Mapping[str, Any]) -> str:
+        """The folder that `prepare` should have made and that is not there; empty when nothing is missing.
+
+        Asked on the machine that is to do the job.
+        """
+
     def validate_settings(self, settings: Mapping[str, Any], where: str) -> dict[str, Any]:
         """Settings with defaults filled in; UserError that begins with `where` for a wrong one."""
 

@@ -28,6 +28,7 @@ __all__ = [
     "execute",
     "fingerprint",
     "learnability",
+    "missing",
     "prepare",
     "save",
     "validate_settings",
@@ -77,6 +78,16 @@ def prepare(configs: Sequence[Config], progress: Progress | None) -> None:
             future.result()
             if progress:
                 progress(f"pre-training {len(missing)} models", done, len(missing))
+
+
+def missing(config: Config) -> str:
+    """The folder of the embedded model that a job starts from, where this machine does not have it."""
+    from models.embedded import PREFIX, folder_of, is_cached, recipe_of
+
+    model = config.get("model", "")
+    if not model.startswith(PREFIX) or is_cached(recipe_of(model)):
+        return ""
+    return str(folder_of(recipe_of(model)))
 
 
 def validate_settings(settings: Mapping[str, Any], where: str) -> dict[str, Any]:

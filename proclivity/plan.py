@@ -7,7 +7,7 @@ import os
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,16 +15,19 @@ from typing import Any
 from proclivity import composition
 from proclivity.bandit_study import BanditStudy, expand_bandits
 from proclivity.disk import full_disk
+from proclivity.executors import Executor, cores
 from proclivity.expand import Config, draw_pairs, expand, expand_probes
 from proclivity.job import KEPT
 from proclivity.manifest import describe, make_folder, write_manifest
 from proclivity.progress import step_bar
 from proclivity.runner import Job, Tally, run_jobs
+from proclivity.shards import Shard, part_of
 from proclivity.stage_study import StageStudy, expand_stages
 from proclivity.store import Store, job_key
 from proclivity.strict import Document
 from proclivity.study import AnyStudy, ProbeStudy
 from proclivity.text_study import TextStudy, expand_texts
+from proclivity.workers import Workers
 from tasks.errors import UserError, unknown
 
 
@@ -112,10 +115,35 @@ def open_store(folder: Path) -> Store:
 
 
 def run_plan(
-    todo: Plan, folder: Path, *, workers: int | None = None, retry_failed: bool = False
+    todo: Plan,
+    folder: Path,
+    *,
+    on: Executor | None = None,
+    retry_failed: bool = False,
+    shard: Shard | None = None,
 ) -> tuple[Store, Tally]:
-    """Bring every job of a plan to a record in a folder, going on where an earlier runner stopped."""
+    """Bring every job of a plan, or of a shard of it, to a record in a folder, going on where an earlier
+    runner stopped."""
+    mine = part(todo, shard).jobs
     make_folder(folder)
+    workers = (on or Executor(cores())).start(f"{composition.JOBS}:execute", todo.study.resources)
+    try:
+        return _run_plan(todo, mine, folder, workers, retry_failed)
+    finally:
+        workers.kill()
+
+
+def part(todo: Plan, shard: Shard | None) -> Plan:
+    """A plan with the jobs of a shard alone."""
+    if shard is None:
+        return todo
+    seconds = composition.jobs().estimate
+    return replace(todo, jobs=part_of(todo.jobs, shard, lambda job: seconds(job.config)))
+
+
+def _run_plan(
+    todo: Plan, mine: Sequence[Job], folder: Path, workers: Workers, retry_failed: bool
+) -> tuple[Store, Tally]:
     store = open_store(folder)
     keys = {job.key for job in todo.jobs}
     needed = {key for job in todo.jobs for key in job.needs.values()}
@@ -131,27 +159,16 @@ def run_plan(
             note(f"{folder}/{found}; moved to {found.moved_to}, to be run again")
         if superseded:
             note(f"{len(superseded)} records of other sources or data were moved to {folder / 'superseded'}")
-        unfinished = [job.config for job in todo.jobs if store.state(job.key) != "done"]
+        unfinished = [job.config for job in mine if store.state(job.key) != "done"]
         write_rows(folder, composition.jobs().learnability([job.config for job in todo.jobs]))
         if unfinished:
             with step_bar() as progress:
                 composition.jobs().prepare(unfinished, progress)
-        tally = run_jobs(
-            store,
-            todo.jobs,
-            f"{composition.JOBS}:execute",
-            workers=cores() if workers is None else workers,
-            retry_failed=retry_failed,
-        )
+        tally = run_jobs(store, mine, workers, retry_failed=retry_failed)
     except KeyboardInterrupt:
         again = shlex.join(["proclivity", *sys.argv[1:]])
         raise KeyboardInterrupt(f"; finished jobs are kept in {folder}; to go on: {again}") from None
     return store, tally
-
-
-def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def note(message: str) -> None:

@@ -2,65 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import multiprocessing
 import os
 import signal
 import sys
 import threading
-import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from proclivity.composition import execute, jobs_of
-from tasks.errors import one_line
-
-ENVIRONMENT = {
-    "OMP_NUM_THREADS": "1",
-    "MKL_NUM_THREADS": "1",
-    "OPENBLAS_NUM_THREADS": "1",
-    "TOKENIZERS_PARALLELISM": "false",
-    "HF_HUB_DISABLE_TELEMETRY": "1",
-}
+from proclivity.workers import ENVIRONMENT, Attempt, WorkerKilled, attempt
 
 
-@dataclass(frozen=True)
-class Attempt:
-    """What came of one try at a job."""
-
-    started: str
-    """ISO time."""
-    wall_s: float
-    """Seconds."""
-    error: str = ""
-    """Why it failed, in one line; empty when it did not."""
-    records: list[dict[str, Any]] = field(default_factory=list)
-    log: list[dict[str, Any]] = field(default_factory=list)
-    cells: list[dict[str, Any]] = field(default_factory=list)
-
-
-def attempt(reference: str, config: Mapping[str, Any], folder: Path | None = None) -> Attempt:
-    """Do a job, and keep in `folder` what it tuned; whatever it raises is part of the answer."""
-    started, clock = datetime.now(UTC).isoformat(timespec="seconds"), time.perf_counter()
-    try:
-        result = execute(reference, config)
-        if folder:
-            jobs_of(reference).save(result, folder)
-        # A round trip, so that what is no JSON value is this job's failure and nobody else's.
-        parts = [list(result.records), list(result.log or ()), list(result.cells or ())]
-        plain = json.loads(json.dumps(parts))
-    except (Exception, SystemExit) as e:
-        return Attempt(started, time.perf_counter() - clock, error=one_line(e))
-    records, log, cells = plain
-    return Attempt(started, time.perf_counter() - clock, records=records, log=log, cells=cells)
-
-
-class Workers:
+class Pool:
     """n spawned processes that do jobs; 0 does them in this process."""
 
     def __init__(self, n: int, reference: str) -> None:
@@ -70,16 +27,21 @@ class Workers:
         self._others = set(multiprocessing.active_children())
 
     def submit(self, config: Mapping[str, Any], folder: Path | None = None) -> Future[Attempt]:
-        """Start a job. Raises BrokenProcessPool after a worker was killed: then `rebuild`."""
+        """Start a job. When a worker is killed, all that are at work are under suspicion: then `rebuild`."""
+        answer: Future[Attempt] = Future()
         if self.n == 0:
-            done: Future[Attempt] = Future()
-            done.set_result(attempt(self.reference, config, folder))
-            return done
+            answer.set_result(attempt(self.reference, config, folder))
+            return answer
         if self._pool is None:
             context = multiprocessing.get_context("spawn")
             self._pool = ProcessPoolExecutor(self.n, mp_context=context, initializer=_start_worker)
-        with _environment():
-            return self._pool.submit(attempt, self.reference, config, folder)
+        try:
+            with _environment():
+                done = self._pool.submit(attempt, self.reference, config, folder)
+        except BrokenProcessPool:
+            raise WorkerKilled(guilty=False) from None
+        done.add_done_callback(lambda done: _hand_on(done, answer))
+        return answer
 
     def rebuild(self) -> None:
         """Leave a broken pool; the next job starts another."""
@@ -92,6 +54,17 @@ class Workers:
         for child in set(multiprocessing.active_children()) - self._others:
             child.kill()
         self.rebuild()
+
+
+def _hand_on(done: Future[Attempt], answer: Future[Attempt]) -> None:
+    if done.cancelled():
+        answer.cancel()
+    elif isinstance(done.exception(), BrokenProcessPool):
+        answer.set_exception(WorkerKilled(guilty=False))
+    elif (error := done.exception()) is not None:
+        answer.set_exception(error)
+    else:
+        answer.set_result(done.result())
 
 
 @contextmanager

@@ -100,6 +100,7 @@ def study_files() -> Iterator[str]:
     from proclivity.bandit_study import BanditPrimary, Bandits, BanditStudy, Sweep
     from proclivity.stage_study import Demonstrated, Measuring, Preferred, StagePrimary, Stages, StageStudy
     from proclivity.study import Arm, Levels, Pairs, Primary, Probe, RewardModel, Study
+    from proclivity.study_head import Resources
     from proclivity.text_study import Data, TextPrimary, Texts, TextStudy
 
     yield from _head(
@@ -111,7 +112,7 @@ def study_files() -> Iterator[str]:
     kinds: dict[str, dict[str, type]] = {
         "Pairs of features": {
             "": Study, "primary": Primary, "pairs": Pairs, "probe": Probe, "arms.NAME": Arm,
-            "arms.NAME.evidence": Levels, "arms.NAME.reward_model": RewardModel,
+            "arms.NAME.evidence": Levels, "arms.NAME.reward_model": RewardModel, "resources": Resources,
         },
         "Stages of tuning on text-out tasks": {
             "": StageStudy, "primary": StagePrimary, "stages": Stages, "stages.sft": Demonstrated,

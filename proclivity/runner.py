@@ -6,7 +6,6 @@ import time
 from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,10 +13,10 @@ from typing import Any
 from proclivity.expand import Config
 from proclivity.job import KEPT, names
 from proclivity.manifest import versions
-from proclivity.pool import Attempt, Workers
 from proclivity.progress import Tick, job_bar
 from proclivity.store import DISPLAY_ONLY, Store, job_key
-from tasks.errors import one_line
+from proclivity.workers import Attempt, WorkerKilled, Workers
+from tasks.errors import UserError, one_line
 
 KEEPING = ("reward_model", "stage")
 """Jobs that keep what they trained."""
@@ -26,6 +25,8 @@ OWN_KINDS = ("probe", "bandit", "text", "stage")
 KILLED = "its worker process was killed, twice (out of memory?)"
 POLL_S = 0.2
 """Seconds between looks at what another runner on the folder has finished."""
+ROOM_S = 5.0
+"""Seconds between looks at whether there is room for more jobs, while none of ours ends."""
 
 
 @dataclass(frozen=True)
@@ -54,15 +55,12 @@ class Tally:
         return self.done + len(self.failed)
 
 
-def run_jobs(
-    store: Store, jobs: Sequence[Job], execute: str, *, workers: int = 1, retry_failed: bool = False
-) -> Tally:
+def run_jobs(store: Store, jobs: Sequence[Job], workers: Workers, *, retry_failed: bool = False) -> Tally:
     """Bring every job to a record, finished or failed, together with any other runner on the same folder.
 
-    `execute` is the address `module:function` of what does a job. `workers=0` does them in this process.
     Whatever ends this function early, finished jobs stay finished and no other record is left.
     """
-    run = _Run(store, jobs, Workers(workers, execute), retry_failed)
+    run = _Run(store, jobs, workers, retry_failed)
     try:
         if run.waiting:
             with job_bar("jobs", run.tally.total, run.tally.settled) as tick:
@@ -81,9 +79,9 @@ class _Run:
         self.waiting: deque[Job] = deque()
         self.in_flight: dict[Future[Attempt], Job] = {}
         self.suspects: deque[Job] = deque()
-        """In flight when a worker was killed. Each is tried again alone: only the guilty one fails."""
+        """In flight when some worker was killed. Each is tried again alone: only the guilty one fails."""
         self.deaths: Counter[str] = Counter()
-        """How often a job, by its key, was the only one in flight when a worker was killed."""
+        """How often a job's own worker, by its key, was killed."""
         self.retrying: set[str] = set()
         for job in jobs:
             state = store.state(job.key)
@@ -98,10 +96,10 @@ class _Run:
         while self.waiting or self.in_flight or self.suspects:
             self._fill()
             if self.in_flight:
-                finished, _ = wait(self.in_flight, return_when=FIRST_COMPLETED)
+                finished, _ = wait(self.in_flight, ROOM_S, return_when=FIRST_COMPLETED)
                 taken = [(self.in_flight.pop(future), future) for future in finished]
-                broken = any(isinstance(future.exception(), BrokenProcessPool) for _, future in taken)
-                if broken:
+                killed = [e for _, f in taken if isinstance(e := f.exception(), WorkerKilled)]
+                if not all(e.guilty for e in killed):
                     wait(self.in_flight)
                     taken += [(job, future) for future, job in self.in_flight.items()]
                     self.in_flight = {}
@@ -127,7 +125,7 @@ class _Run:
         try:
             config = in_scratch(self.store, job.key, self._config(job))
             self.in_flight[self.workers.submit(config, self._folder(job))] = job
-        except BrokenProcessPool:
+        except WorkerKilled:
             # A worker was killed while idle: nobody's fault, and the job has not begun.
             queue.appendleft(job)
             if not self.in_flight:
@@ -179,24 +177,32 @@ class _Run:
             self.tally.done += 1
 
     def _settle(self, taken: list[tuple[Job, Future[Attempt]]]) -> None:
-        """Publish what came of jobs; those whose worker may have been killed by them become suspects."""
-        broken = [job for job, future in taken if isinstance(future.exception(), BrokenProcessPool)]
-        if len(broken) == 1:
-            self.deaths[broken[0].key] += 1
+        """Publish what came of jobs; one whose worker was killed is tried once more.
+
+        Where it is not known whose worker was killed, those that were at work become suspects.
+        """
+        errors = {job.key: future.exception() for job, future in taken}
+        killed = {key: e for key, e in errors.items() if isinstance(e, WorkerKilled)}
+        self.deaths.update(key for key, e in killed.items() if e.guilty or len(killed) == 1)
         for job, future in taken:
-            error = future.exception()
-            if job in broken and self.deaths[job.key] < 2:
-                self.suspects.append(job)
-                continue
-            if job in broken:
+            error = errors[job.key]
+            if isinstance(error, WorkerKilled) and self.deaths[job.key] < 2:
+                if not error.guilty:
+                    self.suspects.append(job)
+                    continue
+                self.waiting.appendleft(job)
+            elif isinstance(error, WorkerKilled):
                 self._fail(job, KILLED, None)
-            elif error is not None:
+            elif error is not None and not isinstance(error, UserError):
                 self._fail(job, one_line(error), None)
-            elif future.result().error:
+            elif error is None and future.result().error:
                 self._fail(job, future.result().error, future.result())
-            else:
+            elif error is None:
                 self._publish(job, future.result())
             self.store.claims.release(job.key)
+        for error in errors.values():
+            if isinstance(error, UserError):  # of the workers, and none of the job's
+                raise error
 
     def _publish(self, job: Job, attempt: Attempt) -> None:
         records = [stamp(record, job) for record in attempt.records]

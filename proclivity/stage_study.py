@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field
 from itertools import product
 from typing import Any, Literal
 
-from proclivity.study_head import Paper, Scale, check_name, plain_value
+from proclivity.study_head import Paper, Resources, Scale, check_name, definition_of
 from tasks.errors import UserError, seed_or_error, unknown
 from tasks.problems import text_out
 
@@ -167,6 +167,7 @@ class StageStudy:
     stages: Stages
     settings: dict[str, Any] = field(default_factory=dict)
     """What every policy's tuning shares, but for what its entry says."""
+    resources: Resources = field(default_factory=Resources)
 
     def __post_init__(self) -> None:
         check_name(self.name)
@@ -181,8 +182,7 @@ class StageStudy:
 
     def definition(self) -> dict[str, Any]:
         """The study as plain JSON values, as study.json keeps it."""
-        plain: dict[str, Any] = plain_value(asdict(self))
-        return plain
+        return definition_of(self)
 
 
 def expand_stages(study: StageStudy, validate: ValidateSettings) -> list[Config]:

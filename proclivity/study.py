@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
@@ -11,7 +11,7 @@ from typing import Any, Literal
 from proclivity.bandit_study import BanditStudy
 from proclivity.stage_study import StageStudy
 from proclivity.strict import Document, Plain, build
-from proclivity.study_head import Paper, Scale, check_name, plain_value
+from proclivity.study_head import Paper, Resources, Scale, check_name, definition_of
 from proclivity.text_study import TextStudy
 from tasks import QUADRANTS, Evidence
 from tasks.errors import UserError, seed_or_error, unknown
@@ -230,6 +230,8 @@ class Study:
     """What every run shares (steps, batch_size, ...). A mapping gives a value for each method."""
     trust_remote_code: bool = False
     """Whether code that comes with a model of a hub or a folder may run; every record says so."""
+    resources: Resources = field(default_factory=Resources)
+    """What one job asks of the machine that it runs on."""
 
     def __post_init__(self) -> None:
         check_name(self.name)
@@ -261,7 +263,7 @@ class Study:
 
     def definition(self) -> dict[str, Any]:
         """The study as plain JSON values, as study.json keeps it."""
-        plain: dict[str, Any] = plain_value(asdict(self))
+        plain = definition_of(self)
         plain["pairs"]["from"] = plain["pairs"].pop("from_")
         # Only where it is used, so that studies without it are the studies they were.
         plain["probe"] = _told(plain["probe"])
@@ -322,13 +324,14 @@ class ProbeStudy:
     probe: Probe
     """How; `inputs`, `also` and `beside` are not asked: the reference itself is probed."""
     primary: NoTest = field(default_factory=NoTest)
+    resources: Resources = field(default_factory=Resources)
 
     def __post_init__(self) -> None:
         check_name(self.name)
 
     def definition(self) -> dict[str, Any]:
         """The study as plain JSON values, as study.json keeps it."""
-        plain: dict[str, Any] = plain_value(asdict(self))
+        plain = definition_of(self)
         return {**plain, "probe": _told(plain["probe"])}
 
 

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from itertools import product
 from typing import Any, Literal
 
-from proclivity.study_head import Paper, Scale, check_name, plain_value
+from proclivity.study_head import Paper, Resources, Scale, check_name, definition_of
 from tasks.errors import UserError, seed_or_error, unknown
 from tasks.problems import is_problem, list_problems
 
@@ -102,6 +102,7 @@ class TextStudy:
     settings: dict[str, Any] = field(default_factory=dict)
     """What every run shares (steps, batch_size, ...). A mapping gives values for methods, `others` for those
     that it does not name."""
+    resources: Resources = field(default_factory=Resources)
 
     def __post_init__(self) -> None:
         check_name(self.name)
@@ -119,8 +120,7 @@ class TextStudy:
 
     def definition(self) -> dict[str, Any]:
         """The study as plain JSON values, as study.json keeps it."""
-        plain: dict[str, Any] = plain_value(asdict(self))
-        return plain
+        return definition_of(self)
 
 
 def expand_texts(study: TextStudy, validate: ValidateSettings) -> list[Config]:

@@ -18,7 +18,7 @@ ROOT = Path(__file__).parent.parent
 
 
 def test_a_short_campaign_is_survived(tmp_path: Path) -> None:
-    """Runners and workers killed at random, alone and in pairs, and damaged records, each study to its end."""
+    """Runners and workers killed at random, alone and in pairs, and damaged records; each study is ended."""
     out = tmp_path / "soak.json"
     faults = ["runners", "workers", "two-runners", "records"]
     told = ["--seed", "5", "--kills", "4", "--only", *faults, "--out", str(out), "--json"]

@@ -46,7 +46,7 @@ class FakePolicy:
     model = tokenizer = Saved()
 
 
-METHODS = ("rloo", "sft", "raises", "dies", "dies_once", "prints", "incomplete", "not_json")
+METHODS = ("rloo", "sft", "raises", "dies", "dies_once", "prints", "incomplete", "not_json", "not_prepared")
 
 
 def validate_settings(settings: Mapping[str, Any], where: str) -> dict[str, Any]:
@@ -68,6 +68,10 @@ def fingerprint(config: Mapping[str, Any]) -> dict[str, str]:
 
 def prepare(configs: Sequence[Mapping[str, Any]], progress: Any) -> None:
     progress("preparing", 1, 1)
+
+
+def missing(config: Mapping[str, Any]) -> str:
+    return "/cache/models/symbols" if config.get("method") == "not_prepared" else ""
 
 
 def estimate(config: Mapping[str, Any]) -> float:

@@ -20,7 +20,7 @@ Start = Callable[..., "subprocess.Popen[str]"]
 Call = Callable[..., tuple[int, str, str]]
 Write = Callable[..., str]
 
-TIMES = ("wall_s", "started")
+TIMES = ("wall_s", "started", "step_s")
 
 
 def records(folder: Path) -> dict[str, Any]:
