@@ -24,6 +24,7 @@ FAULTS: dict[str, Fault] = {
     "runners": kills.runners,
     "workers": kills.workers,
     "two-runners": kills.two_runners,
+    "ray": kills.ray,
     "paused": kills.paused,
     "interrupted": kills.interrupted,
     "records": damage.records,

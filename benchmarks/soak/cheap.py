@@ -56,6 +56,10 @@ def prepare(configs: Sequence[Mapping[str, Any]], progress: Any) -> None:
         progress("preparing", step, 5)
 
 
+def missing(config: Mapping[str, Any]) -> str:
+    return ""
+
+
 def estimate(config: Mapping[str, Any]) -> float:
     return 0.05
 

@@ -18,6 +18,8 @@ from typing import Any
 ROOT = Path(__file__).parents[2]
 TIMES = ("wall_s", "step_s", "started", "host", "versions")
 """Columns that differ between two runs of one job."""
+COMMAND = "SOAK_COMMAND"
+"""What tells whose process one is."""
 PATIENCE = 120.0
 """Seconds after which a command is stuck."""
 Contents = dict[str, str]
@@ -29,10 +31,11 @@ class Command:
 
     def __init__(self, arguments: list[str], environment: Mapping[str, str], log: Path, weak: bool) -> None:
         self.log = log
+        self.mark = f"{COMMAND}={log}".encode()
         with open(log, "wb") as out:
             self.process = subprocess.Popen(
                 [sys.executable, *arguments],
-                env=environment,
+                env={**environment, COMMAND: str(log)},
                 cwd=ROOT,
                 stdin=subprocess.DEVNULL,
                 stdout=out,
@@ -64,28 +67,30 @@ class Command:
         self.process.wait()
         return True
 
-    def workers(self) -> list[int]:
-        """Process numbers of the workers that live."""
-        return [pid for pid, told in self._session() if "spawn_main" in told]
+    def workers(self, name: str = "spawn_main") -> list[int]:
+        """Process numbers of the workers that live, by what their command lines hold."""
+        return [pid for pid, told in self._started() if name in told]
 
     def orphans(self, seconds: float = 15.0) -> list[str]:
         """What outlives the command by so long."""
         limit = time.monotonic() + seconds
-        while (left := self._session()) and time.monotonic() < limit:
+        while (left := self._started()) and time.monotonic() < limit:
             time.sleep(0.05)
         for pid, _ in left:
             os.kill(pid, signal.SIGKILL)
         return [told for _, told in left]
 
-    def _session(self) -> list[tuple[int, str]]:
+    def _started(self) -> list[tuple[int, str]]:
+        """What the command has started, by the environment that it handed on, and still lives."""
         found = []
         for folder in Path("/proc").glob("[0-9]*"):
             try:
-                state, _, _, session = (folder / "stat").read_text().rpartition(")")[2].split()[:4]
+                state = (folder / "stat").read_text().rpartition(")")[2].split()[0]
+                ours = self.mark in (folder / "environ").read_bytes().split(b"\0")
                 told = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
             except OSError:  # it has just ended
                 continue
-            if int(session) == self.process.pid and state != "Z":
+            if ours and state != "Z":
                 found.append((int(folder.name), told))
         return found
 

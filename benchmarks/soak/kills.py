@@ -7,9 +7,10 @@ import random
 import signal
 import time
 from contextlib import suppress
+from importlib.util import find_spec
 
 from benchmarks.soak.campaign import Campaign
-from benchmarks.soak.field import Command, Field
+from benchmarks.soak.field import PATIENCE, Command, Field, contents
 
 START_S = 1.2
 """About how long the command line takes to its first job."""
@@ -103,6 +104,31 @@ def _kill_one_of_two(rng: random.Random, found: Field, most: int) -> tuple[str, 
 def _after(found: Field, command: Command) -> list[str]:
     """What is wrong after a command was killed."""
     return found.look() + [f"left running: {told}" for told in command.orphans()]
+
+
+def ray(campaign: Campaign) -> None:
+    """kill -9 of a runner whose jobs are tasks of a Ray cluster that it started, and of Ray's workers."""
+    if not find_spec("ray"):
+        return
+    study = campaign.study()
+    undisturbed = campaign.undisturbed(study)
+    for what in ("the runner", "a worker", "the runner"):
+        found = campaign.field(study)
+        command = found.run("--executor", "ray")
+        limit = time.monotonic() + PATIENCE
+        while len(contents(found.folder)) < 10 and command.running() and time.monotonic() < limit:
+            time.sleep(0.1)
+        time.sleep(campaign.rng.uniform(0, 1))
+        if what == "the runner":
+            command.kill()
+            wrong = _after(found, command) + ["it had ended before"] * (command.process.returncode >= 0)
+        else:
+            if living := command.workers("ray::"):
+                os.kill(campaign.rng.choice(living), signal.SIGKILL)
+            wrong = found.ended(command, 0)
+        wrong += found.finish(undisturbed)
+        campaign.told("kill -9 under Ray", f"{what}; done by the local executor afterwards", wrong)
+        campaign.close(found, wrong)
 
 
 def paused(campaign: Campaign) -> None:
