@@ -1,4 +1,4 @@
-# make study | make test | make bench | make docs | make clean | make help
+# make study | make test | make bench | make soak | make docs | make clean | make help
 #
 # Both main targets work in a fresh clone: they make .venv with the system's python3 if there is none, install
 # once (again only when pyproject.toml or constraints.txt change), and run. An existing .venv is used as it is, so
@@ -19,7 +19,7 @@ export HF_HUB_DISABLE_TELEMETRY := 1
 OLD_ENOUGH = -c 'import sys; sys.exit(sys.version_info < (3, 11))'
 
 .DEFAULT_GOAL := help
-.PHONY: help study test lint types unit bench check-methods docs clean
+.PHONY: help study test lint types unit bench soak check-methods docs clean
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 
@@ -27,6 +27,7 @@ help:
 	@echo 'make study   the study cruz2023: probes, fine-tuning runs, tables, figures  [SCALE=smoke|quick|laptop] [ARGS=...]'
 	@echo 'make test    lint, types and unit, in turn: each is a target of its own     [WORKERS=2] [ARGS=...]'
 	@echo 'make bench   every benchmark of speed in one table  [ARGS=--quick|--record|--only ...]'
+	@echo 'make soak    faults through the real command line, and what must hold after each; half an hour  [ARGS="--kills 20"]'
 	@echo 'make check-methods   every method on a task of symbols and one of film reviews, as a table  [ARGS=...]'
 	@echo 'make docs    what is written of docs/ and the README: from the code and from results/; two minutes'
 	@echo 'make clean   remove .venv and the caches of the tools; studies are kept'
@@ -50,6 +51,9 @@ unit: $(VENV)/.installed-test
 
 bench: $(VENV)/.installed
 	$(BIN)/python -m benchmarks $(ARGS)
+
+soak: $(VENV)/.installed
+	$(BIN)/python -m benchmarks.soak $(ARGS)
 
 check-methods: $(VENV)/.installed
 	$(BIN)/python benchmarks/check_methods.py $(ARGS)

@@ -45,6 +45,7 @@ class Identity:
     model: str = text("Hub name, folder, or embedded/<recipe>")
     revision: str = text("revision of the model, as it was named; empty for the hub's own choice")
     dtype: str = later(text("type of the weights: float32 or bfloat16", "float32"), "float32")
+    trust_remote_code: bool = later(_column("whether code that comes with the model could run", False), False)
     init: str = text("'pretrained', or 'random' for the same architecture with untrained weights")
     dial: str = text("setting of the pre-training corpus, e.g. 'a' or 'b'; empty when the model has none")
     weights_hash: str = text("hash of the reference's weights: equal hashes, same model")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import textwrap
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
@@ -16,6 +17,7 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap, Normalize
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 from pandas import DataFrame, Series
 
 from analysis import Estimate, Study
@@ -195,6 +197,21 @@ class Drawn:
     legend: str = ""
     """What stands below it, beside what its columns mean."""
 
+    def __post_init__(self) -> None:
+        # It names files, and methods and tasks that anybody may have named are in it.
+        object.__setattr__(self, "name", re.sub(r"[^A-Za-z0-9_.+-]", "-", self.name))
+
+
+def lay_out(figure: Figure) -> None:
+    """Place everything once. What stands between two dollars is a formula, unless it is none: then a name."""
+    try:
+        figure.draw_without_rendering()
+    except ValueError:
+        for text in figure.findobj(Text):
+            assert isinstance(text, Text)
+            text.set_parse_math("mathdefault" in text.get_text())  # the powers along an axis
+        figure.draw_without_rendering()
+
 
 def save(drawings: Iterable[Drawn], out: Path, about: str = "") -> list[Path]:
     """Each figure as PNG and PDF, and what it shows as `tables/<name>.csv`, `.md` and `.tex`; their paths.
@@ -207,7 +224,7 @@ def save(drawings: Iterable[Drawn], out: Path, about: str = "") -> list[Path]:
 def _save(drawn: Drawn, out: Path, about: str) -> Iterator[Path]:
     if (figure := drawn.figure) is not None:
         with style():
-            figure.draw_without_rendering()
+            lay_out(figure)
             figure.set_layout_engine("none")  # laid out once is enough
             yield publish(out / f"{drawn.name}.png", lambda path: figure.savefig(path, dpi=DPI, format="png"))
             yield publish(

@@ -39,6 +39,8 @@ _LATEX = {
     "τ": r"$\tau$", "Δ": r"$\Delta$", "’": "'", "‘": "`", "“": "``", "”": "''",
 }  # fmt: skip
 """Brackets are braced: after a row's end LaTeX would take one for a length."""
+FORMULA = ("=", "+", "-", "@")
+"""What begins a formula."""
 _MARKDOWN = "\\|*_`<>$[]"
 
 
@@ -143,13 +145,36 @@ def latex(table: DataFrame, caption: str = "", note: str = "", label: str = "") 
     )
 
 
+def for_spreadsheets(table: DataFrame) -> DataFrame:
+    """Text that a spreadsheet would compute begins with an apostrophe, as one writes it there."""
+
+    def quoted(value: Any) -> Any:
+        computed = isinstance(value, str) and value.lstrip()[:1] in FORMULA and not _reads_as_number(value)
+        return f"'{value}" if computed else value
+
+    told = table.map(quoted)
+    told.columns = [quoted(name) for name in table.columns]
+    return told
+
+
+def _reads_as_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
 def write_tables(
     table: DataFrame, folder: Path, name: str, publish: Callable[..., Path], caption: str, legend: str = ""
 ) -> Iterator[Path]:
     """The table as `name.csv`, `name.md` and `name.tex`."""
     note = note_of(table, legend)
     texts = {"md": markdown(table, caption, note), "tex": latex(table, caption, note, name)}
-    yield publish(folder / f"{name}.csv", lambda path: table.to_csv(path, index=False, float_format="%.6g"))
+    yield publish(
+        folder / f"{name}.csv",
+        lambda path: for_spreadsheets(table).to_csv(path, index=False, float_format="%.6g"),
+    )
     for ending, text in texts.items():
         yield publish(
             folder / f"{name}.{ending}", lambda path, text=text: path.write_text(text, encoding="utf-8")

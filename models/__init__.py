@@ -5,12 +5,13 @@ from models.checkpoints import checkpoints_in, pretrain_keeping, step_in
 from models.classifier import TextClassifier, sentiment_scores
 from models.embedded import Recipe, cache_dir, list_recipes, pretrained_folder, recipe_of
 from models.entailment import nli_of
-from models.language_model import FILES, LanguageModel, load, model_folder
+from models.language_model import CODE, FILES, LanguageModel, load, model_folder
 from models.reward_model import learned_rewards, load_reward_model, reward_model_of
 from models.save import save
 from models.train import Diverged, Optimisation, train
 
 __all__ = [
+    "CODE",
     "FILES",
     "Diverged",
     "LanguageModel",

@@ -10,7 +10,7 @@ import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from models.answers import chunks, pad
-from models.language_model import cannot_load, check_report, check_tokenizer
+from models.language_model import cannot_load, check_report, check_tokenizer, has_code
 from tasks.errors import UserError, unknown
 
 
@@ -73,7 +73,7 @@ def sentiment_scores(
 
 def read_classifier(name: str, revision: str | None = None) -> tuple[Any, Any]:
     """A text classifier and its tokenizer, which has a padding token, of a hub's name or a folder."""
-    options: dict[str, Any] = {"revision": revision}
+    options: dict[str, Any] = {"revision": revision, "trust_remote_code": False}
     try:
         tokenizer: Any = AutoTokenizer.from_pretrained(name, **options)
         read: Any = AutoModelForSequenceClassification.from_pretrained
@@ -81,6 +81,8 @@ def read_classifier(name: str, revision: str | None = None) -> tuple[Any, Any]:
         check_report(report)
         check_tokenizer(model, tokenizer)
     except (OSError, ValueError) as e:
+        if has_code(e):
+            raise UserError(f"{name} comes with code of its own, which is never run for a classifier") from e
         raise cannot_load(name, e) from e
     if tokenizer.pad_token is None:
         if tokenizer.eos_token is None:

@@ -237,22 +237,36 @@ def _check_causal(model: Any) -> None:
 
 FILES = ("*.safetensors", "*.json", "*.txt", "*.model")
 """Weights, configuration and tokenizer."""
+CODE = ("*.py",)
+"""A model's own code."""
 
 
-def model_folder(name: str) -> Path:
-    """The folder of a model's files; a hub's are fetched first."""
+def model_folder(name: str, *, code: bool = False) -> Path:
+    """The folder of a model's files, and of its own code if asked for; a hub's are fetched first."""
     from huggingface_hub import snapshot_download
 
     if Path(name).is_dir():
         return Path(name)
     source, revision = split_revision(name)
     try:
-        return Path(snapshot_download(source, revision=revision, allow_patterns=list(FILES)))
+        return Path(
+            snapshot_download(source, revision=revision, allow_patterns=[*FILES, *(CODE if code else ())])
+        )
     except (OSError, ValueError) as e:
         raise cannot_load(name, e) from e
 
 
+def has_code(e: Exception) -> bool:
+    """Whether a model was refused since it comes with code of its own."""
+    return "trust_remote_code" in str(e)
+
+
 def cannot_load(name: str, e: Exception) -> UserError:
+    if has_code(e):
+        return UserError(
+            f"model {name!r} comes with code of its own, which runs only with --trust-remote-code "
+            "(trust_remote_code: true in a study); read it first"
+        )
     first_line = str(e).strip().splitlines()[0].removesuffix(".")
     hint = "" if Path(name).exists() else "; a name of a hub, a folder, or embedded/symbols is needed"
     return UserError(f"cannot load model {name!r}: {first_line}{hint}")

@@ -20,7 +20,15 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 from transformers.utils import logging
 
 from models.answers import chunks, pad, prompted, readable_ids
-from models.language_model import SCALE, SHIFT, LanguageModel, check_report, check_tokenizer, weights_hash
+from models.language_model import (
+    SCALE,
+    SHIFT,
+    LanguageModel,
+    check_report,
+    check_tokenizer,
+    has_code,
+    weights_hash,
+)
 from models.shared_prompts import read_after, shares_prompts
 from tasks.errors import UserError
 
@@ -60,9 +68,9 @@ def load_reward_model(folder: str | Path, device: str = "cpu") -> LanguageModel:
     said = logging.get_verbosity()
     logging.set_verbosity_error()  # what is wrong with the weights is told below, in one line
     try:
-        tokenizer: Any = AutoTokenizer.from_pretrained(name)
+        tokenizer: Any = AutoTokenizer.from_pretrained(name, trust_remote_code=False)
         read: Any = AutoModelForSequenceClassification.from_pretrained
-        model, report = read(name, use_safetensors=True, output_loading_info=True)
+        model, report = read(name, use_safetensors=True, output_loading_info=True, trust_remote_code=False)
         check_report(report)
         check_tokenizer(model, tokenizer)
         if model.config.num_labels != 1 or model.config.is_encoder_decoder:
@@ -70,6 +78,10 @@ def load_reward_model(folder: str | Path, device: str = "cpu") -> LanguageModel:
     except SafetensorError as e:
         raise UserError(f"{name}: the reward model's weights are corrupt ({e})") from e
     except (OSError, ValueError) as e:
+        if has_code(e):
+            raise UserError(
+                f"{name} comes with code of its own, which is never run for a reward model"
+            ) from e
         raise UserError(f"{name} is no reward model: {str(e).strip().splitlines()[0]}") from e
     finally:
         logging.set_verbosity(said)

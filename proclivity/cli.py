@@ -234,6 +234,8 @@ def _model_and_task(command: Parser, required: bool = True) -> None:
     about = "a Hub name, or NAME@REVISION, a folder, or embedded/RECIPE"
     command.add_argument("--model", required=required, help=about)
     command.add_argument("--init", choices=("pretrained", "random"), default="pretrained", help="weights")
+    about = "let code that comes with the model run; the record says so (default: it is refused)"
+    command.add_argument("--trust-remote-code", action="store_true", help=about)
     command.add_argument(
         "--task", required=True, help="such as symbolic/first-last-vs-contains-2, or tsv:FILE"
     )

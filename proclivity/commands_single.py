@@ -12,7 +12,7 @@ from typing import Any
 
 from proclivity import composition, label_calibration, shown
 from proclivity.answer import Answer, plain
-from proclivity.expand import reference_probe
+from proclivity.expand import reference_probe, trusted
 from proclivity.job import DTYPES, REWARD_MODEL, TUNED
 from proclivity.manifest import SINGLE, describe, make_folder, write_manifest
 from proclivity.memory_check import check_memory
@@ -111,7 +111,7 @@ def _probe(arguments: Namespace, asked: Mapping[str, Any]) -> dict[str, Any]:
         "model": arguments.model,
         "init": arguments.init,
         "task": arguments.task,
-        **_dtype(arguments),
+        **_read_as(arguments),
         "seed_probe": arguments.seed,
         "seed_data": arguments.seed,
         **asked,
@@ -131,7 +131,7 @@ def _run(arguments: Namespace) -> dict[str, Any]:
         "model": arguments.model,
         "init": arguments.init,
         "task": arguments.task,
-        **_dtype(arguments),
+        **_read_as(arguments),
         **Evidence().config(),
         "control": getattr(arguments, "control", ""),
         "seed_data": arguments.seed,
@@ -141,10 +141,12 @@ def _run(arguments: Namespace) -> dict[str, Any]:
     }
 
 
-def _dtype(arguments: Namespace) -> dict[str, str]:
+def _read_as(arguments: Namespace) -> dict[str, Any]:
     """Only what is not the usual, so that jobs without it are the jobs they were."""
     dtype = getattr(arguments, "dtype", DTYPES[0])
-    return {} if dtype == DTYPES[0] else {"dtype": dtype}
+    return ({} if dtype == DTYPES[0] else {"dtype": dtype}) | trusted(
+        arguments.model, arguments.trust_remote_code
+    )
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from proclivity.answer import Answer, size, table
 from proclivity.manifest import read_manifest
 from proclivity.plan import note, open_store
 from proclivity.remote import sync as copy
+from tasks.errors import UserError
 
 _WHAT = {
     "superseded": "records of other sources or data, moved out of the way",
@@ -37,6 +38,9 @@ def gc(arguments: Namespace) -> Answer:
     """Remove what no study needs any more; published records stay, and what a living runner is at."""
     folder = Path(arguments.folder)
     read_manifest(folder)
+    for name in (*_WHAT, "partial", "scratch", ".leases"):
+        if (folder / name).is_symlink():
+            raise UserError(f"{folder / name} is a link: what it leads to is no part of the study")
     store = open_store(folder)
     with store.claims.alone():
         found = {

@@ -98,6 +98,7 @@ def _runs(study: Study, name: str, pairs: list[str], validate: ValidateSettings 
                 for method in arm.methods:
                     probing = reference_probe(settings[method], study.probe)
                     cell = _cell(arm, model, swap(pair) if arm.swapped else pair, seed)
+                    cell |= trusted(model, study.trust_remote_code)
                     for evidence, judge in product(
                         arm.evidence.levels(), _judges(study, name, cell, validate)
                     ):
@@ -235,6 +236,11 @@ def _settings(study: Study, arm: str, method: str, validate: ValidateSettings | 
     return validate(settings, "settings") if validate else settings
 
 
+def trusted(model: str, trust: bool) -> Config:
+    """That a model's own code may run, of a model that can have any: no other job is moved by it."""
+    return {"trust_remote_code": True} if trust and not model.startswith("embedded/") else {}
+
+
 def base_of(model: str) -> str:
     """A model's name without its parameters: models of one base read the same tokens."""
     return model.partition(":")[0]
@@ -251,6 +257,7 @@ def _probes(study: Study, run: Config, inputs: Mapping[tuple[str, str], str]) ->
         "input": "model",
         **probing(probe),
         "seed_data": probe.seed,
+        **trusted(run["model"], study.trust_remote_code),
     }
     if "model" in probe.inputs:
         yield cell

@@ -38,6 +38,8 @@ KEPT = {"sft": POLICY, "reward_model": REWARD_MODEL, "held_out_reward": REWARD_M
 
 DEVICE = "PROCLIVITY_DEVICE"
 """The environment variable that says where models are: cpu, cuda, cuda:1, mps."""
+TRUST = "trust_remote_code"
+"""Whether code that comes with a model may be run; a config says so only where it may."""
 
 DTYPES = ("float32", "bfloat16")
 """What weights may be read as; a config names what is not the first."""
@@ -58,7 +60,13 @@ class JobResult:
 
 
 @lru_cache(maxsize=4)
-def load_model(model: str, init: str, dtype: str = DTYPES[0], device: str | None = None) -> LanguageModel:
+def load_model(
+    model: str,
+    init: str,
+    dtype: str = DTYPES[0],
+    device: str | None = None,
+    trust_remote_code: bool = False,
+) -> LanguageModel:
     import torch
 
     from models import load
@@ -67,7 +75,19 @@ def load_model(model: str, init: str, dtype: str = DTYPES[0], device: str | None
         raise unknown("init", init, ["pretrained", "random"])
     if dtype not in DTYPES:
         raise unknown("dtype", dtype, DTYPES)
-    return load(model, init=init, device=device or device_of(model), dtype=getattr(torch, dtype))  # type: ignore[arg-type]
+    return load(
+        model,
+        init=init,  # type: ignore[arg-type]
+        device=device or device_of(model),
+        dtype=getattr(torch, dtype),
+        trust_remote_code=trust_remote_code,
+    )
+
+
+def model_of(config: Config, device: str | None = None) -> LanguageModel:
+    """The model that a config names, read as it says; `device`: where, if not where it is by itself."""
+    dtype = config.get("dtype", DTYPES[0])
+    return load_model(config["model"], config["init"], dtype, device, config.get(TRUST, False))
 
 
 def device_of(model: str, *, stacked: bool = False) -> str:
@@ -136,6 +156,7 @@ def identity(config: Config, lm: LanguageModel, prompts: Sequence[str]) -> dict[
         **names(config),
         "revision": lm.revision or "",
         "dtype": str(lm.model.dtype).removeprefix("torch."),
+        TRUST: config.get(TRUST, False),
         "weights_hash": lm.weights_hash,
         "data_hash": hash_of("\n".join(prompts).encode()),
         "config_hash": hash_of(repr(sorted(config.items())).encode()),

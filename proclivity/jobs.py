@@ -14,7 +14,7 @@ from typing import Any
 
 from proclivity import bandit_job, reward_job, stage_job, text_job
 from proclivity import job as kept
-from proclivity.job import Config, JobResult, hash_of, hash_of_files, recipe
+from proclivity.job import TRUST, Config, JobResult, hash_of, hash_of_files, recipe
 from proclivity.study import BRADLEY_TERRY
 from rl_finetune.settings import Settings, settings_from
 from tasks import get_task, task_sources
@@ -158,6 +158,16 @@ def _files_hash(model: str) -> str:
 
 
 @cache
+def _code_hash(model: str) -> str:
+    """Hash of a model's own code; a Hub model's is fetched first."""
+    from models import CODE, model_folder
+
+    folder = model_folder(model, code=True)
+    files = sorted(path for pattern in CODE for path in folder.glob(pattern))
+    return hash_of(*(part for p in files for part in (p.name.encode(), p.read_bytes())))
+
+
+@cache
 def _weights(model: str) -> str:
     from models.embedded import recipe_hash
 
@@ -214,6 +224,8 @@ def check(config: Config) -> None:
 
         check_reward_settings(settings)
     if _by_trl(config):
+        if config.get(TRUST):
+            raise UserError("--backend trl takes no model with code of its own: give --backend native")
         from rl_finetune import check_trl
 
         check_trl(config["method"], settings, config["control"])
@@ -233,6 +245,8 @@ def fingerprint(config: Config) -> dict[str, str]:
         own = {"revision": str(_revision(method, trained)), **_own_method(method)}
         return {"weights": _weights(config["model"]), **own, **room.fingerprint(config)}
     found = _fingerprint(config["model"], config["task"], config.get("method", ""), config["job"])
+    if config.get(TRUST):
+        found = {**found, "code": _code_hash(config["model"])}
     if "reference_probe" in config:
         from probes import REVISION
         from rl_finetune.warmup import REVISION as WARM_UP

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,7 @@ class Pool:
             context = multiprocessing.get_context("spawn")
             self._pool = ProcessPoolExecutor(self.n, mp_context=context, initializer=_start_worker)
         try:
-            with _environment():
+            with _environment(), _interrupts_later():
                 done = self._pool.submit(attempts, self.reference, configs, folder)
         except BrokenProcessPool:
             raise WorkerKilled(guilty=False) from None
@@ -87,9 +88,21 @@ def _environment() -> Iterator[None]:
                 os.environ[name] = value
 
 
+@contextmanager
+def _interrupts_later() -> Iterator[None]:
+    # A worker inherits that Ctrl-C waits, until it ignores it: one that is still loading would print a trace.
+    resource_tracker.ensure_running()  # which else lets it through again when it is started below
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _start_worker() -> None:
     # Ctrl-C goes to the whole process group; the parent alone decides what becomes of it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     # Standard output is for the command's answer; what libraries print goes to standard error, line by line.
     os.dup2(2, 1)
     sys.stdout = sys.stderr

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from proclivity.job import DTYPES, Config, JobResult, identity, load_model, plain_row, recipe
+from proclivity.job import Config, JobResult, identity, model_of, plain_row, recipe
 from proclivity.use_of_layers import used_columns
 from tasks import Task, get_task
 from tasks.errors import UserError, unknown
@@ -28,7 +28,7 @@ def run_probe(config: Config) -> JobResult:
         raise unknown("kind of probe", config["probe"], KINDS)
     if config["probe"] == "variational" and config.get("compat"):
         raise UserError("a published definition needs a probe that is fitted block by block, not variational")
-    lm = load_model(config["model"], config["init"], config.get("dtype", DTYPES[0]))
+    lm = model_of(config)
     return JobResult(probed(config, get_task(config["task"]), lm))
 
 

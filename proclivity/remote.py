@@ -18,7 +18,7 @@ from proclivity.disk import full_disk
 from proclivity.manifest import COMPACT, make_folder
 from proclivity.plan import note, open_store
 from proclivity.progress import step_bar
-from proclivity.store import CorruptRecord, Store
+from proclivity.store import KEY, CorruptRecord, Store
 from tasks.errors import UserError, one_line
 
 PUSH_S = 30.0
@@ -52,7 +52,11 @@ class Place:
         parts = [path.rstrip("/").split("/") for path in found]
         # A folder from before there were digests has them made on the way.
         marks = (_SUMS,) if is_url(self.name) else (_SUMS, "record.json")
-        return {part[-2] for part in parts if part[-1] in marks and part[-3] == "runs"}
+        return {
+            part[-2]
+            for part in parts
+            if part[-1] in marks and part[-3] == "runs" and KEY.fullmatch(part[-2].removesuffix(".failed"))
+        }
 
 
 def place(name: str) -> Place:
@@ -122,6 +126,8 @@ def _pull(here: Place, store: Store, name: str) -> str:
             base = here.path("runs", name)
             for path in here.fs.find(base):
                 inside = path.split(f"/runs/{name}/", 1)[1]
+                if ".." in inside.split("/"):  # an object's name may be anything
+                    raise CorruptRecord(name, f"holds {inside}, which leads out of its folder")
                 (folder / inside).parent.mkdir(parents=True, exist_ok=True)
                 here.fs.get_file(path, str(folder / inside))
 

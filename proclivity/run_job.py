@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from proclivity import label_calibration, policy_job, reward_job
-from proclivity.job import DTYPES, Config, JobResult, identity, load_model, plain_row, recipe
+from proclivity.job import Config, JobResult, identity, model_of, plain_row, recipe
 from proclivity.measured import (
     answered_by_quadrant,
     answers_by_quadrant,
@@ -72,7 +72,7 @@ def prepared(config: Config, device: str | None = None) -> Prepared:
     start = time.perf_counter()
     settings = settings_from(dict(config["settings"]))
     task = get_task(config["task"]).for_seed(config["seed_tune"])
-    lm = load_model(config["model"], config["init"], config.get("dtype", DTYPES[0]), device)
+    lm = model_of(config, device)
     evidence = evidence_of(config)
     joint = evidence.joint(settings.rows, len(task.others))
     seed = config["seed_data"]

@@ -22,7 +22,8 @@ State = Literal["done", "failed", "todo"]
 
 DISPLAY_ONLY = ("study", "arm")
 """Fields of a job's config that cannot change its result."""
-_KEY = re.compile(r"[0-9a-f]{16}")
+KEY = re.compile(r"[0-9a-f]{16}")
+"""What names a job's folder."""
 
 
 class CorruptRecord(Exception):
@@ -300,7 +301,7 @@ class Store:
     def _names(self, below: str) -> list[str]:
         folder = self.folder / below
         found = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
-        return [name for name in found if _KEY.fullmatch(name.partition(".")[0])]
+        return [name for name in found if KEY.fullmatch(name.partition(".")[0])]
 
     def _move(self, name: str, where: str) -> Path:
         (self.folder / where).mkdir(exist_ok=True)

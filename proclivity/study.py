@@ -231,6 +231,8 @@ class Study:
     """How the references are probed."""
     settings: dict[str, Any] = field(default_factory=dict)
     """What every run shares (steps, batch_size, ...). A mapping gives a value for each method."""
+    trust_remote_code: bool = False
+    """Whether code that comes with a model of a hub or a folder may run; every record says so."""
     resources: Resources = field(default_factory=Resources)
     """What one job asks of the machine that it runs on."""
 
@@ -268,6 +270,8 @@ class Study:
         plain["pairs"]["from"] = plain["pairs"].pop("from_")
         # Only where it is used, so that studies without it are the studies they were.
         plain["probe"] = _told(plain["probe"])
+        if not self.trust_remote_code:
+            del plain["trust_remote_code"]
         for arm in plain["arms"].values():
             judge = arm.pop("reward_model")
             for part in [arm, judge] if judge else [arm]:

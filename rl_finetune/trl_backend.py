@@ -250,7 +250,9 @@ def with_weights_of(lm: LanguageModel, folder: Path) -> LanguageModel:
     """A model with the weights of a folder, and its own configuration."""
     from transformers import AutoModelForCausalLM
 
-    read = AutoModelForCausalLM.from_pretrained(folder, dtype=lm.model.dtype, use_safetensors=True)
+    read = AutoModelForCausalLM.from_pretrained(
+        folder, dtype=lm.model.dtype, use_safetensors=True, trust_remote_code=False
+    )
     return replace(lm, model=_with_weights(copy.deepcopy(lm.model), read))
 
 

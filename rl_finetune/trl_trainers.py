@@ -181,7 +181,11 @@ def trainer_of(
         **{
             **own,
             "output_dir": str(out),
-            "model_init_kwargs": {"dtype": str(dtype).removeprefix("torch."), "use_safetensors": True},
+            "model_init_kwargs": {
+                "dtype": str(dtype).removeprefix("torch."),
+                "use_safetensors": True,
+                "trust_remote_code": False,
+            },
             "per_device_train_batch_size": settings.batch_size * a_prompt // settings.processes,
             "max_steps": settings.steps,
             "learning_rate": usual.learning_rate,

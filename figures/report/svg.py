@@ -5,13 +5,14 @@ from __future__ import annotations
 import io
 import re
 from dataclasses import dataclass
+from html import escape
 from typing import Any
 
 import matplotlib
 from matplotlib.figure import Figure
 
 from figures.report.hover import Mark, marks_of
-from figures.style import GREY, INK, PALE, style
+from figures.style import GREY, INK, PALE, lay_out, style
 
 FONTS = "'DejaVu Sans', Verdana, 'Segoe UI', sans-serif"
 """As wide as what the figure was laid out with, where that is not installed."""
@@ -47,7 +48,7 @@ def picture(name: str, figure: Figure, prefix: str) -> Picture:
     looks: dict[Any, Any] = {"svg.fonttype": "none", "svg.hashsalt": name, "figure.dpi": 72}
     with style(), matplotlib.rc_context(looks):
         figure.set_dpi(72)
-        figure.draw_without_rendering()
+        lay_out(figure)
         figure.set_layout_engine("none")
         marks = marks_of(figure)
         file = io.StringIO()
@@ -77,6 +78,6 @@ def _inline(text: str, name: str, prefix: str) -> str:
     drawing = _COLOUR.sub(_inked, drawing)
     drawing = re.sub(r"'DejaVu Sans'[^;\"]*", FONTS, drawing)
     drawing = re.sub(r"\n\s*", "\n", drawing)
-    label = name.replace("_", " ")
+    label = escape(name.replace("_", " "))
     box = view[1] if view else "0 0 1 1"
     return f'<svg viewBox="{box}" role="img" aria-label="{label}">{drawing}</svg>'

@@ -351,3 +351,22 @@ def test_full_disk_ends_the_study_in_one_line(
     monkeypatch.setattr(store, "write_json", write_json)
     status, out, _ = call(*command)
     assert status == 0 and "(10 now)" in out
+
+
+def test_ctrl_c_while_workers_are_starting_is_one_line(
+    start: Start, write_study: Write, tmp_path: Path
+) -> None:
+    """A terminal sends it to the workers too, also to one that is still loading."""
+    file, out = slow_study(write_study), tmp_path / "out"
+    running = start("study", "run", file, "--out", str(out), "--workers", "2")
+
+    def starting() -> bool:
+        folders = Path(f"/proc/{running.pid}/task/{running.pid}/children").read_text().split()
+        return any(b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes() for pid in folders)
+
+    until(starting)
+    time.sleep(0.1)
+    os.killpg(running.pid, signal.SIGINT)
+    _, err = running.communicate(timeout=60)
+    assert running.returncode == 130 and "Traceback" not in err
+    assert "stopped; finished jobs are kept" in err.splitlines()[-1]

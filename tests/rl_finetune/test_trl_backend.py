@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -30,6 +31,7 @@ from rl_finetune import (
 )
 from rl_finetune.trl_run import KEPT
 from tasks import QUADRANTS, Evidence, Task, UserError
+from tests.models.test_untrusted_models import Evil
 from tests.rl_finetune.test_tuning import rows_of
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -167,6 +169,30 @@ def test_a_killed_run_ends_as_if_it_had_not_been_killed(
     assert repr((again.log, again.reward)) == repr((whole.log, whole.reward))  # NaN is not equal to itself
     end = finetune_with_trl(reference, task, rows, method, settings, **told, scratch=scratch)
     assert end.resumed_from_step == 10 and weights_hash(end.lm.model) == weights_hash(whole.lm.model)
+
+
+@pytest.mark.parametrize("name", ["optimizer.pt", "scheduler.pt", "rng_state.pth"])
+def test_what_a_trainer_reads_of_a_checkpoint_executes_nothing(
+    warmed: LanguageModel, task: Task, name: str, tmp_path: Path
+) -> None:
+    """These files are pickles: put there by another they end the run, and are not tried again."""
+    settings, method = replace(BY_TRL, steps=4), get_method("sft")
+    rows, scratch, mark = rows_of(task, settings.rows), tmp_path / "scratch", tmp_path / "executed"
+    with pytest.raises(KeyboardInterrupt):
+        kill = stop_after(3, KeyboardInterrupt())
+        finetune_with_trl(warmed, task, rows, method, settings, seed=0, scratch=scratch, observe=kill)
+    planted = list(scratch.glob(f"checkpoint-*/{name}"))
+    assert planted
+    for path in planted:
+        torch.save(Evil(mark), path)
+    torch.load(planted[0], weights_only=False)
+    assert mark.exists()  # it would execute
+    mark.unlink()
+    with pytest.raises(pickle.UnpicklingError, match="Weights only load failed"):
+        finetune_with_trl(warmed, task, rows, method, settings, seed=0, scratch=scratch)
+    assert not mark.exists() and not list(scratch.glob("checkpoint-*"))
+    again = finetune_with_trl(warmed, task, rows, method, settings, seed=0, scratch=scratch)
+    assert again.resumed_from_step == 0 and not mark.exists()
 
 
 def test_a_loss_that_is_no_number_ends_it_with_the_step_and_leaves_no_checkpoint(
