@@ -14,6 +14,7 @@ import pandas as pd
 from scipy.stats import norm
 
 from analysis.schema import ProbeRecord, RunRecord
+from analysis.sums import write_sums
 from proclivity.job import names
 from proclivity.manifest import describe, write_manifest
 from proclivity.plan import Plan, plan
@@ -73,6 +74,7 @@ def write_store(todo: Plan, folder: Path) -> None:
         (here / "record.json").write_text(json.dumps(told[0] if len(told) == 1 else told, indent=1))
         if job.config["job"] == "run":
             (here / "log.parquet").write_bytes(log)
+        write_sums(here)
 
 
 def _records(todo: Plan) -> Iterator[list[dict[str, Any]]]:
