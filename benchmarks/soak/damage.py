@@ -14,7 +14,7 @@ from itertools import product
 from pathlib import Path
 
 from benchmarks.soak.campaign import FULL_SIZE, Campaign
-from benchmarks.soak.field import Field, contents
+from benchmarks.soak.field import ENDS_S, Field, contents
 
 NOBODY = 65534
 FULL = r"(?m)^proclivity: error: .*(no space left on device|file too large|quota).*nothing finished is lost"
@@ -97,7 +97,7 @@ def read_only(campaign: Campaign) -> None:
     while half.running() and len(contents(found.folder)) < 20:
         time.sleep(0.05)
     half.kill()
-    half.orphans()
+    half.orphans(ENDS_S)
     wrong = found.look()
     if os.getuid() == 0:
         with _mounted(found.folder, "--bind", str(found.folder), read_only=True) as mounted:
@@ -105,11 +105,11 @@ def read_only(campaign: Campaign) -> None:
                 wrong += _refused(found)
                 campaign.told("read-only store", "mounted so: run refused, status told", wrong)
         for path in (found.folder, *found.folder.rglob("*")):
-            os.chown(path, NOBODY, NOBODY)
+            os.chown(path, NOBODY, NOBODY, follow_symlinks=False)
         wrong = _refused(found, weak=True)
         campaign.told("read-only store", "of another user: run refused, status told", wrong)
         for path in (found.folder, *found.folder.rglob("*")):
-            os.chown(path, 0, 0)
+            os.chown(path, 0, 0, follow_symlinks=False)
     wrong = found.finish(undisturbed)
     campaign.told("read-only store: to the end", "all jobs done once it can be written", wrong)
     campaign.close(found, wrong)
@@ -134,7 +134,7 @@ def clocks(campaign: Campaign) -> None:
         if n % 2:
             time.sleep(campaign.rng.uniform(1.2, 3.0))
             both[0].kill()
-            wrong += found.look() + [f"left running: {told}" for told in both[0].orphans()]
+            wrong += found.look() + [f"left running: {told}" for told in both[0].orphans(ENDS_S)]
         else:
             wrong += found.ended(both[0], 0)
         wrong += found.ended(both[1], 0)

@@ -20,6 +20,8 @@ TIMES = ("wall_s", "step_s", "started", "host", "versions")
 """Columns that differ between two runs of one job."""
 COMMAND = "SOAK_COMMAND"
 """What tells whose process one is."""
+ENDS_S = 15.0
+"""Seconds after which what a command started must be gone."""
 PATIENCE = 120.0
 """Seconds after which a command is stuck."""
 Contents = dict[str, str]
@@ -71,7 +73,7 @@ class Command:
         """Process numbers of the workers that live, by what their command lines hold."""
         return [pid for pid, told in self._started() if name in told]
 
-    def orphans(self, seconds: float = 15.0) -> list[str]:
+    def orphans(self, seconds: float) -> list[str]:
         """What outlives the command by so long."""
         limit = time.monotonic() + seconds
         while (left := self._started()) and time.monotonic() < limit:
@@ -172,7 +174,7 @@ class Field:
         """What is wrong with how a command ended: its status, its words, what it left running."""
         found = command.wait(seconds)
         said = command.said
-        wrong = self.look() + [f"left running: {told}" for told in command.orphans()]
+        wrong = self.look() + [f"left running: {told}" for told in command.orphans(ENDS_S)]
         if found is None:
             return [*wrong, f"stuck for {seconds:.0f} s: {said[-300:]}"]
         if found != status:

@@ -10,8 +10,10 @@ from contextlib import suppress
 from importlib.util import find_spec
 
 from benchmarks.soak.campaign import Campaign
-from benchmarks.soak.field import PATIENCE, Command, Field, contents
+from benchmarks.soak.field import ENDS_S, PATIENCE, Command, Field, contents
 
+RAY_ENDS_S = 60.0
+"""The same under Ray, whose agents look for their parent now and then."""
 START_S = 1.2
 """About how long the command line takes to its first job."""
 
@@ -101,9 +103,9 @@ def _kill_one_of_two(rng: random.Random, found: Field, most: int) -> tuple[str, 
     return "both" if killed == 2 else "one, the other went on to the end", killed, wrong
 
 
-def _after(found: Field, command: Command) -> list[str]:
+def _after(found: Field, command: Command, seconds: float = ENDS_S) -> list[str]:
     """What is wrong after a command was killed."""
-    return found.look() + [f"left running: {told}" for told in command.orphans()]
+    return found.look() + [f"left running: {told}" for told in command.orphans(seconds)]
 
 
 def ray(campaign: Campaign) -> None:
@@ -121,7 +123,8 @@ def ray(campaign: Campaign) -> None:
         time.sleep(campaign.rng.uniform(0, 1))
         if what == "the runner":
             command.kill()
-            wrong = _after(found, command) + ["it had ended before"] * (command.process.returncode >= 0)
+            wrong = _after(found, command, RAY_ENDS_S)
+            wrong += ["it had ended before"] * (command.process.returncode >= 0)
         else:
             if living := command.workers("ray::"):
                 os.kill(campaign.rng.choice(living), signal.SIGKILL)
