@@ -160,6 +160,19 @@ class Field:
         self.seen |= {key: files for key, files in now.items() if key not in self.seen}
         return wrong
 
+    def watch(self, seconds: float, command: Command | None = None) -> list[str]:
+        """What is wrong at any of many looks, for so long or until a command ends."""
+        limit, wrong = time.monotonic() + seconds, self.look()
+        while time.monotonic() < limit and (command is None or command.running()):
+            time.sleep(min(0.1, max(0.0, limit - time.monotonic())))
+            wrong += self.look()
+        return list(dict.fromkeys(wrong))
+
+    def twice(self) -> int:
+        """How many times a job was begun that had been begun before."""
+        begun = self.ledger.read_text().split()
+        return len(begun) - len(set(begun))
+
     def forget(self, key: str) -> None:
         """A record is damaged on purpose."""
         self.seen.pop(key, None)
@@ -172,9 +185,10 @@ class Field:
 
     def ended(self, command: Command, status: int, words: str = "", seconds: float = PATIENCE) -> list[str]:
         """What is wrong with how a command ended: its status, its words, what it left running."""
-        found = command.wait(seconds)
+        wrong = self.watch(seconds, command)
+        found = command.wait(0.1)
         said = command.said
-        wrong = self.look() + [f"left running: {told}" for told in command.orphans(ENDS_S)]
+        wrong += self.look() + [f"left running: {told}" for told in command.orphans(ENDS_S)]
         if found is None:
             return [*wrong, f"stuck for {seconds:.0f} s: {said[-300:]}"]
         if found != status:

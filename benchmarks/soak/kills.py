@@ -89,15 +89,21 @@ def _kill_workers(rng: random.Random, found: Field, most: int) -> tuple[str, int
 
 def _kill_one_of_two(rng: random.Random, found: Field, most: int) -> tuple[str, int, list[str]]:
     both = [found.run(workers=1), found.run(workers=1)]
-    time.sleep(rng.uniform(0.1, START_S + 1.5))
+    before, done, wrong = found.twice(), len(found.seen), list[str]()
+    if rng.random() < 0.5:  # both at work
+        while len(found.seen) < done + 8 and all(command.running() for command in both):
+            wrong += found.watch(0.1)
+    wrong += found.watch(rng.uniform(0.1, START_S + 1.5))
     n = min(most, rng.choice([1, 1, 2]))
     rng.shuffle(both)
     killed = sum(command.kill() for command in both[:n])
-    wrong = []
     for command in both[:n]:
         wrong += _after(found, command)
     for command in both[n:]:
         wrong += found.ended(command, 0)
+    # What a killed runner's worker was at is begun again: no more than that.
+    if (again := found.twice() - before) > 2 * killed:
+        wrong.append(f"{again} jobs were begun twice by two runners, of which {killed} were killed")
     if killed == 0:
         return "finished", 0, wrong
     return "both" if killed == 2 else "one, the other went on to the end", killed, wrong
