@@ -26,7 +26,7 @@ OLD_ENOUGH = -c 'import sys; sys.exit(sys.version_info < (3, 11))'
 help:
 	@echo 'make study   the study cruz2023: probes, fine-tuning runs, tables, figures  [SCALE=smoke|quick|laptop] [ARGS=...]'
 	@echo 'make test    lint, types and unit, in turn: each is a target of its own     [WORKERS=2] [ARGS=...]'
-	@echo 'make bench   seconds of the training loop, of methods, probe, rows, bandits, diversity [ARGS=--json]'
+	@echo 'make bench   every benchmark of speed in one table  [ARGS=--quick|--record|--only ...]'
 	@echo 'make soak    faults through the real command line, and what must hold after each; half an hour  [ARGS="--kills 20"]'
 	@echo 'make check-methods   every method on a task of symbols and one of film reviews, as a table  [ARGS=...]'
 	@echo 'make docs    what is written of docs/ and the README: from the code and from results/; two minutes'
@@ -50,12 +50,7 @@ unit: $(VENV)/.installed-test
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
 
 bench: $(VENV)/.installed
-	$(BIN)/python benchmarks/step_speed.py $(ARGS)
-	$(BIN)/python benchmarks/method_speed.py $(ARGS)
-	$(BIN)/python benchmarks/probe_speed.py $(ARGS)
-	$(BIN)/python benchmarks/task_speed.py $(ARGS)
-	$(BIN)/python benchmarks/bandit_speed.py $(ARGS)
-	$(BIN)/python benchmarks/diversity_speed.py $(ARGS)
+	$(BIN)/python -m benchmarks $(ARGS)
 
 soak: $(VENV)/.installed
 	$(BIN)/python -m benchmarks.soak $(ARGS)

@@ -122,6 +122,7 @@ class RunRecord(Identity):
         text("whose training loop: 'native', or 'trl' for TRL's trainers", "native"), "native"
     )
     lora: int = later(count("rank of LoRA's adapters; 0 where all weights were tuned"), 0)
+    processes: int = later(count("processes that a batch was split over", 1), 1)
     resumed_from_step: int = later(
         count("step at which a killed run was taken up again; 0 for one that was not"), 0
     )
@@ -202,6 +203,13 @@ class RunRecord(Identity):
     ties: int = later(count("a reward model's pairs of equal reward, of evidence_n"), 0)
     half: int = later(count("1 or 2: half of the sources that its pairs are of; 0 for all of them"), 0)
     step_s: float | None = number("median time of a step, seconds")
+    precision: str = later(
+        text("of the products of matrices while tuning: float32 or bfloat16; empty: not told", "float32"), ""
+    )
+    stacked: int = later(
+        count("runs tuned together as one stacked model; step_s and wall_s are this one's shares", 1), 1
+    )
+    compile_s: float | None = later(number("seconds of compiling, a part of wall_s"), None)
     threads: int = count("threads of the run")
 
 

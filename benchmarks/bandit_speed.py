@@ -7,11 +7,15 @@ import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import logsigmoid
 
+from benchmarks.machine import one_thread
+from benchmarks.ratio import Ratio, alone, side_by_side
 from rl_finetune.bandit_methods import set_method
 from rl_finetune.bandit_problems import ARMS, CONTEXT, problem_of
 from rl_finetune.bandit_settings import BanditSettings
@@ -88,6 +92,37 @@ def seconds(do: Callable[[], object], clock: Callable[[], float]) -> float:
     return clock() - started
 
 
+def measure(seeds: Sequence[int], loop_steps: int, turns: int) -> list[dict[str, Any]]:
+    """Milliseconds a step of both, of each turn; sequences have no loop to compare with."""
+    clock, rows = time.process_time, []
+    for method in ("online-bon-distillation", "online-dpo"):
+        for problem, sizes in (("arms/R1", (10, 10)), ("sequence/R1", (5, 8))):
+            settings = replace(SETTINGS, batch_size=sizes[0], samples_per_prompt=sizes[1], beta=BETA)
+            fitted(problem.partition("/")[0], tuple(seeds), settings.fit_steps)
+            row = set_method(method, settings)
+            told: dict[str, Any] = {"method": method, "problem": problem, "ours": [], "loop": []}
+            tuned = partial(tune, problem_of(problem), row, settings, rate=1e-3, seeds=tuple(seeds))
+            for _ in range(turns):
+                told["ours"].append(1e3 * seconds(tuned, clock) / settings.steps / len(seeds))
+                if problem == "arms/R1":
+                    looped = seconds(partial(loop, method, (0,), loop_steps), clock)
+                    told["loop"].append(1e3 * looped / loop_steps)
+            rows.append(told)
+    return rows
+
+
+def ratios(*, quick: bool) -> list[Ratio]:
+    """Seeds side by side beside a loop."""
+    found = []
+    for row in measure(range(4 if quick else 20), 1 if quick else 2, 1 if quick else 3):
+        name = f"{row['method']} on {row['problem']}, a step and seed"
+        if row["loop"]:
+            found.append(side_by_side(name, row["ours"], "loop", row["loop"], None, "ms", times_better=True))
+        else:
+            found.append(alone(name, row["ours"], None, "ms"))
+    return found
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=20, help="replicas side by side")
@@ -95,37 +130,21 @@ def main() -> None:
     parser.add_argument("--turns", type=int, default=3, help="the fastest of so many turns is told")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
-    torch.set_num_threads(1)
-    clock, seeds = time.process_time, tuple(range(arguments.seeds))
+    one_thread()
     rows = []
-    for method in ("online-bon-distillation", "online-dpo"):
-        for problem, sizes in (("arms/R1", (10, 10)), ("sequence/R1", (5, 8))):
-            settings = replace(SETTINGS, batch_size=sizes[0], samples_per_prompt=sizes[1], beta=BETA)
-            fitted(problem.partition("/")[0], seeds, settings.fit_steps)
-            row = set_method(method, settings)
-            ours = theirs = float("inf")
-            for _ in range(arguments.turns):
-                ours = min(
-                    ours,
-                    seconds(lambda: tune(problem_of(problem), row, settings, rate=1e-3, seeds=seeds), clock),  # noqa: B023
-                )
-                if problem == "arms/R1":
-                    n = arguments.loop_steps
-                    theirs = min(theirs, seconds(lambda: loop(method, (0,), n), clock))  # noqa: B023
-            step = ours / settings.steps
-            each = step / len(seeds)
-            looped = theirs / arguments.loop_steps if problem == "arms/R1" else None
-            rows.append(
-                {
-                    "method": method,
-                    "problem": problem,
-                    "seeds": len(seeds),
-                    "ms a step of all seeds": 1e3 * step,
-                    "ms a step and seed": 1e3 * each,
-                    "ms a step and seed, loop": 1e3 * looped if looped else None,
-                    "loop / ours": looped / each if looped else None,
-                }
-            )
+    for told in measure(range(arguments.seeds), arguments.loop_steps, arguments.turns):
+        ours, looped = min(told["ours"]), min(told["loop"], default=None)
+        rows.append(
+            {
+                "method": told["method"],
+                "problem": told["problem"],
+                "seeds": arguments.seeds,
+                "ms a step of all seeds": arguments.seeds * ours,
+                "ms a step and seed": ours,
+                "ms a step and seed, loop": looped,
+                "loop / ours": looped / ours if looped else None,
+            }
+        )
     if arguments.json:
         print(json.dumps(rows, indent=1))
         return

@@ -5,7 +5,7 @@ them: sampling (each prompt is read once), the forward pass of the policy that i
 answers that have a gradient), the reference's forward pass where the method needs it, the backward pass, the
 optimiser. A method that reuses a batch has all but the sampling and the reference's pass once a step.
 
-    python benchmarks/method_speed.py [--methods sft,ppo] [--answers constrained|free] [--beta 0.05]
+    python -m benchmarks.method_speed [--methods sft,ppo] [--answers constrained|free] [--beta 0.05]
         [--batches 20] [--turns 3] [--model embedded/symbols] [--clock wall|processor] [--json]
 """
 
@@ -13,27 +13,23 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import platform
 import statistics
 import time
-import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-os.environ.update(OMP_NUM_THREADS="1", TOKENIZERS_PARALLELISM="false")
-os.environ.update(HF_HUB_OFFLINE="1", HF_HUB_DISABLE_TELEMETRY="1")
-
-import datasets
 import numpy as np
 import torch
-import transformers
 
 import models
+from benchmarks.loop import seconds_of_steps
+from benchmarks.machine import one_thread
+from benchmarks.ratio import Ratio, side_by_side
 from models import LanguageModel, answer_ids, prompt_ids
 from models.answers import left_pad, pad
-from rl_finetune import METHODS, Method, Settings, finetune, get_method, warm_up
+from rl_finetune import METHODS, Method, Settings, get_method, warm_up
 from rl_finetune.policy import FreePolicy
 from tasks import Evidence, Task, get_task
 
@@ -43,6 +39,7 @@ UNTIMED = 3
 """First batches of each turn: allocation, and lazy imports inside the first backward pass."""
 TASK = "symbolic/first-last-vs-contains-2"
 Ids = Sequence[Sequence[int]]
+Clock = Callable[[], float]
 
 
 @dataclass(frozen=True)
@@ -57,18 +54,10 @@ class Setting:
 
 
 def ours(method: Method, where: Setting) -> list[float]:
-    """Seconds of each timed batch of our loop, from the end of one to the end of the next."""
-    ends: list[float] = []
-    finetune(
-        where.lm,
-        where.task,
-        where.rows,
-        method,
-        where.settings,
-        seed=0,
-        observe=lambda *_: ends.append(where.clock()),
+    """Seconds of each timed batch of our loop."""
+    return seconds_of_steps(
+        where.lm, where.task, where.rows, method, where.settings, clock=where.clock, untimed=UNTIMED
     )
-    return [float(seconds) for seconds in np.diff(ends)[UNTIMED - 1 :]]
 
 
 def unavoidable(method: Method, where: Setting) -> list[float]:
@@ -154,19 +143,50 @@ def unavoidable(method: Method, where: Setting) -> list[float]:
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table: medians over the timed batches of all turns, in milliseconds."""
+    """One line of the table, in milliseconds: the median of each turn's batches."""
 
     method: str
     answers: str
-    ours: float
-    unavoidable: float
-    ratio: float
+    ours: list[float]
+    unavoidable: list[float]
     limit: float | None
 
+    def ratio(self) -> Ratio:
+        name = f"a batch of {self.method}, {self.answers}"
+        return side_by_side(name, self.ours, "unavoidable passes", self.unavoidable, self.limit, "ms")
 
-def told(row: Row) -> str:
-    over = " over the limit" if row.limit and row.ratio > row.limit else ""
-    return f"{row.method:26}{row.answers:14}{row.ours:8.2f}{row.unavoidable:13.2f}{row.ratio:8.2f}{over}"
+
+def measure(
+    model: str, answers: str, methods: Sequence[str], beta: float, batches: int, turns: int, clock: Clock
+) -> Iterator[Row]:
+    """A row a method, as soon as it is measured."""
+    task = get_task(TASK)
+    settings = Settings(steps=UNTIMED + batches, answers=answers, beta=beta, log_points=0, learning_rate=1e-4)
+    lm = models.load(model)
+    if answers == "free":
+        lm = warm_up(lm, task, Settings(answers="free"), 0)
+    columns = task.mixture(Evidence(), settings.rows, np.random.default_rng(0)).to_dict()
+    where = Setting(lm, task, columns, settings, clock)
+    for name in methods:
+        method = get_method(name)
+        both: tuple[list[float], list[float]] = ([], [])
+        for _ in range(turns):
+            for held, contestant in zip(both, (ours, unavoidable), strict=True):
+                held.append(1e3 * statistics.median(contestant(method, where)))
+        yield Row(name, answers, *both, LIMIT if method.samples == "policy" else None)
+
+
+def ratios(*, quick: bool) -> list[Ratio]:
+    """Every method with both ways of answering; quickly, three of them with constrained answers."""
+    ways = ("constrained",) if quick else ("constrained", "free")
+    methods = ("sft", "rloo", "dpo") if quick else tuple(METHODS)
+    batches, turns = (3, 1) if quick else (8, 3)
+    clock = time.process_time
+    return [
+        row.ratio()
+        for answers in ways
+        for row in measure("embedded/symbols", answers, methods, 0.05, batches, turns, clock)
+    ]
 
 
 def main() -> None:
@@ -183,37 +203,25 @@ def main() -> None:
     parser.add_argument("--clock", choices=("wall", "processor"), default="wall")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     asked = parser.parse_args()
-    torch.set_num_threads(1)
-    warnings.filterwarnings("ignore")
-    transformers.utils.logging.set_verbosity_error()
-    transformers.utils.logging.disable_progress_bar()
-    datasets.disable_progress_bars()
-    task, rows = get_task(TASK), []
+    one_thread()
+    found = []
     clock = time.perf_counter if asked.clock == "wall" else time.process_time
     if not asked.json:
-        print(f"{'method':26}{'answers':14}{'ms':>8}{'unavoidable':>13}{'ratio':>8}")
+        print(f"{'method':40}{'ms':>8}{'unavoidable':>13}{'ratio':>8}")
     for answers in [asked.answers] if asked.answers else ["constrained", "free"]:
-        settings = Settings(
-            steps=UNTIMED + asked.batches, answers=answers, beta=asked.beta, log_points=0, learning_rate=1e-4
-        )
-        lm = models.load(asked.model)
-        if answers == "free":
-            lm = warm_up(lm, task, Settings(answers="free"), 0)
-        columns = task.mixture(Evidence(), settings.rows, np.random.default_rng(0)).to_dict()
-        where = Setting(lm, task, columns, settings, clock)
-        for name in asked.methods.split(","):
-            both: tuple[list[float], list[float]] = ([], [])
-            for _ in range(asked.turns):
-                both[0].extend(ours(get_method(name), where))
-                both[1].extend(unavoidable(get_method(name), where))
-            mine, least = (1e3 * statistics.median(seconds) for seconds in both)
-            online = get_method(name).samples == "policy"
-            rows.append(Row(name, answers, mine, least, mine / least, LIMIT if online else None))
+        methods = asked.methods.split(",")
+        for row in measure(asked.model, answers, methods, asked.beta, asked.batches, asked.turns, clock):
+            found.append(row.ratio())
             if not asked.json:
-                print(told(rows[-1]), flush=True)
+                print(told(found[-1]), flush=True)
     if asked.json:
         machine = f"{platform.system()} {platform.machine()}, one thread, {asked.clock} clock"
-        print(json.dumps({"machine": machine, "rows": [asdict(row) for row in rows]}, indent=2))
+        print(json.dumps({"machine": machine, "rows": [asdict(row) for row in found]}, indent=2))
+
+
+def told(row: Ratio) -> str:
+    over = " over the limit" if row.within is False else ""
+    return f"{row.name:40}{row.ours:8.2f}{row.peer or 0:13.2f}{row.ratio:8.2f}{over}"
 
 
 if __name__ == "__main__":

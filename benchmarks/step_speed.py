@@ -4,7 +4,7 @@ One process, one thread, one model (GPT-2 of 2 layers and width 64, made on the 
 same number of one-token completions; observers and logs off. The contestants take turns; a figure is the
 median over all timed steps of all turns.
 
-    python benchmarks/step_speed.py [--steps 40] [--turns 5] [--prompts 16] [--samples 4]
+    python -m benchmarks.step_speed [--steps 40] [--turns 5] [--prompts 16] [--samples 4]
         [--clock wall|processor] [--json]
 """
 
@@ -14,19 +14,14 @@ import argparse
 import contextlib
 import io
 import json
-import os
 import platform
 import statistics
 import tempfile
 import time
-import warnings
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
-
-os.environ.update(OMP_NUM_THREADS="1", TOKENIZERS_PARALLELISM="false")
-os.environ.update(HF_HUB_OFFLINE="1", HF_HUB_DISABLE_TELEMETRY="1", TRL_EXPERIMENTAL_SILENCE="1")
 
 import datasets
 import numpy as np
@@ -36,11 +31,18 @@ import transformers
 import trl
 
 import models
-from rl_finetune import Settings, finetune, get_method
+from benchmarks.loop import seconds_of_steps
+from benchmarks.machine import one_thread
+from benchmarks.ratio import Ratio, side_by_side
+from rl_finetune import Settings, get_method
 from tasks import ANSWER_WORDS, Task, get_task, symbol_words
 
 METHODS = {"rloo": 0.05, "grpo": 0.0}
 """Method and its KL coefficient: TRL's defaults. Above 0 the reference takes a forward pass of its own."""
+LIMIT = 1.3
+"""Times the sum of the unavoidable passes."""
+FASTER = 3.0
+"""Times faster than TRL, at the least."""
 UNTIMED = 5
 """First steps of each turn: allocation, and lazy imports inside the first backward pass."""
 
@@ -190,8 +192,7 @@ def unavoidable(method: str, where: Setting) -> dict[str, list[float]]:
 
 
 def ours(method: str, where: Setting) -> list[float]:
-    """Seconds of each timed step of our loop, from the end of one step to the end of the next."""
-    ends: list[float] = []
+    """Seconds of each timed step of our loop."""
     settings = Settings(
         steps=UNTIMED + where.steps,
         batch_size=where.prompts,
@@ -199,16 +200,10 @@ def ours(method: str, where: Setting) -> list[float]:
         beta=METHODS[method],
         log_points=0,
     )
-    finetune(
-        models.load(str(where.folder)),
-        where.task,
-        where.rows,
-        get_method(method),
-        settings,
-        seed=0,
-        observe=lambda *_: ends.append(where.clock()),
+    lm = models.load(str(where.folder))
+    return seconds_of_steps(
+        lm, where.task, where.rows, get_method(method), settings, clock=where.clock, untimed=UNTIMED
     )
-    return [float(seconds) for seconds in np.diff(ends)[UNTIMED - 1 :]]
 
 
 @dataclass(frozen=True)
@@ -218,11 +213,19 @@ class Row:
     method: str
     contestant: str
     seconds: float
-    fastest_turn: float
-    slowest_turn: float
+    turns: list[float]
+    """The median of each turn."""
     to_unavoidable: float
     """Times the sum of the unavoidable passes."""
     steps: int
+
+    @property
+    def fastest_turn(self) -> float:
+        return min(self.turns)
+
+    @property
+    def slowest_turn(self) -> float:
+        return max(self.turns)
 
 
 def measure(where: Setting, turns: int) -> tuple[list[Row], dict[str, dict[str, float]]]:
@@ -250,8 +253,26 @@ def measure(where: Setting, turns: int) -> tuple[list[Row], dict[str, dict[str, 
             middle = statistics.median(seconds for turn in each for seconds in turn)
             of_turns = [statistics.median(turn) for turn in each]
             total = sum(map(len, each))
-            rows.append(Row(method, name, middle, min(of_turns), max(of_turns), middle / floor, total))
+            rows.append(Row(method, name, middle, of_turns, middle / floor, total))
     return rows, parts
+
+
+def ratios(*, quick: bool) -> list[Ratio]:
+    """Our loop beside the passes that no loop avoids, and stock TRL beside our loop."""
+    found = []
+    with tempfile.TemporaryDirectory() as folder:
+        where = setting(Path(folder), 16, 4, 10 if quick else 40, time.process_time)
+        rows, _ = measure(where, 2 if quick else 5)
+    for method in METHODS:
+        of = {r.contestant: [1e3 * t for t in r.turns] for r in rows if r.method == method}
+        mine, floor, theirs = of["ours"], of["unavoidable passes"], of["stock TRL"]
+        found += [
+            side_by_side(f"a step of {method}", mine, "unavoidable passes", floor, LIMIT, "ms"),
+            side_by_side(
+                f"a step of {method}, TRL's", mine, "stock TRL", theirs, FASTER, "ms", times_better=True
+            ),
+        ]
+    return found
 
 
 def main() -> None:
@@ -272,11 +293,7 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     asked = parser.parse_args()
 
-    torch.set_num_threads(1)
-    warnings.filterwarnings("ignore")
-    transformers.utils.logging.set_verbosity_error()
-    transformers.utils.logging.disable_progress_bar()
-    datasets.disable_progress_bars()
+    one_thread()
     with tempfile.TemporaryDirectory() as folder:
         clock = time.perf_counter if asked.clock == "wall" else time.process_time
         where = setting(Path(folder), asked.prompts, asked.samples, asked.steps, clock)

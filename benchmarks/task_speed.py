@@ -1,6 +1,6 @@
 """Seconds to draw 100,000 rows of a task, for every input language and family of features.
 
-    OMP_NUM_THREADS=1 python benchmarks/task_speed.py [--rows 100000] [--json]
+    python -m benchmarks.task_speed [--rows 100000] [--json]
 
 The rows are what a run is handed: data sets of the training split, as many of each quadrant. Of every family
 the first task is drawn whose target, or else spurious feature, is of it; of every language also the task with
@@ -12,10 +12,15 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from collections.abc import Iterator
 
 import numpy as np
 
+from benchmarks.ratio import Ratio, alone
 from tasks import SPURIOUS, TARGET, Task, get_task, list_shipped
+
+LIMIT = 10.0
+"""Seconds for 100,000 rows of any task."""
 
 
 def first_of_families(tasks: list[Task]) -> dict[str, Task]:
@@ -50,6 +55,28 @@ def measure(language: str, family: str, task: Task, n: int) -> dict[str, str | f
     }
 
 
+def chosen() -> Iterator[tuple[str, str, Task]]:
+    """Language, family and task of everything that is drawn."""
+    for language, names in list_shipped().items():
+        tasks = [get_task(name) for name in names]
+        families = {**first_of_families(tasks), "rarest quadrant": min(tasks, key=rarest_share)}
+        for family, task in families.items():
+            yield language, family, task
+
+
+def ratios(*, quick: bool) -> list[Ratio]:
+    """Seconds for 100,000 rows; quickly, for the slowest language's share of 10,000 rows of a few tasks."""
+    import datasets  # noqa: F401  (once, before anything is timed)
+
+    rows = 10_000 if quick else 100_000
+    limit = None if quick else LIMIT
+    found = []
+    for language, family, task in list(chosen())[:: 8 if quick else 1]:
+        seconds = measure(language, family, task, rows)["seconds"]
+        found.append(alone(f"{rows:,} rows of {task.name}", [float(seconds)], limit, "s"))
+    return found
+
+
 def main() -> None:
     """Print a line a family."""
     parser = argparse.ArgumentParser(description="seconds to draw the rows of a task")
@@ -59,17 +86,14 @@ def main() -> None:
     import datasets  # noqa: F401  (once, before anything is timed)
 
     found = []
-    for language, names in list_shipped().items():
-        tasks = [get_task(name) for name in names]
-        chosen = {**first_of_families(tasks), "rarest quadrant": min(tasks, key=rarest_share)}
-        for family, task in chosen.items():
-            row = measure(language, family, task, args.rows)
-            found.append(row)
-            if not args.json:
-                print(
-                    f"{family:22}{row['seconds']:>8} s{row['rows_per_second']:>12,} rows/s  {task.name}",
-                    flush=True,
-                )
+    for language, family, task in chosen():
+        row = measure(language, family, task, args.rows)
+        found.append(row)
+        if not args.json:
+            print(
+                f"{family:22}{row['seconds']:>8} s{row['rows_per_second']:>12,} rows/s  {task.name}",
+                flush=True,
+            )
     if args.json:
         print(json.dumps(found))
 

@@ -74,7 +74,7 @@ def load(
         if len(tokenizer) <= len(tokenizer.all_special_ids):  # what comes of a folder without one
             raise ValueError("it has no tokenizer")
         config = AutoConfig.from_pretrained(source, **options)
-        kind = _kind(config)
+        kind = kind_of(config)
         if _judges(config, kind):
             raise ValueError(
                 "it is a reward model, which gives scores and no answers; finetune --reward-model reads it"
@@ -121,6 +121,19 @@ def load(
     return LanguageModel(model, tokenizer, name, revision, init, weights_hash(model))
 
 
+def configuration(name: str) -> Any:
+    """A model's configuration; of a hub's, the one file is fetched, and no weights."""
+    source, revision = split_revision(name)
+    said = logging.get_verbosity()
+    logging.set_verbosity_error()
+    try:
+        return AutoConfig.from_pretrained(source, revision=revision)
+    except (OSError, ValueError) as e:
+        raise cannot_load(name, e) from e
+    finally:
+        logging.set_verbosity(said)
+
+
 def split_revision(name: str) -> tuple[str, str | None]:
     """A hub's name and its revision, of `NAME@REVISION`; a folder's name is its own."""
     base, at, revision = name.partition("@")
@@ -135,7 +148,7 @@ ACTIONS = 2
 """Answers that an action head knows: those of label 0 and of label 1."""
 
 
-def _kind(config: Any) -> Any:
+def kind_of(config: Any) -> Any:
     """The class that reads a model of this configuration."""
     if config.is_encoder_decoder:
         return AutoModelForSeq2SeqLM
@@ -254,7 +267,7 @@ def cannot_load(name: str, e: Exception) -> UserError:
             f"model {name!r} comes with code of its own, which runs only with --trust-remote-code "
             "(trust_remote_code: true in a study); read it first"
         )
-    first_line = str(e).strip().splitlines()[0]
+    first_line = str(e).strip().splitlines()[0].removesuffix(".")
     hint = "" if Path(name).exists() else "; a name of a hub, a folder, or embedded/symbols is needed"
     return UserError(f"cannot load model {name!r}: {first_line}{hint}")
 

@@ -43,6 +43,18 @@ class Optimisation:
         return self.learning_rate * (0.1 + 0.9 * left)
 
 
+Groups = list[list[nn.Parameter]]
+"""The parameters of the model, and of what is trained beside it."""
+
+
+def clip(groups: Groups, most: float, value: Tensor, where: str) -> None:
+    """Shorten the gradient of each group to a norm of at most `most`; Diverged where it, or the loss, is no
+    number."""
+    norms = [float(nn.utils.clip_grad_norm_(g, most, foreach=True)) for g in groups]
+    if not all(map(math.isfinite, (float(value), *norms))):
+        raise Diverged(f"loss {float(value)} and gradient norm {max(norms)} at {where}")
+
+
 def train(
     model: nn.Module,
     batches: Iterable[Batch],
@@ -52,11 +64,14 @@ def train(
     optimisation: Optimisation,
     observe: Callable[[int, float], None] | None = None,
     beside: nn.Module | None = None,
+    clip: Callable[[Groups, float, Tensor, str], None] = clip,
 ) -> float:
     """Take `steps` optimiser steps, one a batch; returns seconds a step, observers left out.
 
     `loss(batch, step)` is what is minimised; `observe(step, loss)` follows each step, steps counted from 1.
-    What is trained `beside` the model has a norm of the gradient of its own.
+    What is trained `beside` the model has a norm of the gradient of its own. A loss of several values is that
+    of as many models that share no parameter, whose gradients `clip` tells apart; what is observed is their
+    sum.
     """
     groups = [[p for p in m.parameters() if p.requires_grad] for m in (model, beside) if m is not None]
     optimiser = torch.optim.AdamW(
@@ -72,15 +87,13 @@ def train(
             group["lr"] = optimisation.rate(step - 1, steps)
         value = loss(batch, step)
         optimiser.zero_grad(set_to_none=True)
-        value.backward()
+        value.sum().backward()
         value = value.detach()
-        norms = [float(nn.utils.clip_grad_norm_(g, optimisation.clip, foreach=True)) for g in groups]
-        if not all(map(math.isfinite, (float(value), *norms))):
-            raise Diverged(f"loss {float(value)} and gradient norm {max(norms)} at step {step} of {steps}")
+        clip(groups, optimisation.clip, value, f"step {step} of {steps}")
         optimiser.step()
         spent += time.perf_counter() - start
         if observe:
-            observe(step, float(value))
+            observe(step, float(value.sum()))
     optimiser.zero_grad(set_to_none=True)
     if step < steps:
         raise ValueError(f"{steps} steps were asked for and batches end after {step}")

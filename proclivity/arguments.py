@@ -83,6 +83,13 @@ def rates(text: str) -> tuple[float, ...]:
         raise argparse.ArgumentTypeError(f"must be numbers such as 0,0.25, not {text}") from e
 
 
+def replicas(text: str) -> int:
+    """The type of --replicas: a number, or auto (0), which is to be found out."""
+    if text != "auto" and not (text.isdecimal() and int(text)):
+        raise argparse.ArgumentTypeError(f"must be auto or a whole number of 1 or more, not {text}")
+    return 0 if text == "auto" else int(text)
+
+
 def add_group(commands: Any, name: str, about: str) -> Any:
     """A command that is followed by another; what the others are added to."""
     return commands.add_parser(name, help=about, description=about).add_subparsers(

@@ -13,7 +13,7 @@ from types import FrameType
 from typing import Any, NoReturn
 
 from proclivity.answer import Answer, as_json
-from proclivity.arguments import Parser, a_seed, add_command, add_fields, add_group, rates
+from proclivity.arguments import Parser, a_seed, add_command, add_fields, add_group, rates, replicas
 from proclivity.cli_metrics import add_metrics
 from proclivity.job import DTYPES
 from tasks import INCLUDE
@@ -375,4 +375,6 @@ def _running(command: Parser) -> None:
         "--workers CPUs, started for the command)"
     )
     command.add_argument("--address", metavar="A", help=about)
+    about = "runs tuned together as one stacked model: N, or auto (default: as many as pay; none on a CPU)"
+    command.add_argument("--replicas", metavar="auto|N", type=replicas, default=0, help=about)
     command.add_argument("--retry-failed", action="store_true", help="run failed jobs again")

@@ -15,6 +15,7 @@ from proclivity.answer import Answer, plain
 from proclivity.expand import reference_probe, trusted
 from proclivity.job import DTYPES, REWARD_MODEL, TUNED
 from proclivity.manifest import SINGLE, describe, make_folder, write_manifest
+from proclivity.memory_check import check_memory
 from proclivity.metric_files import Questions
 from proclivity.plan import keyed, note, open_store
 from proclivity.progress import step_bar
@@ -222,6 +223,7 @@ def _reported(arguments: Namespace, config: Mapping[str, Any]) -> dict[str, str]
 
 
 def _execute(config: dict[str, Any]) -> composition.JobResult:
+    check_memory([config])
     with step_bar() as progress:
         composition.jobs().prepare([config], progress)
     try:

@@ -6,19 +6,20 @@ import math
 import time
 from argparse import Namespace
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
-from proclivity import composition
+from proclivity import composition, memory_needs
 from proclivity.answer import Answer, duration, size, table
 from proclivity.disk import full_disk
 from proclivity.executors import Executor, executor_of
 from proclivity.manifest import COMPACT, SINGLE, read_manifest
 from proclivity.paper_answer import papers_table
 from proclivity.plan import Plan, is_reward_model, open_store, part, plan, run_plan
-from proclivity.remote import mirror
+from proclivity.remote import is_url, mirror, sent_to
 from proclivity.shards import Shard, read_shard
 from proclivity.store import CorruptRecord
 from proclivity.strict import Plain
@@ -36,13 +37,13 @@ BYTES_A_JOB = 16_000
 
 def run(arguments: Namespace) -> Answer:
     study, document = load_study(arguments.study)
-    todo = plan(study, document)
+    todo = plan(study, document, fetch=not arguments.dry_run or bool(arguments.shard))
     on, shard = executor_of(arguments), read_shard(arguments.shard) if arguments.shard else None
     if arguments.dry_run:
         return _dry_run(part(todo, shard), on, shard)
-    folder = _folder(arguments, study.name)
     clock = time.perf_counter()
-    _, tally = run_plan(todo, folder, on=on, retry_failed=arguments.retry_failed, shard=shard)
+    with _written_to(arguments, study.name) as folder:
+        _, tally = run_plan(todo, folder, on=on, retry_failed=arguments.retry_failed, shard=shard)
     seconds = time.perf_counter() - clock
     data = {
         "study": study.name,
@@ -75,7 +76,7 @@ def _dry_run(todo: Plan, on: Executor, shard: Shard | None) -> Answer:
     jobs, asks = composition.jobs(), todo.study.resources
     work = sum(jobs.estimate(job.config) for job in todo.jobs)
     seconds = work / on.jobs_at_once(asks)
-    about = "an unknown time" if math.isnan(work) else f"about {duration(seconds)}"
+    about = "an unknown time" if math.isnan(seconds) else f"about {duration(seconds)}"
     disk = BYTES_A_JOB * len(todo.jobs)
     weights = " and the reward models' weights" if todo.reward_models else ""
     data = {
@@ -98,6 +99,9 @@ def _dry_run(todo: Plan, on: Executor, shard: Shard | None) -> Answer:
     of = "pairs" if isinstance(todo.study, Study | ProbeStudy) else "problems"
     power = _power(todo)
     data["power"] = power and asdict(power)
+    data["memory"] = memory_needs.told([job.config for job in todo.jobs])
+    memory = memory_needs.lines(data["memory"])
+    of_test = "of the primary test" if _over_models(todo) else "of all pairs below, by Spearman's rho"
     return Answer(
         data,
         f"{todo.study.name}{f' shard {shard}' if shard else ''}: "
@@ -107,15 +111,18 @@ def _dry_run(todo: Plan, on: Executor, shard: Shard | None) -> Answer:
         + "\n".join(f"  {name}: {n} runs" for name, n in arms.items())
         + "\nprimary test: "
         + ", ".join(f"{name} {value}" for name, value in data["primary"].items())
-        + (f"\nof all pairs below, by Spearman's rho, {power}" if power else "")
+        + (f"\n{of_test}, {power}" if power else "")
+        + ("\nmemory, by estimate:\n" + "\n".join(memory) if memory else "")
         + f"\n{len(todo.pairs)} {of}:\n"
         + "\n".join(f"  {pair}" for pair in todo.pairs),
     )
 
 
 def _power(todo: Plan) -> Power | None:
-    """Power of the test by permuted families on the pairs drawn, before anything is known of their bits."""
-    if not isinstance(todo.study, Study) or todo.study.primary.test != "family_permutation":
+    """Power of the test by permuted families on the pairs drawn, before anything is known of their bits; or
+    of that of models within pairs."""
+    of_families = isinstance(todo.study, Study) and todo.study.primary.test == "family_permutation"
+    if not of_families and not _over_models(todo):
         return None
     from pandas import DataFrame
 
@@ -125,7 +132,16 @@ def _power(todo: Plan) -> Power | None:
     drawn = [(name, get_task(name)) for name in todo.pairs]
     columns = ["kind", "target_family", "spurious_family"]
     rows = [(name.partition("/")[0], t.target.family, t.spurious.family) for name, t in drawn]
-    return power_of_pairs(DataFrame(rows, columns=columns))
+    pairs = DataFrame(rows, columns=columns)
+    if of_families:
+        return power_of_pairs(pairs)
+    from analysis.pairs.power_over_models import power_over_models
+
+    return power_over_models(pairs, len({job.config["model"] for job in todo.jobs}))
+
+
+def _over_models(todo: Plan) -> bool:
+    return isinstance(todo.study, Study) and todo.study.primary.test == "dyadic_robust"
 
 
 def _counted(runs: int, probes: int, reward_models: int) -> str:
@@ -279,6 +295,8 @@ def _reproduce(name: str, arguments: Namespace, *, first: bool) -> Answer:
 
     study, document = load_study(name)
     folder = _folder(arguments, study.name)
+    if is_url(arguments.out or ""):
+        raise UserError(f"--out {arguments.out}: must be a folder; study sync sends it there afterwards")
     if arguments.out and not first:
         folder = folder.with_name(f"{folder.name}-{study.name}")
     clock = time.perf_counter()
@@ -303,6 +321,21 @@ def _reproduce(name: str, arguments: Namespace, *, first: bool) -> Answer:
     lines = [claims.text.removesuffix(alone).rstrip(), "", files, page.text, f"{folder}, {duration(seconds)}"]
     text = "\n".join(lines) + failures(tally.failed, tally.total)
     return Answer(data, text, status=1 if tally.failed else 0)
+
+
+@contextmanager
+def _written_to(arguments: Namespace, name: str) -> Iterator[Path]:
+    """The folder that a study is done in; where --out is a URL, what it publishes is sent there too."""
+    url = arguments.out or ""
+    if not is_url(url):
+        yield _folder(arguments, name)
+        return
+    if not arguments.shard:
+        raise UserError(
+            f"--out {url}: runners cannot share work there; say which part this one does, such as --shard 1/1"
+        )
+    with sent_to(url, Path("out")) as folder:
+        yield folder
 
 
 def _folder(arguments: Namespace, name: str) -> Path:

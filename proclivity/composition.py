@@ -54,7 +54,7 @@ class Jobs(Protocol):
         """Keep a job's tuned model and tables in the folder of its record."""
 
     def check(self, config: Mapping[str, Any]) -> None:
-        """UserError for a job that is known to fail. Asked for every job, before any is done."""
+        """UserError for a job that is known to fail. Asked before any job is done."""
 
     def fingerprint(self, config: Mapping[str, Any]) -> dict[str, str]:
         """Hashes of what a config only names: sources, weights, data. Asked for every job: cache it."""
@@ -67,6 +67,15 @@ class Jobs(Protocol):
 
         Asked on the machine that is to do the job.
         """
+
+    def stacks(
+        self, configs: Sequence[Mapping[str, Any]], replicas: int, progress: ReportProgress
+    ) -> list[tuple[str, int]]:
+        """For each job the name of those that it can be done together with, and how many at once pay: 1 for a
+        job that is done alone. `replicas`: as many are asked for, or 0, to be found out on this machine."""
+
+    def execute_together(self, configs: Sequence[Mapping[str, Any]]) -> Sequence[JobResult | Exception]:
+        """Do jobs of one name in `stacks`; of one that fails alone, why."""
 
     def validate_settings(self, settings: Mapping[str, Any], where: str) -> dict[str, Any]:
         """Settings with defaults filled in; UserError that begins with `where` for a wrong one."""

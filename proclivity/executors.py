@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from argparse import Namespace
 from dataclasses import dataclass
@@ -22,6 +23,8 @@ class Executor:
     ray: bool = False
     address: str = ""
     """A cluster that there is already, as Ray writes it."""
+    replicas: int = 0
+    """Runs that are tuned together as one stacked model, where they can be; 0: as many as pay here."""
 
     def __str__(self) -> str:
         if self.ray:
@@ -30,8 +33,10 @@ class Executor:
             )
         return f"{self.workers} workers"
 
-    def jobs_at_once(self, asks: Resources) -> int:
-        """How many are done at once, where that is known before the start."""
+    def jobs_at_once(self, asks: Resources) -> float:
+        """How many are done at once; NaN for a cluster that is not joined yet."""
+        if self.address:
+            return math.nan
         if not self.ray:
             return max(1, min(self.workers, cores()))
         return max(1, int(self.workers / asks.cpus) if asks.cpus else self.workers)
@@ -54,7 +59,7 @@ def executor_of(arguments: Namespace) -> Executor:
     if arguments.address and arguments.workers is not None:
         raise UserError("--workers is of a cluster that is started here: leave it out with --address")
     workers = cores() if arguments.workers is None else int(arguments.workers)
-    return Executor(workers, ray, arguments.address or "")
+    return Executor(workers, ray, arguments.address or "", arguments.replicas)
 
 
 def cores() -> int:

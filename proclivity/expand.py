@@ -66,7 +66,10 @@ def expand(
         if readers is None or run["model"] in readers
     ]
     inputs |= {(base_of(run["model"]), run["task"]): run["model"] for run in reversed(more)}
-    probes = [probe for run in [*runs, *more] for probe in _probes(study, run, inputs)]
+    starts: dict[tuple[str, str, str], Config] = {}
+    for run in [*runs, *more]:
+        starts.setdefault((run["model"], run["init"], run["task"]), run)
+    probes = [probe for run in starts.values() for probe in _probes(study, run, inputs)]
     bases = {base_of(run["model"]) for run in runs}
     for model in study.probe.beside:
         if base_of(model) not in bases:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import os
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,7 +19,7 @@ import numpy as np
 from proclivity import label_calibration
 from proclivity.study import BRADLEY_TERRY
 from tasks import get_task
-from tasks.errors import unknown
+from tasks.errors import UserError, unknown
 
 if TYPE_CHECKING:
     from models import LanguageModel, Recipe
@@ -35,6 +36,8 @@ POLICY, REWARD_MODEL = "policy", "reward_model"
 KEPT = {"sft": POLICY, "reward_model": REWARD_MODEL, "held_out_reward": REWARD_MODEL}
 """What a job can need of others, by its name in a config, and the folder that it is kept in."""
 
+DEVICE = "PROCLIVITY_DEVICE"
+"""The environment variable that says where models are: cpu, cuda, cuda:1, mps."""
 TRUST = "trust_remote_code"
 """Whether code that comes with a model may be run; a config says so only where it may."""
 
@@ -58,7 +61,11 @@ class JobResult:
 
 @lru_cache(maxsize=4)
 def load_model(
-    model: str, init: str, dtype: str = DTYPES[0], trust_remote_code: bool = False
+    model: str,
+    init: str,
+    dtype: str = DTYPES[0],
+    device: str | None = None,
+    trust_remote_code: bool = False,
 ) -> LanguageModel:
     import torch
 
@@ -71,27 +78,47 @@ def load_model(
     return load(
         model,
         init=init,  # type: ignore[arg-type]
-        device=device_of(model),
+        device=device or device_of(model),
         dtype=getattr(torch, dtype),
         trust_remote_code=trust_remote_code,
     )
 
 
-def model_of(config: Config) -> LanguageModel:
-    """The model that a config names, read as it says."""
+def model_of(config: Config, device: str | None = None) -> LanguageModel:
+    """The model that a config names, read as it says; `device`: where, if not where it is by itself."""
     dtype = config.get("dtype", DTYPES[0])
-    return load_model(config["model"], config["init"], dtype, config.get(TRUST, False))
+    return load_model(config["model"], config["init"], dtype, device, config.get(TRUST, False))
 
 
-def device_of(model: str) -> str:
-    """A GPU where there is one, but for the embedded models, which are too small to gain by it."""
+def device_of(model: str, *, stacked: bool = False) -> str:
+    """What $PROCLIVITY_DEVICE says, or a GPU where there is one; but one embedded model alone is too small to
+    gain by it, and stays on the CPU."""
     import torch
 
-    if model.startswith("embedded/"):
+    if told := os.environ.get(DEVICE):
+        return _usable(told)
+    if model.startswith("embedded/") and not stacked:
         return "cpu"
     if torch.cuda.is_available():
         return "cuda"
     return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def _usable(device: str) -> str:
+    """A device by its name; UserError where there is none."""
+    import torch
+
+    kind, _, number = device.partition(":")
+    count = {
+        "cpu": 1,
+        "cuda": torch.cuda.device_count(),
+        "mps": int(torch.backends.mps.is_available()),
+    }
+    if kind not in count:
+        raise UserError(f"{DEVICE}: {unknown('device', kind, count)}")
+    if not (number or "0").isdecimal() or int(number or 0) >= count[kind]:
+        raise UserError(f"{DEVICE}={device}: there are {count[kind]} devices {kind} here, counted from 0")
+    return device
 
 
 def names(config: Config) -> dict[str, Any]:
@@ -174,6 +201,19 @@ def hash_of(*parts: bytes) -> str:
     digest = hashlib.sha256()
     for part in parts:
         digest.update(len(part).to_bytes(8, "little") + part)
+    return digest.hexdigest()[:16]
+
+
+def hash_of_files(paths: Sequence[Path]) -> str:
+    """`hash_of` the names and the bytes of files, of which no more than a part is held at once."""
+    digest = hashlib.sha256()
+    for path in paths:
+        name = path.name.encode()
+        digest.update(len(name).to_bytes(8, "little") + name)
+        digest.update(path.stat().st_size.to_bytes(8, "little"))
+        with path.open("rb") as file:
+            while part := file.read(1 << 24):
+                digest.update(part)
     return digest.hexdigest()[:16]
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from proclivity import bandit_job, reward_job, stage_job, text_job
 from proclivity import job as kept
-from proclivity.job import TRUST, Config, JobResult, hash_of, recipe
+from proclivity.job import TRUST, Config, JobResult, hash_of, hash_of_files, recipe
 from proclivity.study import BRADLEY_TERRY
 from rl_finetune.settings import Settings, settings_from
 from tasks import get_task, task_sources
@@ -26,11 +26,13 @@ __all__ = [
     "check",
     "estimate",
     "execute",
+    "execute_together",
     "fingerprint",
     "learnability",
     "missing",
     "prepare",
     "save",
+    "stacks",
     "validate_settings",
 ]
 
@@ -78,6 +80,30 @@ def prepare(configs: Sequence[Config], progress: Progress | None) -> None:
             future.result()
             if progress:
                 progress(f"pre-training {len(missing)} models", done, len(missing))
+
+
+def stacks(configs: Sequence[Config], replicas: int, progress: Progress) -> list[tuple[str, int]]:
+    """For each job the name of those that it can be done together with, and how many at once pay."""
+    if replicas == 1:
+        return [("", 1)] * len(configs)
+    from proclivity.replicas_job import automatic, stackable
+
+    names = [stackable(config) or "" for config in configs]
+    alike: dict[str, list[Config]] = {}
+    for config, name in zip(configs, names, strict=True):
+        if name:
+            alike.setdefault(name, []).append(config)
+    most = {"": 1}
+    for done, (name, group) in enumerate(alike.items(), 1):
+        most[name] = replicas or automatic(group)
+        progress("how many runs to stack", done, len(alike))
+    return [(name, most[name]) for name in names]
+
+
+def execute_together(configs: Sequence[Config]) -> Sequence[JobResult | Exception]:
+    from proclivity.replicas_job import run_together
+
+    return run_together(configs)
 
 
 def missing(config: Config) -> str:
@@ -128,7 +154,7 @@ def _files_hash(model: str) -> str:
 
     folder = model_folder(model)
     files = {path for pattern in FILES for path in folder.glob(pattern)}
-    return hash_of(*(part for p in sorted(files) for part in (p.name.encode(), p.read_bytes())))
+    return hash_of_files(sorted(files))
 
 
 @cache
@@ -174,6 +200,9 @@ def check(config: Config) -> None:
         return
     if config.get("probe_every", 1) < 1:
         raise UserError(f"--probe-every must be 1 or more, not {config['probe_every']}")
+    if config["job"] not in ("run", "reward_model"):
+        return
+    settings = settings_from(dict(config["settings"]))
     if config["job"] == "run":
         from rl_finetune import check as check_tuning
         from rl_finetune import get_method
@@ -181,25 +210,29 @@ def check(config: Config) -> None:
         method = get_method(config["method"])
         if "probe_every" in config and not method.trains:
             raise UserError(f"--probe-every: {method.name} tunes nothing that could be probed on its way")
-        check_tuning(method, settings_from(dict(config["settings"])), config["control"])
+        check_tuning(method, settings, config["control"])
         if "reward_model" in config:
             reward_job.check(config, method.reward)
-        if settings_from(dict(config["settings"])).lora and "probe_every" in config:
+        if settings.lora and "probe_every" in config:
             raise UserError(
                 "--probe-every reads the weights of a model, and --lora keeps them apart until the end"
             )
+        if settings.processes > 1 and "probe_every" in config:
+            raise UserError("--probe-every reads the weights in this process: give --processes 1")
+    if config["job"] == "reward_model":
+        from rl_finetune.checks import check_reward_settings
+
+        check_reward_settings(settings)
     if _by_trl(config):
         if config.get(TRUST):
             raise UserError("--backend trl takes no model with code of its own: give --backend native")
         from rl_finetune import check_trl
 
-        check_trl(config["method"], settings_from(dict(config["settings"])), config["control"])
-    if config["job"] in ("run", "reward_model"):
-        settings = settings_from(dict(config["settings"]))
-        evidence, n = evidence_of(config), settings.rows
-        evidence.cells(n, len(get_task(config["task"]).others))
-        if evidence.rate and not evidence.counts(n)["spurious_only"]:
-            raise UserError(f"evidence {evidence.rate:g} of {n} rows is no counter-example at all")
+        check_trl(config["method"], settings, config["control"])
+    evidence, n = evidence_of(config), settings.rows
+    evidence.cells(n, len(get_task(config["task"]).others))
+    if evidence.rate and not evidence.counts(n)["spurious_only"]:
+        raise UserError(f"evidence {evidence.rate:g} of {n} rows is no counter-example at all")
 
 
 def fingerprint(config: Config) -> dict[str, str]:

@@ -19,6 +19,7 @@ from proclivity.executors import Executor, cores
 from proclivity.expand import Config, draw_pairs, expand, expand_probes
 from proclivity.job import KEPT
 from proclivity.manifest import describe, make_folder, write_manifest
+from proclivity.memory_check import check_memory
 from proclivity.progress import step_bar
 from proclivity.runner import Job, Tally, run_jobs
 from proclivity.shards import Shard, part_of
@@ -29,6 +30,9 @@ from proclivity.study import AnyStudy, ProbeStudy
 from proclivity.text_study import TextStudy, expand_texts
 from proclivity.workers import Workers
 from tasks.errors import UserError, unknown
+
+UNCHECKED = ("study", "arm", "seed_data", "seed_tune", "seed_warmup")
+"""What does not matter to whether a job can be done: of jobs that differ in this alone one is checked."""
 
 
 @dataclass(frozen=True)
@@ -53,8 +57,12 @@ class Plan:
         return sum(job.config["job"] == "probe" for job in self.jobs)
 
 
-def plan(study: AnyStudy, document: Document) -> Plan:
-    """Work out a study's jobs; what does not exist is refused before anything runs."""
+def plan(study: AnyStudy, document: Document, *, fetch: bool = True) -> Plan:
+    """Work out a study's jobs; what does not exist is refused before anything runs.
+
+    Without `fetch` nothing is asked of a hub, and jobs on its models have no key.
+    """
+    keyed = partial(_all_keyed, fetch=fetch)
     if isinstance(study, BanditStudy):
         configs = expand_bandits(study, document)
         try:
@@ -94,10 +102,20 @@ def is_reward_model(config: Config) -> bool:
 
 def keyed(configs: Sequence[Config]) -> list[Job]:
     """Configs with the keys of their records; one that cannot be done is refused."""
+    return _all_keyed(configs, fetch=True)
+
+
+def _all_keyed(configs: Sequence[Config], fetch: bool) -> list[Job]:
     jobs = composition.jobs()
-    for config in configs:
+    for config in {repr({n: v for n, v in c.items() if n not in UNCHECKED}): c for c in configs}.values():
         jobs.check(config)
-    return [_keyed(config, jobs) for config in configs]
+    return [_keyed(c, jobs) if fetch or not _on_hub(c) else Job("", c) for c in configs]
+
+
+def _on_hub(config: Config) -> bool:
+    """Whether a job's model is neither embedded nor a folder."""
+    model = config.get("model", "embedded/")
+    return not model.startswith("embedded/") and not Path(model).exists()
 
 
 def _keyed(config: Config, jobs: composition.Jobs) -> Job:
@@ -126,9 +144,10 @@ def run_plan(
     runner stopped."""
     mine = part(todo, shard).jobs
     make_folder(folder)
-    workers = (on or Executor(cores())).start(f"{composition.JOBS}:execute", todo.study.resources)
+    on = on or Executor(cores())
+    workers = on.start(f"{composition.JOBS}:execute", todo.study.resources)
     try:
-        return _run_plan(todo, mine, folder, workers, retry_failed)
+        return _run_plan(todo, mine, folder, workers, on, retry_failed)
     finally:
         workers.kill()
 
@@ -142,7 +161,7 @@ def part(todo: Plan, shard: Shard | None) -> Plan:
 
 
 def _run_plan(
-    todo: Plan, mine: Sequence[Job], folder: Path, workers: Workers, retry_failed: bool
+    todo: Plan, mine: Sequence[Job], folder: Path, workers: Workers, on: Executor, retry_failed: bool
 ) -> tuple[Store, Tally]:
     store = open_store(folder)
     keys = {job.key for job in todo.jobs}
@@ -159,12 +178,18 @@ def _run_plan(
             note(f"{folder}/{found}; moved to {found.moved_to}, to be run again")
         if superseded:
             note(f"{len(superseded)} records of other sources or data were moved to {folder / 'superseded'}")
-        unfinished = [job.config for job in mine if store.state(job.key) != "done"]
+        unfinished = [job for job in mine if store.state(job.key) != "done"]
+        configs = [job.config for job in unfinished]
+        stacks: dict[str, tuple[str, int]] = {}
+        if not on.ray:  # of a cluster's machines the memory is not known here
+            check_memory(configs, on.workers)
         write_rows(folder, composition.jobs().learnability([job.config for job in todo.jobs]))
         if unfinished:
             with step_bar() as progress:
-                composition.jobs().prepare(unfinished, progress)
-        tally = run_jobs(store, mine, workers, retry_failed=retry_failed)
+                composition.jobs().prepare(configs, progress)
+                alike = composition.jobs().stacks(configs, on.replicas, progress)
+            stacks = {job.key: told for job, told in zip(unfinished, alike, strict=True) if told[1] > 1}
+        tally = run_jobs(store, mine, workers, retry_failed=retry_failed, stacks=stacks)
     except KeyboardInterrupt:
         again = shlex.join(["proclivity", *sys.argv[1:]])
         raise KeyboardInterrupt(f"; finished jobs are kept in {folder}; to go on: {again}") from None

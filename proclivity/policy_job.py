@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from proclivity.job import Config, plain_row
+from proclivity.launch import launch
 from proclivity.measured import reached_columns
 from rl_finetune.settings import Settings
 from tasks import Task
 
 if TYPE_CHECKING:
     from models import LanguageModel
-    from rl_finetune import BestOf, Observer, Policy, Tuned
+    from rl_finetune import BestOf, Method, Observer, Policy, Tuned
 
 Log = list[dict[str, Any]]
 
@@ -61,15 +62,7 @@ def make(
     method = get_method(config["method"])
     by_trl = settings.backend == "trl"
     used = as_in_trl(method, settings) if by_trl else method.set(settings)
-    columns: dict[str, Any] = {
-        "beta": used.beta,
-        "kl": str(used.kl),
-        "samples_from": used.samples,
-        "reuse": used.reuse,
-        "reward_role": used.reward,
-        "negative_gradient": used.negative_gradient,
-        "kl_target": settings.kl_target,
-    }
+    columns = columns_of(used, settings)
     if not method.trains:
         generator = torch.Generator(device=reference.model.device).manual_seed(config["seed_tune"])
         best = BestOf(policy, settings.samples_per_prompt, generator)
@@ -82,17 +75,46 @@ def make(
     }
     outcome: Tuned
     if by_trl:
-        told = {"report_to": config["report_to"]} if "report_to" in config else {}
-        outcome = trained = finetune_with_trl(
-            reference, task, rows, method, settings, **asked, scratch=_scratch(config), **told
-        )
+        if settings.processes > 1:
+            trained = launch(config, reference)
+        else:
+            told = {"report_to": config["report_to"]} if "report_to" in config else {}
+            trained = finetune_with_trl(
+                reference, task, rows, method, settings, **asked, scratch=_scratch(config), **told
+            )
+        outcome = trained
         columns |= {"resumed_from_step": trained.resumed_from_step}
     else:
         prior = lm if settings.prior == "pretrained" else None
         outcome = finetune(reference, task, rows, method, settings, **asked, prior=prior)
-    columns |= {"reward_train": outcome.reward, "step_s": outcome.step_s, "beta_last": outcome.beta}
-    columns |= reached_columns(outcome.log)
-    return Made(outcome.lm, policy, [plain_row(row) for row in outcome.log], settings.steps, columns)
+    return made_of(outcome, policy, settings, columns)
+
+
+def columns_of(used: Method, settings: Settings) -> dict[str, Any]:
+    """A method, with the settings' knobs in the place of its own, as columns of a record."""
+    return {
+        "beta": used.beta,
+        "kl": str(used.kl),
+        "samples_from": used.samples,
+        "reuse": used.reuse,
+        "reward_role": used.reward,
+        "negative_gradient": used.negative_gradient,
+        "kl_target": settings.kl_target,
+    }
+
+
+def made_of(outcome: Tuned, policy: Policy, settings: Settings, columns: Mapping[str, Any]) -> Made:
+    """What tuning left behind, ready to be measured."""
+    found = {
+        **columns,
+        "reward_train": outcome.reward,
+        "step_s": outcome.step_s,
+        "beta_last": outcome.beta,
+        "stacked": outcome.stacked,
+        "compile_s": outcome.compile_s if settings.compile else None,
+        **reached_columns(outcome.log),
+    }
+    return Made(outcome.lm, policy, [plain_row(row) for row in outcome.log], settings.steps, found)
 
 
 def _scratch(config: Config) -> Path | None:

@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -15,7 +15,7 @@ from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import Any
 
-from proclivity.workers import ENVIRONMENT, Attempt, WorkerKilled, attempt
+from proclivity.workers import ENVIRONMENT, Attempt, WorkerKilled, attempts
 
 
 class Pool:
@@ -27,18 +27,23 @@ class Pool:
         self._pool: ProcessPoolExecutor | None = None
         self._others = set(multiprocessing.active_children())
 
-    def submit(self, config: Mapping[str, Any], folder: Path | None = None) -> Future[Attempt]:
-        """Start a job. When a worker is killed, all that are at work are under suspicion: then `rebuild`."""
-        answer: Future[Attempt] = Future()
+    def submit(
+        self, configs: Sequence[Mapping[str, Any]], folder: Path | None = None
+    ) -> Future[list[Attempt]]:
+        """Start a job, or several together.
+
+        When a worker is killed, all that are at work are under suspicion: then `rebuild`.
+        """
+        answer: Future[list[Attempt]] = Future()
         if self.n == 0:
-            answer.set_result(attempt(self.reference, config, folder))
+            answer.set_result(attempts(self.reference, configs, folder))
             return answer
         if self._pool is None:
             context = multiprocessing.get_context("spawn")
             self._pool = ProcessPoolExecutor(self.n, mp_context=context, initializer=_start_worker)
         try:
             with _environment(), _interrupts_later():
-                done = self._pool.submit(attempt, self.reference, config, folder)
+                done = self._pool.submit(attempts, self.reference, configs, folder)
         except BrokenProcessPool:
             raise WorkerKilled(guilty=False) from None
         done.add_done_callback(lambda done: _hand_on(done, answer))
@@ -57,7 +62,7 @@ class Pool:
         self.rebuild()
 
 
-def _hand_on(done: Future[Attempt], answer: Future[Attempt]) -> None:
+def _hand_on(done: Future[list[Attempt]], answer: Future[list[Attempt]]) -> None:
     if done.cancelled():
         answer.cancel()
     elif isinstance(done.exception(), BrokenProcessPool):

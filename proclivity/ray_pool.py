@@ -9,7 +9,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack, redirect_stdout
 from pathlib import Path
@@ -60,17 +60,25 @@ class RayPool:
             self._seen = (slots, time.monotonic())
         return slots
 
-    def submit(self, config: Mapping[str, Any], folder: Path | None = None) -> Future[Attempt]:
-        """Start a job. What it reads and writes must be there on the node that it comes to."""
-        paths = {name: os.path.abspath(config[name]) for name in (*KEPT, "scratch") if _is_path(config, name)}
+    def submit(
+        self, configs: Sequence[Mapping[str, Any]], folder: Path | None = None
+    ) -> Future[list[Attempt]]:
+        """Start a job, or several together. What they read and write must be on the node they come to."""
+        paths = [
+            {name: os.path.abspath(config[name]) for name in (*KEPT, "scratch") if _is_path(config, name)}
+            for config in configs
+        ]
         needed = [
-            path if name in KEPT else os.path.dirname(os.path.dirname(path)) for name, path in paths.items()
+            path if name in KEPT else os.path.dirname(os.path.dirname(path))
+            for each in paths
+            for name, path in each.items()
         ]
         needed += [os.path.abspath(folder)] if folder else []
         needed += filter(None, os.environ.get(INCLUDE, "").split(os.pathsep))
         keep = os.path.abspath(folder) if folder else None
-        arguments = (self.reference, {**config, **paths}, keep, needed, PATIENCE_S)
-        answer: Future[Attempt] = Future()
+        placed = [{**config, **each} for config, each in zip(configs, paths, strict=True)]
+        arguments = (self.reference, placed, keep, needed, PATIENCE_S)
+        answer: Future[list[Attempt]] = Future()
         try:
             done = self._do.remote(arguments).future()
         except Exception as e:
@@ -104,6 +112,7 @@ class RayPool:
         threads = str(max(1, int(self.asks.cpus)))
         environment = {n: v for n, v in os.environ.items() if n.startswith(SHARED_ENVIRONMENT)}
         environment |= {n: threads if v == "1" else v for n, v in ENVIRONMENT.items()}
+        environment |= {} if self.asks.gpus else {"CUDA_VISIBLE_DEVICES": ""}
         home = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
         here = os.getcwd()
         drivers = {"", here, os.path.dirname(os.path.realpath(sys.argv[0]))} - {home}
@@ -130,7 +139,7 @@ class RayPool:
 
         return self._ray.remote(**asks)(do)
 
-    def _hand_on(self, done: Future[Attempt | str], answer: Future[Attempt]) -> None:
+    def _hand_on(self, done: Future[list[Attempt] | str], answer: Future[list[Attempt]]) -> None:
         of = self._ray.exceptions
         killed = (of.WorkerCrashedError, of.OutOfMemoryError, of.NodeDiedError, of.ObjectLostError)
         try:

@@ -174,7 +174,7 @@ def mirror(name: str) -> Path:
     from models import cache_dir
 
     there = place(name)
-    folder = Path(cache_dir()) / "studies" / hashlib.sha256(there.name.encode()).hexdigest()[:16]
+    folder = Path(cache_dir()) / "studies" / _digest(there.name)
     with _told(name):
         compact = there.fs.exists(there.path(COMPACT))
         if compact:
@@ -199,37 +199,53 @@ def beside(arguments: Namespace, name: str) -> Path:
     return Path(arguments.folder) / name
 
 
-class Pushing:
-    """Sends what a folder publishes to a URL, while it is published; the rest when it ends."""
+@contextmanager
+def sent_to(url: str, near: Path, every_s: float = PUSH_S) -> Iterator[Path]:
+    """A folder near by that begins with what a URL holds; what it publishes is sent there, now and then and
+    at the end.
 
-    def __init__(self, folder: Path, url: str, every_s: float = PUSH_S) -> None:
-        self.folder, self.url = folder, url
-        self._sent: set[str] = set()
-        self._over = threading.Event()
-        self._every_s = every_s
-        self._thread = threading.Thread(target=self._send, daemon=True)
+    It stays, so that the same command goes on with what could not be sent.
+    """
+    there = place(url)
+    folder = near / f"{there.name.rpartition('/')[2]}@{_digest(there.name)}"
+    with _told(url):
+        begun = there.fs.exists(there.path(_MANIFEST))
+    if begun:
+        for why in sync(url, str(folder)).damaged:
+            note(f"not read: {why}")
+    sent: set[str] = set()
+    over = threading.Event()
+    thread = threading.Thread(target=_send, args=(folder, url, sent, over, every_s), daemon=True)
+    thread.start()
+    try:
+        yield folder
+    finally:
+        over.set()
+        thread.join()
+        if (folder / _MANIFEST).exists():
+            _send_rest(folder, url, sent)
 
-    def __enter__(self) -> Pushing:
-        self._thread.start()
-        return self
 
-    def __exit__(self, *_: object) -> None:
-        self._over.set()
-        self._thread.join()
+def _send(folder: Path, url: str, sent: set[str], over: threading.Event, every_s: float) -> None:
+    while not over.wait(every_s):
         try:
-            for why in sync(str(self.folder), self.url, sent=self._sent).damaged:
-                note(f"not sent: {why}")
+            if (folder / _MANIFEST).exists():
+                sync(str(folder), url, sent=sent)
         except UserError as e:
-            again = f"proclivity study sync {self.folder} {self.url}"
-            raise UserError(f"{e}; nothing is lost, it is all in {self.folder}; to send it: {again}") from e
+            note(f"{e}; trying again")
 
-    def _send(self) -> None:
-        while not self._over.wait(self._every_s):
-            try:
-                if (self.folder / _MANIFEST).exists():
-                    sync(str(self.folder), self.url, sent=self._sent)
-            except UserError as e:
-                note(f"{e}; trying again")
+
+def _send_rest(folder: Path, url: str, sent: set[str]) -> None:
+    try:
+        for why in sync(str(folder), url, sent=sent).damaged:
+            note(f"not sent: {why}")
+    except UserError as e:
+        again = f"proclivity study sync {folder} {url}"
+        raise UserError(f"{e}; nothing is lost, it is all in {folder}; to send it: {again}") from e
+
+
+def _digest(name: str) -> str:
+    return hashlib.sha256(name.encode()).hexdigest()[:16]
 
 
 @contextmanager

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -22,9 +23,13 @@ from proclivity.measured import (
 from proclivity.policy_job import Made
 from proclivity.probe_along import probing_observer
 from proclivity.probe_job import probed
-from rl_finetune.settings import settings_from
-from tasks import QUADRANTS, bayes_accuracy, get_task, third_feature
-from tasks.evidence import evidence_of, information
+from rl_finetune.settings import Settings, settings_from
+from tasks import QUADRANTS, Evidence, Task, bayes_accuracy, get_task, third_feature
+from tasks.evidence import Joint, evidence_of, information
+
+if TYPE_CHECKING:
+    from models import LanguageModel
+    from rl_finetune import Policy
 
 
 @cache
@@ -32,29 +37,52 @@ def _third(task: str) -> tuple[str, float | None]:
     return third_feature(get_task(task)) or ("", None)
 
 
-def run_tuning(config: Config) -> JobResult:
-    import torch
+@dataclass(frozen=True)
+class Prepared:
+    """A run of which all is there but what its method makes."""
 
-    from analysis import RunRecord
-    from rl_finetune import RewardPolicy, count_answers, judged_by, policy_of
+    config: Config
+    settings: Settings
+    task: Task
+    """As the policy is rewarded on it."""
+    lm: LanguageModel
+    reference: LanguageModel
+    policy: Policy
+    evidence: Evidence
+    joint: Joint
+    rows: Mapping[str, Any]
+    log_rows: Mapping[str, Mapping[str, Any]]
+    judge: LanguageModel | None
+    """The reward model that it is tuned on."""
+    seconds: float
+
+
+def run_tuning(config: Config) -> JobResult:
+    start = time.perf_counter()
+    run = prepared(config)
+    bits: list[dict[str, Any]] = []
+    made = _made(run, bits)
+    return finished(run, made, bits, start)
+
+
+def prepared(config: Config, device: str | None = None) -> Prepared:
+    """A run's model, rows and policy; `device`: where the model is, if not where it is by itself."""
+    from rl_finetune import judged_by, policy_of
 
     start = time.perf_counter()
     settings = settings_from(dict(config["settings"]))
     task = get_task(config["task"]).for_seed(config["seed_tune"])
-    lm = model_of(config)
+    lm = model_of(config, device)
     evidence = evidence_of(config)
     joint = evidence.joint(settings.rows, len(task.others))
     seed = config["seed_data"]
-    training = config["job"] == "reward_model"
-    if training:
+    rows: Mapping[str, Any]
+    if config["job"] == "reward_model":
         rows = reward_job.pairs(config, task, evidence, settings.rows)
     else:
         rows = task.mixture(evidence, settings.rows, np.random.default_rng([seed, 1])).to_dict()
-    third, third_accuracy = _third(config["task"])
-    embedded = recipe(config["model"])
     reference = policy_job.reference_of(config, lm, task, settings)
     policy = policy_of(reference, task, settings.answers)
-    bits: list[dict[str, Any]] = []
     judge = reward_job.judge(config, task)
     if judge:
         task = judged_by(task, judge, reference)
@@ -63,25 +91,49 @@ def run_tuning(config: Config) -> JobResult:
         for i, q in enumerate(QUADRANTS if config["job"] != "use" else ())
         if q in task.quadrants
     }
-    if training:
-        made = reward_job.train(config, task, rows, reference, policy, settings, log_rows)
-    elif config["job"] == "run":
-        observe = None
-        if "probe_every" in config:
-            observe = probing_observer(
-                config,
-                task,
-                settings.steps,
-                lambda now: use_columns(answers_by_quadrant(now, policy, task, log_rows)),
-                bits,
-            )
-            observe(0, reference)
-        elif settings.answers == "free":
-            # The warmed-up model is the reference, so it is probed; a job of its own probes it before.
-            bits += probed({**config, **config["reference_probe"]}, task, reference)
-        made = policy_job.make(config, task, rows, lm, reference, policy, settings, log_rows, observe)
-    else:
-        made = Made(reference, policy, None, settings.steps, {})
+    seconds = time.perf_counter() - start
+    return Prepared(
+        config, settings, task, lm, reference, policy, evidence, joint, rows, log_rows, judge, seconds
+    )
+
+
+def _made(run: Prepared, bits: list[dict[str, Any]]) -> Made:
+    """What is measured: a reward model, a policy, or the model as it is; probes on the way join `bits`."""
+    config, task, settings, reference = run.config, run.task, run.settings, run.reference
+    if config["job"] == "reward_model":
+        return reward_job.train(config, task, run.rows, reference, run.policy, settings, run.log_rows)
+    if config["job"] != "run":
+        return Made(reference, run.policy, None, settings.steps, {})
+    observe = None
+    if "probe_every" in config:
+        observe = probing_observer(
+            config,
+            task,
+            settings.steps,
+            lambda now: use_columns(answers_by_quadrant(now, run.policy, task, run.log_rows)),
+            bits,
+        )
+        observe(0, reference)
+    elif settings.answers == "free":
+        # The warmed-up model is the reference, so it is probed; a job of its own probes it before.
+        bits += probed({**config, **config["reference_probe"]}, task, reference)
+    return policy_job.make(
+        config, task, run.rows, run.lm, reference, run.policy, settings, run.log_rows, observe
+    )
+
+
+def finished(run: Prepared, made: Made, bits: Sequence[dict[str, Any]], start: float) -> JobResult:
+    """The record of what was made, its log and the tables beside it; `start`: when its wall time began."""
+    import torch
+
+    from analysis import RunRecord
+    from rl_finetune import RewardPolicy, count_answers
+
+    config, settings, task, rows, judge = run.config, run.settings, run.task, run.rows, run.judge
+    reference, evidence, joint, seed = run.reference, run.evidence, run.joint, config["seed_data"]
+    training = config["job"] == "reward_model"
+    third, third_accuracy = _third(config["task"])
+    embedded = recipe(config["model"])
     values = dict(made.columns)
     if made.log is not None:
         values |= counterexamples_columns(rows, task, made.lm, made.answering)
@@ -141,7 +193,9 @@ def run_tuning(config: Config) -> JobResult:
         bayes_accuracy=bayes_accuracy(joint, range(len(task.roles))),
         method=config["method"],
         backend=settings.backend,
+        precision="bfloat16" if settings.bf16 else "float32",
         lora=settings.lora,
+        processes=settings.processes,
         answers=settings.answers,
         control=config["control"],
         seed_pretrain=embedded.seed if embedded else 0,

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from proclivity.expand import Config
@@ -55,12 +56,20 @@ class Tally:
         return self.done + len(self.failed)
 
 
-def run_jobs(store: Store, jobs: Sequence[Job], workers: Workers, *, retry_failed: bool = False) -> Tally:
+def run_jobs(
+    store: Store,
+    jobs: Sequence[Job],
+    workers: Workers,
+    *,
+    retry_failed: bool = False,
+    stacks: Mapping[str, tuple[str, int]] = MappingProxyType({}),
+) -> Tally:
     """Bring every job to a record, finished or failed, together with any other runner on the same folder.
 
+    Jobs of one name in `stacks`, by their keys, go to a worker together, as many as stand there at most.
     Whatever ends this function early, finished jobs stay finished and no other record is left.
     """
-    run = _Run(store, jobs, workers, retry_failed)
+    run = _Run(store, jobs, workers, retry_failed, stacks)
     try:
         if run.waiting:
             with job_bar("jobs", run.tally.total, run.tally.settled) as tick:
@@ -72,12 +81,21 @@ def run_jobs(store: Store, jobs: Sequence[Job], workers: Workers, *, retry_faile
 
 
 class _Run:
-    def __init__(self, store: Store, jobs: Sequence[Job], workers: Workers, retry_failed: bool) -> None:
+    def __init__(
+        self,
+        store: Store,
+        jobs: Sequence[Job],
+        workers: Workers,
+        retry_failed: bool,
+        stacks: Mapping[str, tuple[str, int]],
+    ) -> None:
         self.store = store
         self.workers = workers
+        self.stacks = dict(stacks)
         self.tally = Tally(total=len(jobs))
         self.waiting: deque[Job] = deque()
-        self.in_flight: dict[Future[Attempt], Job] = {}
+        self.in_flight: dict[Future[list[Attempt]], list[Job]] = {}
+        """What each worker is at: a job, or some together."""
         self.suspects: deque[Job] = deque()
         """In flight when some worker was killed. Each is tried again alone: only the guilty one fails."""
         self.deaths: Counter[str] = Counter()
@@ -101,7 +119,7 @@ class _Run:
                 killed = [e for _, f in taken if isinstance(e := f.exception(), WorkerKilled)]
                 if not all(e.guilty for e in killed):
                     wait(self.in_flight)
-                    taken += [(job, future) for future, job in self.in_flight.items()]
+                    taken += [(jobs, future) for future, jobs in self.in_flight.items()]
                     self.in_flight = {}
                     self.workers.rebuild()
                 else:
@@ -114,20 +132,27 @@ class _Run:
     def _fill(self) -> None:
         if self.suspects:
             if not self.in_flight:
-                self._submit(self.suspects.popleft(), self.suspects)
+                self._submit([self.suspects.popleft()], self.suspects)
             return
         while len(self.in_flight) < max(1, self.workers.n):
             job = self._next()
-            if job is None or not self._submit(job, self.waiting):
+            if job is None or not self._submit(self._joined(job), self.waiting):
                 return
 
-    def _submit(self, job: Job, queue: deque[Job]) -> bool:
+    def _joined(self, job: Job) -> list[Job]:
+        """A job, and those waiting that are done together with it."""
+        jobs, (name, most) = [job], self.stacks.get(job.key, ("", 1))
+        while len(jobs) < most and (other := self._next(name)):
+            jobs.append(other)
+        return jobs
+
+    def _submit(self, jobs: list[Job], queue: deque[Job]) -> bool:
         try:
-            config = in_scratch(self.store, job.key, self._config(job))
-            self.in_flight[self.workers.submit(config, self._folder(job))] = job
+            configs = [in_scratch(self.store, job.key, self._config(job)) for job in jobs]
+            self.in_flight[self.workers.submit(configs, self._folder(jobs[0]))] = jobs
         except WorkerKilled:
-            # A worker was killed while idle: nobody's fault, and the job has not begun.
-            queue.appendleft(job)
+            # A worker was killed while idle: nobody's fault, and the jobs have not begun.
+            queue.extendleft(reversed(jobs))
             if not self.in_flight:
                 self.workers.rebuild()
             return False
@@ -141,10 +166,13 @@ class _Run:
         """Where a worker keeps what is trained, for the jobs that need it."""
         return self.store.begun(job.key) if job.config["job"] in KEEPING else None
 
-    def _next(self) -> Job | None:
+    def _next(self, name: str = "") -> Job | None:
+        """A waiting job that is this runner's now, of those that a name in `stacks` has, or of all."""
         for _ in range(len(self.waiting)):
             job = self.waiting.popleft()
-            if self._settled(job):
+            if name and self.stacks.get(job.key, ("", 1))[0] != name:
+                self.waiting.append(job)
+            elif self._settled(job):
                 self._count(job.key)
             elif self._too_early(job) or not self.store.claims.take(job.key):
                 self.waiting.append(job)
@@ -176,33 +204,47 @@ class _Run:
         else:
             self.tally.done += 1
 
-    def _settle(self, taken: list[tuple[Job, Future[Attempt]]]) -> None:
-        """Publish what came of jobs; one whose worker was killed is tried once more.
+    def _settle(self, taken: list[tuple[list[Job], Future[list[Attempt]]]]) -> None:
+        """Publish what came of jobs; those whose worker was killed are tried once more, one by one.
 
         Where it is not known whose worker was killed, those that were at work become suspects.
         """
-        errors = {job.key: future.exception() for job, future in taken}
-        killed = {key: e for key, e in errors.items() if isinstance(e, WorkerKilled)}
-        self.deaths.update(key for key, e in killed.items() if e.guilty or len(killed) == 1)
-        for job, future in taken:
-            error = errors[job.key]
-            if isinstance(error, WorkerKilled) and self.deaths[job.key] < 2:
-                if not error.guilty:
-                    self.suspects.append(job)
-                    continue
-                self.waiting.appendleft(job)
-            elif isinstance(error, WorkerKilled):
-                self._fail(job, KILLED, None)
-            elif error is not None and not isinstance(error, UserError):
-                self._fail(job, one_line(error), None)
-            elif error is None and future.result().error:
-                self._fail(job, future.result().error, future.result())
-            elif error is None:
-                self._publish(job, future.result())
-            self.store.claims.release(job.key)
-        for error in errors.values():
+        errors = [future.exception() for _, future in taken]
+        killed = sum(isinstance(error, WorkerKilled) for error in errors)
+        for (jobs, future), error in zip(taken, errors, strict=True):
+            if isinstance(error, WorkerKilled):
+                self._died(jobs, error, alone=killed == 1)
+                continue
+            for i, job in enumerate(jobs):
+                if error is None:
+                    self._answered(job, future.result()[i])
+                elif not isinstance(error, UserError):
+                    self._fail(job, one_line(error), None)
+                self.store.claims.release(job.key)
+        for error in errors:
             if isinstance(error, UserError):  # of the workers, and none of the job's
                 raise error
+
+    def _died(self, jobs: list[Job], error: WorkerKilled, *, alone: bool) -> None:
+        """What becomes of jobs whose worker may have died of them."""
+        if len(jobs) == 1 and (error.guilty or alone):
+            self.deaths[jobs[0].key] += 1
+        for job in jobs:
+            self.stacks.pop(job.key, None)
+            if self.deaths[job.key] >= 2:
+                self._fail(job, KILLED, None)
+            elif error.guilty:
+                self.waiting.appendleft(job)
+            else:
+                self.suspects.append(job)
+                continue  # and stays claimed
+            self.store.claims.release(job.key)
+
+    def _answered(self, job: Job, attempt: Attempt) -> None:
+        if attempt.error:
+            self._fail(job, attempt.error, attempt)
+        else:
+            self._publish(job, attempt)
 
     def _publish(self, job: Job, attempt: Attempt) -> None:
         records = [stamp(record, job) for record in attempt.records]

@@ -33,9 +33,12 @@ class Primary:
     """The method whose runs are tested."""
     statistic: Literal["spearman", "partial_spearman", "auc", "slope", "trend", "accuracy", "reward"]
     """What is computed."""
-    test: Literal["family_permutation", "level_permutation", "pair_permutation", "threshold", "none"]
+    test: Literal[
+        "family_permutation", "level_permutation", "pair_permutation", "dyadic_robust", "threshold", "none"
+    ]
     """How it is judged: by a permutation of families (with its interval), of a dial's levels within
-    pre-training seeds, of reward models within pairs, by reaching a threshold, or not."""
+    pre-training seeds, of reward models within pairs, by errors that allow for families and models that rows
+    share, by reaching a threshold, or not."""
     pairs: Literal["learnable", "primary", "both-learnable", "target-learnable", "all"]
     """Which pairs enter. `learnable` and `primary` are the same: those that no rule leaves out."""
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
-from proclivity.composition import execute, jobs_of
+from proclivity.composition import JobResult, execute, jobs_of
 from tasks.errors import one_line
 
 ENVIRONMENT = {
@@ -55,8 +56,10 @@ class Workers(Protocol):
     def n(self) -> int:
         """How many jobs they can do at once; it may change. 0: none but this process."""
 
-    def submit(self, config: Mapping[str, Any], folder: Path | None = None) -> Future[Attempt]:
-        """Start a job, which keeps in `folder` what it tunes.
+    def submit(
+        self, configs: Sequence[Mapping[str, Any]], folder: Path | None = None
+    ) -> Future[list[Attempt]]:
+        """Start a job, which keeps in `folder` what it tunes, or several together, which keep nothing.
 
         The future raises WorkerKilled, or UserError when these workers can do no job at all; so does submit.
         """
@@ -68,17 +71,48 @@ class Workers(Protocol):
         """Stop at once, whatever they are doing; a second time does nothing."""
 
 
+def attempts(
+    reference: str, configs: Sequence[Mapping[str, Any]], folder: Path | None = None
+) -> list[Attempt]:
+    """Do a job, or several together; one by one where that fails, such as for memory."""
+    if len(configs) == 1:
+        return [attempt(reference, configs[0], folder)]
+    started, clock = _now(), time.perf_counter()
+    try:
+        results = jobs_of(reference).execute_together(configs)
+    except Exception as e:
+        print(f"proclivity: note: {len(configs)} runs go one by one: {one_line(e)}", file=sys.stderr)
+        return [attempt(reference, config) for config in configs]
+    share = (time.perf_counter() - clock) / len(configs)
+    return [
+        Attempt(started, share, error=one_line(result))
+        if isinstance(result, Exception)
+        else _told(result, started, share)
+        for result in results
+    ]
+
+
 def attempt(reference: str, config: Mapping[str, Any], folder: Path | None = None) -> Attempt:
     """Do a job, and keep in `folder` what it tuned; whatever it raises is part of the answer."""
-    started, clock = datetime.now(UTC).isoformat(timespec="seconds"), time.perf_counter()
+    started, clock = _now(), time.perf_counter()
     try:
         result = execute(reference, config)
         if folder:
             jobs_of(reference).save(result, folder)
-        # A round trip, so that what is no JSON value is this job's failure and nobody else's.
-        parts = [list(result.records), list(result.log or ()), list(result.cells or ())]
-        plain = json.loads(json.dumps(parts))
     except (Exception, SystemExit) as e:
         return Attempt(started, time.perf_counter() - clock, error=one_line(e))
-    records, log, cells = plain
-    return Attempt(started, time.perf_counter() - clock, records=records, log=log, cells=cells)
+    return _told(result, started, time.perf_counter() - clock)
+
+
+def _told(result: JobResult, started: str, wall_s: float) -> Attempt:
+    try:
+        # A round trip, so that what is no JSON value is this job's failure and nobody else's.
+        parts = [list(result.records), list(result.log or ()), list(result.cells or ())]
+        records, log, cells = json.loads(json.dumps(parts))
+    except (TypeError, ValueError) as e:
+        return Attempt(started, wall_s, error=one_line(e))
+    return Attempt(started, wall_s, records=records, log=log, cells=cells)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         as_in_trl,
         check_trl,
         finetune_with_trl,
+        keep_reference,
         kept_reference,
         train_reward_model_with_trl,
     )
@@ -71,6 +72,7 @@ __all__ = [
     "half_of",
     "judged",
     "judged_by",
+    "keep_reference",
     "kept_reference",
     "method",
     "method_source",
@@ -101,7 +103,7 @@ _ROOMS = {
     ],
     "settings": ["Settings", "settings_from"],
     "trl_backend": [
-        *("as_in_trl", "check_trl", "finetune_with_trl", "kept_reference"),
+        *("as_in_trl", "check_trl", "finetune_with_trl", "keep_reference", "kept_reference"),
         "train_reward_model_with_trl",
     ],
     "trl_run": ["check_tracker"],

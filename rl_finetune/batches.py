@@ -120,7 +120,7 @@ class Source:
         if penalised and kl.estimator == "exact":
             prior = score(self.prior, ids, again)
         if method.mismatched:
-            elsewhere = score(self.reference, _others(ids), again).log_probs
+            elsewhere = score(self.reference, others(ids), again).log_probs
         if method.advantage:
             advantages = method.advantage(rewards)
             if penalised and kl.place == "reward":
@@ -176,7 +176,7 @@ class Source:
         method, elsewhere = self.method, NONE
         if method.mismatched:
             with torch.no_grad():
-                now = self.policy.score(self.model, _others(drawn.ids), drawn.again).log_probs
+                now = self.policy.score(self.model, others(drawn.ids), drawn.again).log_probs
             elsewhere = now - drawn.elsewhere
         batch = Batch(
             log_probs=scored.log_probs,
@@ -198,7 +198,7 @@ class Source:
         return value
 
 
-def _others(ids: Ids) -> list[Sequence[int]]:
+def others(ids: Ids) -> list[Sequence[int]]:
     """The prompts moved on by one: an answer then stands after the next prompt."""
     return [*ids[1:], ids[0]]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from models.passes import check_compiler
 from rl_finetune.methods import Method
 from rl_finetune.settings import OWN, Settings
 from tasks.errors import UserError, unknown
@@ -11,6 +12,8 @@ CONTROLS = ("", "random_reward", "shuffled_labels")
 
 def check(method: Method, settings: Settings, control: str) -> None:
     """Refuse a method, settings and a control that do not go together."""
+    if settings.compile:
+        check_compiler()
     if control not in CONTROLS:
         raise unknown("control", control, CONTROLS)
     if not method.trains and control:
@@ -29,6 +32,12 @@ def check(method: Method, settings: Settings, control: str) -> None:
     if method.ratios and settings.samples_from == "reference":
         raise UserError(f"{method.name} takes ratios to the policy that answered: no samples_from=reference")
     check_kl(method, settings)
+
+
+def check_reward_settings(settings: Settings) -> None:
+    """Refuse settings that the training of a reward model cannot have."""
+    if settings.compile:
+        raise UserError("setting compile is of policies: give it to the runs alone, and not to reward models")
 
 
 def check_kl(method: Method, settings: Settings) -> None:

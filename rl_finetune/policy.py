@@ -20,6 +20,7 @@ from models.answers import (
 )
 from models.final_states import along_completions, before_answers, reading
 from models.language_model import LanguageModel, writes
+from models.passes import mixed_precision
 from models.train import Diverged
 from rl_finetune.objectives import entropy
 from rl_finetune.rollouts import sample
@@ -116,7 +117,8 @@ class Policy(Protocol):
 class ConstrainedPolicy:
     """The model's distribution renormalised over the answer words; one forward pass samples and scores."""
 
-    def __init__(self, lm: LanguageModel, task: Task) -> None:
+    def __init__(self, lm: LanguageModel, task: Task, bf16: bool = False) -> None:
+        self.bf16 = bf16
         if task.answers.words is None:
             raise UserError(f"{task.name}: its answers are no closed list; use answers=free")
         self.words = task.answers.words
@@ -147,7 +149,7 @@ class ConstrainedPolicy:
         return Scored(**self._said(*self._asked(model, prompts), again.to(model.device)))
 
     def _asked(self, model: Any, prompts: Ids) -> tuple[Tensor, Tensor]:
-        with reading(model) as read:
+        with reading(model) as read, mixed_precision(model, self.bf16):
             distribution = self.distribution(model, prompts)
         return distribution, before_answers(model, read[0], prompts)
 
@@ -169,7 +171,8 @@ class ConstrainedPolicy:
 class FreePolicy:
     """Whole completions over the full vocabulary, up to and including the end token."""
 
-    def __init__(self, lm: LanguageModel, task: Task | TextProblem) -> None:
+    def __init__(self, lm: LanguageModel, task: Task | TextProblem, bf16: bool = False) -> None:
+        self.bf16 = bf16
         self.tokenizer = lm.tokenizer
         if not writes(lm.model):
             raise UserError(f"{lm.name} is an encoder and writes no words; use answers=constrained")
@@ -210,7 +213,8 @@ class FreePolicy:
     def say(
         self, model: Any, prompts: Ids, samples: int, generator: torch.Generator
     ) -> tuple[list[list[str]], list[list[list[int]]]]:
-        ids = sample(model, prompts, most=self.most, eos=self.eos, generator=generator, samples=samples)
+        with mixed_precision(model, self.bf16):
+            ids = sample(model, prompts, most=self.most, eos=self.eos, generator=generator, samples=samples)
         again = [ids[i : i + samples] for i in range(0, len(ids), samples)]
         return [self.decode(row) for row in again], again
 
@@ -230,7 +234,7 @@ class FreePolicy:
     def _said(self, model: Any, prompts: Ids, again: Any) -> dict[str, Tensor]:
         shape = (len(prompts), len(again[0]))
         repeated = [p for p in prompts for _ in range(shape[1])]
-        with reading(model) as read:
+        with reading(model) as read, mixed_precision(model, self.bf16):
             choices, taken, inside = completion_log_probs(
                 model, repeated, [ids for row in again for ids in row]
             )
@@ -256,10 +260,10 @@ class FreePolicy:
         return Greedy(answers, torch.stack(scores, dim=1).softmax(dim=1), distribution)
 
 
-def policy_of(lm: LanguageModel, task: Task | TextProblem, answers: str) -> Policy:
-    """`answers`: constrained or free."""
+def policy_of(lm: LanguageModel, task: Task | TextProblem, answers: str, *, bf16: bool = False) -> Policy:
+    """`answers`: constrained or free; `bf16`: it is tuned in mixed precision. It is measured as it is."""
     if answers == "free":
-        return FreePolicy(lm, task)
+        return FreePolicy(lm, task, bf16)
     if isinstance(task, TextProblem):
         raise UserError(f"{task.name}: its answers are texts; use answers=free")
-    return ConstrainedPolicy(lm, task)
+    return ConstrainedPolicy(lm, task, bf16)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from models.answers import chunks, prompt_ids
 from models.language_model import LanguageModel
+from models.passes import mixed_precision
 from models.reward_model import (
     answered_ids,
     completion_ids,
@@ -21,6 +22,7 @@ from models.reward_model import (
     set_normalisation,
 )
 from models.train import Optimisation, train
+from rl_finetune.checks import check_reward_settings
 from rl_finetune.measure import count_answers
 from rl_finetune.policy import ConstrainedPolicy, Ids, Policy
 from rl_finetune.settings import Settings
@@ -72,6 +74,7 @@ def train_reward_model(
     Columns of pairs: prompt, chosen, rejected; tie, where some pairs are of equal reward. Equal pairs give
     equal weights: nothing is drawn. Only `log_rows`, the rows of its quadrants, need a task.
     """
+    check_reward_settings(settings)
     trained = reward_model_of(lm)
     chosen = answered_ids(trained, pairs["prompt"], pairs["chosen"])
     rejected = answered_ids(trained, pairs["prompt"], pairs["rejected"])
@@ -80,7 +83,8 @@ def train_reward_model(
 
     def loss(batch: range, step: int) -> Tensor:
         rows = slice(batch.start, batch.stop)
-        scores = raw_scores(trained.model, chosen[rows] + rejected[rows])
+        with mixed_precision(trained.model, settings.bf16):
+            scores = raw_scores(trained.model, chosen[rows] + rejected[rows])
         preferred, other = scores.chunk(2)
         return bradley_terry(preferred - other, targets[rows])
 

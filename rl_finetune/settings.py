@@ -11,7 +11,7 @@ from tasks.errors import UserError, unknown
 
 OWN = "own"
 """Of a knob: as the method has it."""
-BACKEND = ("backend", "lora", "bf16", "gradient_checkpointing")
+BACKEND = ("backend", "lora", "bf16", "gradient_checkpointing", "processes")
 """The knobs that say what runs the training."""
 
 
@@ -108,9 +108,21 @@ class Settings:
     lora: int = _later(
         _knob(0, "rank of LoRA's adapters, merged in the end (backend trl); 0: all weights are tuned")
     )
-    bf16: bool = _later(_knob(False, "tune in mixed precision (backend trl)"))
+    bf16: bool = _later(
+        _knob(False, "tune in mixed precision: products of matrices in bfloat16, weights in float32")
+    )
+    compile: bool = _later(
+        _knob(False, "compile the model before tuning (constrained answers; needs a C++ compiler)")
+    )
     gradient_checkpointing: bool = _later(
         _knob(False, "save memory: compute activations a second time (backend trl)")
+    )
+    processes: int = _later(
+        _knob(
+            1,
+            "processes that accelerate launches and a batch is split over, one a GPU where there are any "
+            "(backend trl); 1: none is launched",
+        )
     )
 
     def __post_init__(self) -> None:
@@ -119,16 +131,34 @@ class Settings:
             if choices and value not in choices:
                 kind = "way of answering" if knob.name == "answers" else f"value of {knob.name}"
                 raise unknown(kind, value, choices)
-        for name in ("steps", "batch_size", "samples_per_prompt", "eval_n", "log_n", "learning_rate"):
+        for name in (
+            "steps",
+            "batch_size",
+            "samples_per_prompt",
+            "eval_n",
+            "log_n",
+            "learning_rate",
+            "processes",
+        ):
             if not 0 < getattr(self, name) < inf:
                 raise UserError(f"setting {name} must be above 0, not {getattr(self, name)}")
         knobs = ("entropy_bonus", "beta", "log_points", "counterfactual_n", "warmup_steps")
         for name in (*knobs, "reuse", "kl_target", "lora"):
             if not 0 <= getattr(self, name) < inf:
                 raise UserError(f"setting {name} must be 0 or above, not {getattr(self, name)}")
-        for name in BACKEND[1:]:
-            if getattr(self, name) and self.backend == "native":
+        if self.compile and (self.answers != "constrained" or self.backend != "native"):
+            raise UserError(
+                "setting compile needs answers=constrained: of free answers each length compiles anew"
+            )
+        usual = {knob.name: knob.default for knob in fields(self)}
+        for name in ("lora", "gradient_checkpointing", "processes"):
+            if getattr(self, name) != usual[name] and self.backend == "native":
                 raise UserError(f"setting {name} needs backend=trl: our own loop has none")
+        if self.batch_size % self.processes:
+            raise UserError(
+                f"setting batch_size {self.batch_size} cannot be split over processes {self.processes}: "
+                "it must be a multiple"
+            )
         if self.counterfactual_n % 4:
             raise UserError(
                 f"setting counterfactual_n must be 0 or a multiple of 4, not {self.counterfactual_n}"

@@ -84,6 +84,11 @@ def check_trl(method: str, settings: Settings, control: str) -> None:
             )
     if control == "random_reward" and method not in ("grpo", "rloo"):
         raise UserError(f"TRL's {method} asks for no reward, which the control random_reward gives")
+    if settings.processes > 1 and method in ("kto", REWARD):
+        what = "kto estimates its KL on whole batches" if method == "kto" else "a reward model has one"
+        raise UserError(
+            f"--backend trl: {what}, which are not split: give --processes 1, not {settings.processes}"
+        )
     if settings.lora and find_spec("peft") is None:
         raise UserError("--lora needs the library peft: pip install 'proclivity[lora]'")
 
@@ -117,7 +122,7 @@ def finetune_with_trl(
     """
     check(method, settings, control)
     check_trl(method.name, settings, control)
-    _one_process()
+    rank = _rank(settings)
     policy = FreePolicy(lm, task)
     if lm.model.config.is_encoder_decoder:
         raise UserError(f"{lm.name}: TRL's trainers take causal models; --backend native tunes others too")
@@ -146,8 +151,7 @@ def finetune_with_trl(
         reference = folder / REFERENCE
 
         def make(callbacks: list[Any]) -> Any:
-            if not reference.is_dir():
-                save_without_dropout(lm.model, lm.tokenizer, reference)
+            keep_reference(lm, folder)
             return trainer_of(
                 method.name,
                 reference,
@@ -158,7 +162,7 @@ def finetune_with_trl(
                 seed=seed,
                 beta=method.beta,
                 most=policy.most,
-                reward=reward_function(task, policy.decode, seed, control, seen.rewards),
+                reward=reward_function(task, policy.decode, seed, control, seen.rewards, rank),
                 dtype=lm.model.dtype,
                 device=lm.model.device.type,
                 callbacks=callbacks,
@@ -185,7 +189,7 @@ def train_reward_model_with_trl(
 ) -> TrainedRewardByTrl:
     """Train a reward model as `train_reward_model` does, on TRL's trainer, which has no ties."""
     check_trl(REWARD, settings, "")
-    _one_process()
+    _rank(settings)
     if any(pairs["tie"]):
         raise UserError("TRL's reward trainer has no ties: give --ties 0, or --backend native")
     trained = reward_model_of(lm)
@@ -229,15 +233,27 @@ def train_reward_model_with_trl(
 
 def kept_reference(lm: LanguageModel, scratch: Path | None) -> LanguageModel | None:
     """The warmed-up model that a killed run started from; None where there is none."""
-    from transformers import AutoModelForCausalLM
-
     if scratch is None or not (scratch / REFERENCE).is_dir():
         return None
+    kept = with_weights_of(lm, scratch / REFERENCE)
+    return replace(kept, weights_hash=weights_hash(kept.model))
+
+
+def keep_reference(lm: LanguageModel, scratch: Path) -> None:
+    """Write the model that a run starts from, if it is not there yet."""
+    if not (scratch / REFERENCE).is_dir():
+        scratch.mkdir(parents=True, exist_ok=True)
+        save_without_dropout(lm.model, lm.tokenizer, scratch / REFERENCE)
+
+
+def with_weights_of(lm: LanguageModel, folder: Path) -> LanguageModel:
+    """A model with the weights of a folder, and its own configuration."""
+    from transformers import AutoModelForCausalLM
+
     read = AutoModelForCausalLM.from_pretrained(
-        scratch / REFERENCE, dtype=lm.model.dtype, use_safetensors=True, trust_remote_code=False
+        folder, dtype=lm.model.dtype, use_safetensors=True, trust_remote_code=False
     )
-    model = _with_weights(copy.deepcopy(lm.model), read)
-    return replace(lm, model=model, weights_hash=weights_hash(model))
+    return replace(lm, model=_with_weights(copy.deepcopy(lm.model), read))
 
 
 def _with_weights(model: Any, trained: Any) -> Any:
@@ -259,10 +275,15 @@ def _folder(scratch: Path | None) -> Iterator[Path]:
         yield scratch
 
 
-def _one_process() -> None:
-    launched = os.environ.get("WORLD_SIZE", "1")
-    if launched != "1":
-        raise UserError(f"--backend trl runs in one process, not in {launched}: launch one")
+def _rank(settings: Settings) -> int:
+    """Which of the processes of a run this is; as many as its settings say must have been launched."""
+    launched = int(os.environ.get("WORLD_SIZE", "1"))
+    if launched != settings.processes:
+        raise UserError(
+            f"{launched} processes were launched for a run of {settings.processes}: give --processes N, "
+            "and proclivity launches them itself"
+        )
+    return int(os.environ.get("RANK", "0"))
 
 
 def _mean(values: list[float]) -> float:

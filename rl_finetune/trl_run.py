@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
 from transformers import ProgressCallback, TrainerCallback
 
 from models.train import Diverged
@@ -66,16 +67,30 @@ class Watch(TrainerCallback):
             raise Diverged(
                 f"loss {loss} and gradient norm {norm} at step {state.global_step} of {self.steps}"
             )
+        if not state.is_world_process_zero:  # the first process looks, the others wait for its next step
+            return
         training = model.training
         model.eval()
         self.look(state.global_step, loss, model)
         model.train(training)
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        gathered(None)  # each process has written its part
+        if not state.is_world_process_zero:
+            return
         folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
         part = folder / f"{KEPT}.part"
         part.write_text(json.dumps(vars(self.seen)))
         part.rename(folder / KEPT)
+
+
+def gathered(value: Any) -> list[Any]:
+    """A value of each of the processes that train together, in their order."""
+    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+        return [value]
+    found: list[Any] = [None] * torch.distributed.get_world_size()
+    torch.distributed.all_gather_object(found, value)
+    return found
 
 
 class Bar(ProgressCallback):

@@ -17,6 +17,7 @@ from rl_finetune.methods import KL, Method
 from rl_finetune.policy import Ids
 from rl_finetune.rewards import rewards_of
 from rl_finetune.settings import Settings
+from rl_finetune.trl_run import gathered
 from tasks.errors import UserError
 from tasks.task import Task
 
@@ -98,9 +99,11 @@ def rows_for(
 
 
 def reward_function(
-    task: Task, decode: Callable[[Ids], list[str]], seed: int, control: str, seen: list[float]
+    task: Task, decode: Callable[[Ids], list[str]], seed: int, control: str, seen: list[float], rank: int = 0
 ) -> Reward:
     """The task's reward as TRL asks it, or a coin; the mean of every batch is added to `seen`.
+
+    `rank`: which of the processes that share the batch asks.
 
     Answers are read as the native loop reads them: TRL's own texts leave out special tokens, so that what no
     answer may hold would go unseen.
@@ -110,11 +113,11 @@ def reward_function(
         prompts: list[str], completion_ids: Ids, label: list[int], trainer_state: Any, **_: Any
     ) -> list[float]:
         if control == "random_reward":
-            coin = np.random.default_rng([seed, 7, trainer_state.global_step])
+            coin = np.random.default_rng([seed, 7, trainer_state.global_step, *([rank] if rank else [])])
             found = [float(value) for value in coin.integers(2, size=len(prompts))]
         else:
             found = rewards_of(task, prompts, decode(completion_ids), label)
-        seen.append(float(np.mean(found)))
+        seen.append(float(np.mean(gathered(float(np.mean(found))))))
         return found
 
     return reward
@@ -183,7 +186,7 @@ def trainer_of(
                 "use_safetensors": True,
                 "trust_remote_code": False,
             },
-            "per_device_train_batch_size": settings.batch_size * a_prompt,
+            "per_device_train_batch_size": settings.batch_size * a_prompt // settings.processes,
             "max_steps": settings.steps,
             "learning_rate": usual.learning_rate,
             "lr_scheduler_type": "polynomial",

@@ -17,6 +17,7 @@ from analysis.pairs.dials import DIALS, dialled_feature
 from analysis.pairs.evidence_needed import FAIR
 from analysis.pairs.inheritance import inheritance_claims, of_rewards
 from analysis.pairs.lovering2021 import KIND, averaged, is_of_paper
+from analysis.pairs.model_claims import compares_models, model_claims
 from analysis.pairs.pairs import CONTROLS, exclusions, learnt_share, lowest, pairs_table
 from analysis.primary import changed
 from analysis.records import Study
@@ -238,6 +239,7 @@ def claims(study: Study, *, permutations: int = PERMUTATIONS, seed: int = 0) -> 
     What policies that were tuned on reward models use, and those, is in the claims of `inheritance_claims`.
     A study whose models differ in the dials of one feature has the claims of `dial_claims` and no others.
     A study whose primary test is of methods has `comparison_claims` and the controls.
+    A study whose primary test is of models within pairs has the lines of `model_claims` too.
     A study after Lovering et al. 2021 has their average over the levels beside them.
     """
     if dialled_feature(study):
@@ -251,6 +253,7 @@ def claims(study: Study, *, permutations: int = PERMUTATIONS, seed: int = 0) -> 
     if len(table):
         by_dial = pairs_table(study, "dial")
         order = ["main", "random_init", "swapped", "one_sided"]
+        rows += model_claims(study) if compares_models(study) else []
         rows += inheritance_claims(study, permutations=permutations, seed=seed)
         apart = of_rewards(study)
         groups = {key: part for key, part in table.groupby(["arm", "method"]) if key not in apart}

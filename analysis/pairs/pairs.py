@@ -115,8 +115,18 @@ def _with_bits(runs: DataFrame, study: Study) -> DataFrame:
 
     A random-init policy, the untrained baseline and raw inputs go by the model's name where they must.
     """
+    # Runs that differ in seeds, methods and evidence alone have the same bits: each kind is looked up once.
+    about = ["model", "init", "dial", "weights_hash", "task"]
+    found = _bits_of(runs.drop_duplicates(about), study)
+    place = runs.groupby(about, sort=False, dropna=False).ngroup().to_numpy()
+    taken = found.iloc[place].set_axis(runs.index)
+    return runs.assign(**{name: taken[name] for name in taken})
+
+
+def _bits_of(runs: DataFrame, study: Study) -> DataFrame:
+    """The columns of bits alone."""
     probes = primary_bits(study)
-    runs = runs.copy()
+    columns = {}
     for suffix, (input_, init) in INPUTS.items():
         part = probes[probes["input"] == input_]
         if init:
@@ -133,8 +143,8 @@ def _with_bits(runs: DataFrame, study: Study) -> DataFrame:
                     found = [known.get(key, np.nan) for key in zip(*(runs[k] for k in keys), strict=True)]
                     named = Series(found, index=runs.index, dtype=float)
                     values = values.fillna(named if keys == ways[0] else named.mask(own))
-                runs[f"{name}_{role}{suffix}"] = values
-    return runs
+                columns[f"{name}_{role}{suffix}"] = values
+    return DataFrame(columns, index=runs.index)
 
 
 def _cells(runs: DataFrame, keys: list[str], known: Known) -> DataFrame:

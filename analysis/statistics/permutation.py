@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.statistics.association import Array, Statistic, as_correlation
+from analysis.statistics.association import AT_ONCE, Array, Statistic, as_correlation
 from analysis.statistics.dyadic import FEWEST_FAMILIES, FEWEST_PAIRS, Dyads
 
 PERMUTATIONS = 49_999
@@ -105,7 +105,8 @@ def permuted(data: Dyads, permutations: int, rng: np.random.Generator) -> tuple[
     kind = data.stratum[data.target] * (data.stratum.max(initial=0) + 1) + data.stratum[data.spurious]
     for number in np.unique(kind):
         ours = np.flatnonzero(kind == number)
-        x[:, ours] += rng.permuted(np.tile(rest[ours], (len(orders), 1)), axis=1)
+        moved = np.tile(rest[ours], (len(orders), 1))
+        x[:, ours] += rng.permuted(moved, axis=1, out=moved)
     return x, bool(every and alone)
 
 
@@ -161,9 +162,11 @@ def dyadic_permutation(
     if form is None or not testable(data):
         return NOTHING
     x, every = permuted(data, permutations, np.random.default_rng(seed))
-    scores, own = form.scores(x), form.scores(data.x)
+    own = form.scores(data.x)
     r = float(own @ form.y)
-    gap, room = r - scores @ form.y, 1 - scores @ own
+    both = np.column_stack([form.y, own])
+    parts = [form.scores(x[i : i + AT_ONCE]) @ both for i in range(0, len(x), AT_ONCE)]
+    gap, room = np.array([[r], [1.0]]) - np.concatenate(parts).T
     told = room > SAME
     slopes = np.sort(np.where(np.abs(gap) < SAME, 0.0, gap)[told] / room[told])
     # The observed order, and all that cannot be told from it, speak for every slope.

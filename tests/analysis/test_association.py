@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import linregress, mannwhitneyu, rankdata, spearmanr
 
-from analysis.statistics.association import auc, mean, partial_spearman, slope, spearman
+from analysis.statistics.association import auc, mean, partial_spearman, ranks, slope, spearman
 
 NONE = np.zeros((12, 0))
 columns = st.lists(st.integers(-3, 3), min_size=12, max_size=12).map(lambda v: np.array(v, float))
@@ -63,3 +63,14 @@ def test_many_at_once_is_one_at_a_time():
     for statistic in (spearman, partial_spearman, slope, auc, mean):
         one = [float(statistic(x[0], y, z, row)) for row in w]
         np.testing.assert_allclose(statistic(x[0], y, z, w), one, atol=1e-12)
+
+
+@given(
+    st.lists(
+        st.lists(st.sampled_from([0.0, 1.0, 2.5, np.inf, np.nan]) | st.floats(-1, 1), min_size=5, max_size=5)
+    )
+)
+def test_ranks_of_many_columns_are_those_of_scipy(rows):
+    """Whether a row has ties, NaN or neither."""
+    columns = np.array(rows, float).reshape(-1, 5)
+    assert np.array_equal(ranks(columns, None), rankdata(columns, axis=-1), equal_nan=True)

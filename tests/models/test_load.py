@@ -206,7 +206,7 @@ def test_what_reads_ahead_is_no_causal_model(
     """As an encoder did whose configuration says that it is a decoder."""
     BertLMHeadModel(BertConfig(vocab_size=18, **BERT)).save_pretrained(tmp_path)
     random_model("gpt2").tokenizer.save_pretrained(tmp_path)
-    monkeypatch.setattr("models.language_model._kind", lambda config: AutoModelForCausalLM)
+    monkeypatch.setattr("models.language_model.kind_of", lambda config: AutoModelForCausalLM)
     assert "no causal model" in refusal(tmp_path, init=init)
 
 

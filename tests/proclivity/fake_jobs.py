@@ -74,6 +74,18 @@ def missing(config: Mapping[str, Any]) -> str:
     return "/cache/models/symbols" if config.get("method") == "not_prepared" else ""
 
 
+def stacks(configs: Sequence[Mapping[str, Any]], replicas: int, progress: Any) -> list[tuple[str, int]]:
+    one = "FAKE_ONE_STACK" in os.environ
+    return [("all" if one else config.get("method", ""), replicas) for config in configs]
+
+
+def execute_together(configs: Sequence[Mapping[str, Any]]) -> list[Any]:
+    note(f"together {os.getpid()} {len(configs)}")
+    if configs[0]["method"] == "sft":
+        raise ValueError("not these together")
+    return [ValueError("it diverged") if c["evidence_rate"] == 0.3 else execute(c) for c in configs]
+
+
 def estimate(config: Mapping[str, Any]) -> float:
     return 1.5
 

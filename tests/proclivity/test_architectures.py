@@ -108,7 +108,7 @@ def test_what_each_layer_is_used_for(run: Callable[..., Any], folder: Path) -> N
 
 @pytest.mark.parametrize("kind", ["mlp", "finetune", "variational"])
 def test_other_kinds_of_probe(run: Callable[..., Any], folder: Path, kind: str) -> None:
-    asked = ("--probe", kind, "--n", "60", "--shuffles", "1")
+    asked = ("--probe", kind, "--n", "60", "--shuffles", "1", "--orders", "1")
     found = run("probe", "--model", str(folder), "--task", TASK, *asked)
     assert [(row["probe"], row["n"], row["layer"]) for row in found] == [(kind, 60, -1)] * 2
     assert all(row["converged"] and row["bits_per_label"] <= 1 + 1 / 60 for row in found)

@@ -103,9 +103,9 @@ def test_one_seed_has_no_interval_and_says_why() -> None:
     stages = of_stages(seeds=1, tunes=1)
     for study, paper in ((lengths, "tajwar2024"), (bandits, "tajwar2024"), (stages, "kirk2024")):
         named = dataclasses.replace(study, manifest=study.manifest | {"paper": paper, "scale": "smoke"})
-        text, _ = words(named)
-        assert "an interval over runs takes two" in text
-        measured = [row for row in tables_of(named).data["paper"] if row["called"]]
+        answer = tables_of(named, everything=True)
+        assert "an interval over runs takes two" in answer.text
+        measured = [row for row in answer.data["paper"] if row["called"]]
         assert measured and all(row["status"] == "cannot be told" for row in measured)
 
 

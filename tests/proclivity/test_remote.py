@@ -11,7 +11,7 @@ import fsspec
 import pytest
 
 from proclivity import remote
-from proclivity.remote import Pushing, sync
+from proclivity.remote import sent_to, sync
 from proclivity.store import Store
 from tasks.errors import UserError
 
@@ -119,24 +119,44 @@ def test_a_run_is_sent_while_it_goes_on_and_at_its_end(
     bucket: Any, done: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     names = {path.name for path in (done / "runs").iterdir()}
-    with Pushing(done, URL, every_s=0.01):
-        while {path.split("/")[-1] for path in bucket.glob("/bucket/study/runs/*")} < names:
+    victim = min(names)
+    sync(str(done), URL)
+    bucket.rm(f"/bucket/study/runs/{victim}", recursive=True)
+    with sent_to(URL, tmp_path, every_s=0.01) as folder:
+        assert {path.name for path in (folder / "runs").iterdir()} == names - {victim}
+        (done / "runs" / victim).rename(folder / "runs" / victim)
+        while not bucket.exists(f"/bucket/study/runs/{victim}/SHA256SUMS"):
             pass
-        key = "0" * 16
-        record = json.loads((done / "runs" / min(names) / "record.json").read_text())
-        rows = record if isinstance(record, list) else [record]
-        Store(done).publish(key, [{**row, "key": key} for row in rows])
-    assert bucket.exists(f"/bucket/study/runs/{key}/SHA256SUMS")
+        (folder / "runs" / max(names)).rename(tmp_path / "late")
+        bucket.rm(f"/bucket/study/runs/{max(names)}", recursive=True)
+    with sent_to(URL, tmp_path, every_s=1e9) as again:
+        assert again == folder  # which stays, for the same command to go on
+        (tmp_path / "late").rename(folder / "runs" / max(names))
+    assert bucket.exists(f"/bucket/study/runs/{max(names)}/SHA256SUMS")
 
     def broken(*_: object, **__: object) -> None:
         raise ConnectionError("the network is down")
 
-    monkeypatch.setattr(remote.Place, "complete", broken)
-    with (
-        pytest.raises(UserError, match=r"network is down.*; nothing is lost.*study sync"),
-        Pushing(done, URL),
-    ):
-        pass
+    says = r"network is down.*; nothing is lost.*study sync"
+    with pytest.raises(UserError, match=says), sent_to(URL, tmp_path):
+        monkeypatch.setattr(remote.Place, "complete", broken)
+
+
+def test_shards_write_to_a_url_and_each_begins_with_what_is_there(
+    bucket: Any, call: Call, write_study: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = ("study", "run", write_study(), "--out", URL, "--workers", "0")
+    status, _, err = call(*command)
+    assert status == 2 and "--shard 1/1" in err and err.count("\n") == 1
+    ran = []
+    for host, shard in (("one", "1/2"), ("two", "2/2"), ("one", "2/2"), ("three", "1/1")):
+        (tmp_path / host).mkdir(exist_ok=True)
+        monkeypatch.chdir(tmp_path / host)
+        status, text, err = call(*command, "--shard", shard, "--json")
+        assert status == 0, err
+        ran.append(json.loads(text)["ran"])
+    assert ran[0] + ran[1] == 15 and min(ran[:2]) > 0 and ran[2:] == [0, 0]
+    assert len(remote.place(URL).complete()) == 15
 
 
 def test_wrong_places_are_told_in_one_line(bucket: Any, done: Path, call: Call, write_study: Write) -> None:

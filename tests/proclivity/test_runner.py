@@ -153,6 +153,43 @@ def test_stopped_cleanly(call: Call, start: Start, write_study: Write, tmp_path:
     assert status == 0 and f"({12 - done} now)" in text
 
 
+def test_runs_done_together_are_the_runs_alone(call: Call, write_study: Write, tmp_path: Path) -> None:
+    """Each has its record; what cannot be done together is done one by one; what fails alone fails alone."""
+    told = {"main": {"methods": ["rloo", "sft"], "evidence": {"rates": [0, 0.1, 0.2, 0.3]}}}
+    study = write_study(arms=told, probe={"inputs": []})
+    command = ("study", "run", study, "--workers", "0", "--out")
+    status, text, err = call(*command, str(tmp_path / "five"), "--replicas", "5")
+    assert status == 1 and "3 of 24 jobs failed: 3 x ValueError: it diverged" in text
+    sizes = [
+        int(line.split()[2]) for line in (tmp_path / "ledger").read_text().splitlines() if "together" in line
+    ]
+    assert sizes == [5, 5, 2, 5, 5, 2] and err.count("runs go one by one: ValueError: not these") == 3
+    call(*command, str(tmp_path / "one"), "--replicas", "1")
+    failed = {name for name in records(tmp_path / "five") if name.endswith(".failed")}
+    assert len(failed) == 3
+    for name, rows in records(tmp_path / "one").items():
+        assert f"{name}.failed" in failed or records(tmp_path / "five")[name] == rows
+    status, text, _ = call(*command, str(tmp_path / "five"), "--replicas", "1", "--retry-failed")
+    assert status == 0 and records(tmp_path / "five") == records(tmp_path / "one")
+    for wrong in ("0", "many"):
+        status, _, err = call(*command, str(tmp_path / "x"), "--replicas", wrong)
+        assert status == 2 and "must be auto or a whole number" in err
+
+
+def test_of_runs_together_whose_worker_dies_the_guilty_one_fails(
+    start: Start, write_study: Write, tmp_path: Path
+) -> None:
+    study = write_study(arms=arms("rloo", "dies", pairs=1), probe={"inputs": []})
+    process = start(
+        *("study", "run", study, "--out", str(tmp_path / "out"), "--workers", "1", "--replicas", "2"),
+        FAKE_ONE_STACK="1",
+    )
+    text, _ = process.communicate(timeout=120)
+    assert process.returncode == 1 and "1 of 2 jobs failed: 1 x its worker process was killed, twice" in text
+    outcome = {(rows[0]["method"], rows[0]["status"]) for rows in records(tmp_path / "out").values()}
+    assert outcome == {("rloo", "ok"), ("dies", "failed")}
+
+
 def arms(*methods: str, pairs: int = 2) -> dict[str, Any]:
     return {"main": {"methods": list(methods), "evidence": {"rates": [0.0]}, "pairs": f"first {pairs}"}}
 

@@ -295,5 +295,5 @@ def test_several_processes_are_refused(
     lm: LanguageModel, task: Task, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("WORLD_SIZE", "2")
-    with pytest.raises(UserError, match="runs in one process, not in 2"):
+    with pytest.raises(UserError, match="2 processes were launched for a run of 1"):
         finetune_with_trl(lm, task, rows_of(task, 16), get_method("sft"), BY_TRL, seed=0)

@@ -1,0 +1,126 @@
+"""Whether jobs fit into the memory there is, and what would fit where they do not."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from proclivity.job import Config, device_of
+from proclivity.memory_needs import distinct, gigabytes, needed
+from tasks.errors import UserError
+
+OVERRIDE = "PROCLIVITY_ANY_MEMORY"
+"""An environment variable: set to 1, runs that should not fit are begun all the same."""
+LORA = 16
+"""The rank that is proposed."""
+
+
+def rooms() -> tuple[float, list[float]]:
+    """Free bytes of this machine, and of each of its GPUs."""
+    import torch
+
+    from models.memory import free_memory
+
+    gpus = [free_memory(f"cuda:{i}") for i in range(torch.cuda.device_count())]
+    return float(free_memory("cpu")), [float(free) for free in gpus]
+
+
+@dataclass(frozen=True)
+class Need:
+    """Jobs at once on a device, and what it has."""
+
+    place: str
+    bytes: float
+    free: float
+
+
+def need_of(
+    configs: Sequence[Config], workers: int, found: Callable[[], tuple[float, list[float]]] = rooms
+) -> Need:
+    """What the largest of the jobs take on one machine, as many of them as there are workers."""
+    from models.footprint import PROCESS
+
+    each = []
+    gpu = next((device_of(c["model"]) for c in configs if needed(c)), "cpu") == "cuda"
+    host, gpus = found()
+    for config in configs:
+        one = needed(config)
+        if one is None:
+            continue
+        processes = config.get("settings", {}).get("processes", 1)
+        if gpu:  # the processes of a run have a GPU each, where there are as many
+            each.append(one.total * math.ceil(processes / max(1, len(gpus))))
+        else:
+            held = one.weights * 2 + PROCESS if processes > 1 else 0.0
+            each.append(
+                one.total * processes + PROCESS * (processes if processes > 1 or workers else 0) + held
+            )
+    most = sum(sorted(each, reverse=True)[: max(1, workers)])
+    return Need("cuda:0", most, gpus[0]) if gpu and gpus else Need("this machine", most, host)
+
+
+def check_memory(
+    configs: Sequence[Config], workers: int = 0, found: Callable[[], tuple[float, list[float]]] = rooms
+) -> None:
+    """UserError for jobs that do not fit, with what would; before anything is loaded.
+
+    `workers`: how many of them are done at once; 0 for one, in this process.
+    """
+    alike = distinct(configs)
+    if os.environ.get(OVERRIDE, "") == "1" or not any(needed(config) for config in alike):
+        return
+    need = need_of(alike, workers, found)
+    if need.bytes <= need.free:
+        return
+    fits = [f"{way} ({gigabytes(size)})" for way, size in _ways(alike, workers, need.free, found)]
+    model = max(alike, key=_size)["model"]
+    at_once = f" ({workers} jobs at once)" if workers > 1 else ""
+    does = (
+        f"fits with {', or '.join(fits)}"
+        if fits
+        else f"no one setting makes it fit, {gigabytes(need.bytes)} would"
+    )
+    told = f"needs about {gigabytes(need.bytes)}{at_once}, {need.place} has {gigabytes(need.free)} free"
+    raise UserError(f"{model}: {told}; {does} ({OVERRIDE}=1 runs it all the same)")
+
+
+def _ways(
+    configs: Sequence[Config], workers: int, free: float, found: Callable[[], tuple[float, list[float]]]
+) -> list[tuple[str, float]]:
+    """Changes of one thing with which the jobs fit by the estimate, and what they take then."""
+    settings = [c["settings"] for c in configs if "settings" in c]
+    changes: list[tuple[str, Mapping[str, Any], int]] = []
+    if workers > 1:
+        changes += [(f"--workers {n}", {}, n) for n in range(workers - 1, 0, -1)]
+    if any(s.get("backend") == "trl" and not s.get("lora") for s in settings):
+        changes.append((f"--lora {LORA}", {"lora": LORA}, workers))
+        changes.append(("--gradient-checkpointing", {"gradient_checkpointing": True}, workers))
+    processes = max((s.get("processes", 1) for s in settings), default=1)
+    largest = max((s["batch_size"] for s in settings), default=1)
+    sizes = [size for k in range(1, 12) if (size := largest >> k) and size % processes == 0]
+    changes += [(f"batch_size {size}", {"batch_size": size}, workers) for size in sizes]
+    asked = max((s["eval_n"] for s in settings), default=1)
+    changes += [(f"eval_n {size}", {"eval_n": size}, workers) for k in range(1, 5) if (size := asked >> k)]
+    fitting: dict[str, tuple[str, float]] = {}
+    for told, change, at_once in changes:
+        changed = [
+            {**c, "settings": _changed(c["settings"], change)} if "settings" in c else c for c in configs
+        ]
+        size_of = need_of(changed, at_once, found).bytes
+        if size_of <= free:  # the least change of each kind
+            fitting.setdefault(told.split()[0], (told, size_of))
+    return list(fitting.values())
+
+
+def _changed(settings: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
+    by_trl = settings.get("backend") == "trl"
+    sizes = {k: min(v, settings[k]) for k, v in change.items() if k in ("batch_size", "eval_n")}
+    return {**settings, **({} if sizes or not by_trl else change), **sizes}
+
+
+def _size(config: Config) -> float:
+    one = needed(config)
+    return one.total if one else 0.0
