@@ -40,9 +40,9 @@ def _rounds(campaign: Campaign, wanted: int, kill: object) -> None:
     undisturbed = campaign.undisturbed(study)
     done = 0
     while done < wanted:
-        found, told = campaign.field(study), ""
-        begun = done
-        while done < wanted and told != "finished":
+        found = campaign.field(study)
+        begun, n = done, 1
+        while done < wanted and n:
             told, n, wrong = kill(campaign.rng, found, wanted - done)  # type: ignore[operator]
             for _ in range(n):
                 campaign.told(_NAMES[kill], told, wrong)
