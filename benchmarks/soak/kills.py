@@ -46,6 +46,8 @@ def _rounds(campaign: Campaign, wanted: int, kill: object) -> None:
             told, n, wrong = kill(campaign.rng, found, wanted - done)  # type: ignore[operator]
             for _ in range(n):
                 campaign.told(_NAMES[kill], told, wrong)
+            if wrong and not n:
+                campaign.told(f"{_NAMES[kill]}: none", told, wrong)
             done += n
         wrong = found.finish(undisturbed)
         campaign.told(f"{_NAMES[kill]}: to the end", f"all jobs done after {done - begun} kills", wrong)
