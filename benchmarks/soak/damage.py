@@ -38,9 +38,11 @@ def records(campaign: Campaign) -> None:
     for name, what in 2 * kinds if campaign.kills >= FULL_SIZE else campaign.rng.sample(kinds, 2):
         path = campaign.rng.choice(sorted((found.folder / "runs").rglob(name)))
         key = path.relative_to(found.folder / "runs").parts[0]
-        damages[what](campaign.rng, path)
         found.forget(key)
-        wrong = found.ended(found.run(), 0, SET_ASIDE.replace("KEY", key)) + found.finish(undisturbed)
+        damages[what](campaign.rng, path)
+        wrong = found.ended(found.run(), 0, SET_ASIDE.replace("KEY", key))
+        found.spoilt.clear()
+        wrong += found.finish(undisturbed)
         campaign.told(f"{name} {what}", "told, moved to corrupt/ and done again", wrong)
     campaign.close(found, wrong)
 

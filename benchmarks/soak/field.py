@@ -118,6 +118,7 @@ class Field:
         self.ledger.chmod(0o666)
         self.seen: dict[str, Contents] = {}
         """Contents of every finished record, as they were when it was first seen."""
+        self.spoilt: set[str] = set()
         self._begun = 0
         self._commands = 0
         self.environment = {
@@ -146,7 +147,7 @@ class Field:
     def look(self) -> list[str]:
         """What is wrong: a finished record gone, changed, or its job begun again since it was seen."""
         wrong = []
-        now = contents(self.folder)
+        now = {key: files for key, files in contents(self.folder).items() if key not in self.spoilt}
         for key, was in self.seen.items():
             if key not in now:
                 wrong.append(f"finished record {key} is lost")
@@ -174,8 +175,9 @@ class Field:
         return len(begun) - len(set(begun))
 
     def forget(self, key: str) -> None:
-        """A record is damaged on purpose."""
+        """A record is damaged on purpose, and not looked at until it is mended."""
         self.seen.pop(key, None)
+        self.spoilt.add(key)
 
     def _names(self, key: str) -> list[str]:
         try:
