@@ -71,7 +71,7 @@ class Command:
 
     def workers(self, name: str = "spawn_main") -> list[int]:
         """Process numbers of the workers that live, by what their command lines hold."""
-        return [pid for pid, told in self._started() if name in told]
+        return [pid for pid, told in self._started() if name in told and "Agent" not in told]
 
     def orphans(self, seconds: float) -> list[str]:
         """What outlives the command by so long."""
