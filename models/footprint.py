@@ -76,10 +76,10 @@ class Footprint:
         return float(sum(vars(self).values()))
 
 
-def shape_of(config: Any) -> Shape:
+def shape_of(config: Any, *, trust_remote_code: bool = False) -> Shape:
     """Told from a Hugging Face configuration; no weights are read or allocated."""
     with torch.device("meta"):
-        model = kind_of(config).from_config(config)
+        model = kind_of(config).from_config(config, trust_remote_code=trust_remote_code)
     text = config.get_text_config()
     hidden = text.hidden_size
     inner = next(

@@ -121,13 +121,13 @@ def load(
     return LanguageModel(model, tokenizer, name, revision, init, weights_hash(model))
 
 
-def configuration(name: str) -> Any:
+def configuration(name: str, *, trust_remote_code: bool = False) -> Any:
     """A model's configuration; of a hub's, the one file is fetched, and no weights."""
     source, revision = split_revision(name)
     said = logging.get_verbosity()
     logging.set_verbosity_error()
     try:
-        return AutoConfig.from_pretrained(source, revision=revision)
+        return AutoConfig.from_pretrained(source, revision=revision, trust_remote_code=trust_remote_code)
     except (OSError, ValueError) as e:
         raise cannot_load(name, e) from e
     finally:

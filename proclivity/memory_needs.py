@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from proclivity.job import DTYPES, Config
+from proclivity.job import DTYPES, TRUST, Config
 from rl_finetune.settings import Settings, settings_from
 from tasks import get_task
 from tasks.errors import UserError
@@ -39,15 +39,15 @@ def needed(config: Config) -> Footprint | None:
     from models.footprint import footprint
 
     size = 2 if config.get("dtype", DTYPES[0]) == "bfloat16" else 4
-    return footprint(_shape(config["model"]), _load(config), size)
+    return footprint(_shape(config["model"], config.get(TRUST, False)), _load(config), size)
 
 
 @cache
-def _shape(model: str) -> Shape:
+def _shape(model: str, trust: bool) -> Shape:
     from models.footprint import shape_of
     from models.language_model import configuration
 
-    return shape_of(configuration(model))
+    return shape_of(configuration(model, trust_remote_code=trust), trust_remote_code=trust)
 
 
 @cache

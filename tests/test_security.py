@@ -42,6 +42,7 @@ CALLS = {
 OPTIONS = {("shell", True), ("trust_remote_code", True), ("weights_only", False), ("allow_pickle", True)}
 ALLOWED = {
     ("proclivity/strict.py", "yaml.load"): "its loader is a SafeLoader",
+    ("proclivity/launch.py", "subprocess"): "accelerate's launcher, with a list of arguments and no shell",
     ("tasks/registry.py", "importlib.util.spec_from_file_location"): "--include runs a file that was named",
     ("tasks/registry.py", "spec.loader.exec_module"): "the same",
 }

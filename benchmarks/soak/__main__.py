@@ -59,17 +59,11 @@ def main() -> int:
         for name in arguments.only:
             print(f"\n{name} ", end="", file=sys.stderr, flush=True)
             FAULTS[name](campaign)
+            campaign.write(arguments.out, machine())
     except KeyboardInterrupt:
         print("\nstopped; what was seen until now:", file=sys.stderr)
     print(file=sys.stderr)
-    machine = {
-        "system": platform.platform(),
-        "python": platform.python_version(),
-        "cores": os.cpu_count(),
-        "load": os.getloadavg()[0],
-        "started": time.strftime("%Y-%m-%d", time.gmtime()),
-    }
-    campaign.write(arguments.out, machine)
+    campaign.write(arguments.out, machine())
     violations = campaign.violations()
     if arguments.json:
         print(arguments.out.read_text(), end="")
@@ -82,6 +76,17 @@ def main() -> int:
     else:
         shutil.rmtree(folder)
     return 1 if violations else 0
+
+
+def machine() -> dict[str, object]:
+    """Where and when a campaign ran."""
+    return {
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        "cores": os.cpu_count(),
+        "load": os.getloadavg()[0],
+        "date": time.strftime("%Y-%m-%d", time.gmtime()),
+    }
 
 
 def table(campaign: Campaign) -> str:

@@ -14,7 +14,7 @@ from itertools import product
 from pathlib import Path
 
 from benchmarks.soak.campaign import FULL_SIZE, Campaign
-from benchmarks.soak.field import Field, contents
+from benchmarks.soak.field import ENDS_S, Field, contents
 
 NOBODY = 65534
 FULL = r"(?m)^proclivity: error: .*(no space left on device|file too large|quota).*nothing finished is lost"
@@ -38,9 +38,11 @@ def records(campaign: Campaign) -> None:
     for name, what in 2 * kinds if campaign.kills >= FULL_SIZE else campaign.rng.sample(kinds, 2):
         path = campaign.rng.choice(sorted((found.folder / "runs").rglob(name)))
         key = path.relative_to(found.folder / "runs").parts[0]
-        damages[what](campaign.rng, path)
         found.forget(key)
-        wrong = found.ended(found.run(), 0, SET_ASIDE.replace("KEY", key)) + found.finish(undisturbed)
+        damages[what](campaign.rng, path)
+        wrong = found.ended(found.run(), 0, SET_ASIDE.replace("KEY", key))
+        found.spoilt.clear()
+        wrong += found.finish(undisturbed)
         campaign.told(f"{name} {what}", "told, moved to corrupt/ and done again", wrong)
     campaign.close(found, wrong)
 
@@ -97,7 +99,7 @@ def read_only(campaign: Campaign) -> None:
     while half.running() and len(contents(found.folder)) < 20:
         time.sleep(0.05)
     half.kill()
-    half.orphans()
+    half.orphans(ENDS_S)
     wrong = found.look()
     if os.getuid() == 0:
         with _mounted(found.folder, "--bind", str(found.folder), read_only=True) as mounted:
@@ -105,11 +107,11 @@ def read_only(campaign: Campaign) -> None:
                 wrong += _refused(found)
                 campaign.told("read-only store", "mounted so: run refused, status told", wrong)
         for path in (found.folder, *found.folder.rglob("*")):
-            os.chown(path, NOBODY, NOBODY)
+            os.chown(path, NOBODY, NOBODY, follow_symlinks=False)
         wrong = _refused(found, weak=True)
         campaign.told("read-only store", "of another user: run refused, status told", wrong)
         for path in (found.folder, *found.folder.rglob("*")):
-            os.chown(path, 0, 0)
+            os.chown(path, 0, 0, follow_symlinks=False)
     wrong = found.finish(undisturbed)
     campaign.told("read-only store: to the end", "all jobs done once it can be written", wrong)
     campaign.close(found, wrong)
@@ -134,7 +136,7 @@ def clocks(campaign: Campaign) -> None:
         if n % 2:
             time.sleep(campaign.rng.uniform(1.2, 3.0))
             both[0].kill()
-            wrong += found.look() + [f"left running: {told}" for told in both[0].orphans()]
+            wrong += found.look() + [f"left running: {told}" for told in both[0].orphans(ENDS_S)]
         else:
             wrong += found.ended(both[0], 0)
         wrong += found.ended(both[1], 0)

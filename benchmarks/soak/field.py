@@ -20,6 +20,8 @@ TIMES = ("wall_s", "step_s", "started", "host", "versions")
 """Columns that differ between two runs of one job."""
 COMMAND = "SOAK_COMMAND"
 """What tells whose process one is."""
+ENDS_S = 15.0
+"""Seconds after which what a command started must be gone."""
 PATIENCE = 120.0
 """Seconds after which a command is stuck."""
 Contents = dict[str, str]
@@ -69,9 +71,9 @@ class Command:
 
     def workers(self, name: str = "spawn_main") -> list[int]:
         """Process numbers of the workers that live, by what their command lines hold."""
-        return [pid for pid, told in self._started() if name in told]
+        return [pid for pid, told in self._started() if name in told and "Agent" not in told]
 
-    def orphans(self, seconds: float = 15.0) -> list[str]:
+    def orphans(self, seconds: float) -> list[str]:
         """What outlives the command by so long."""
         limit = time.monotonic() + seconds
         while (left := self._started()) and time.monotonic() < limit:
@@ -116,6 +118,7 @@ class Field:
         self.ledger.chmod(0o666)
         self.seen: dict[str, Contents] = {}
         """Contents of every finished record, as they were when it was first seen."""
+        self.spoilt: set[str] = set()
         self._begun = 0
         self._commands = 0
         self.environment = {
@@ -144,7 +147,7 @@ class Field:
     def look(self) -> list[str]:
         """What is wrong: a finished record gone, changed, or its job begun again since it was seen."""
         wrong = []
-        now = contents(self.folder)
+        now = {key: files for key, files in contents(self.folder).items() if key not in self.spoilt}
         for key, was in self.seen.items():
             if key not in now:
                 wrong.append(f"finished record {key} is lost")
@@ -158,9 +161,23 @@ class Field:
         self.seen |= {key: files for key, files in now.items() if key not in self.seen}
         return wrong
 
+    def watch(self, seconds: float, command: Command | None = None) -> list[str]:
+        """What is wrong at any of many looks, for so long or until a command ends."""
+        limit, wrong = time.monotonic() + seconds, self.look()
+        while time.monotonic() < limit and (command is None or command.running()):
+            time.sleep(min(0.1, max(0.0, limit - time.monotonic())))
+            wrong += self.look()
+        return list(dict.fromkeys(wrong))
+
+    def twice(self) -> int:
+        """How many times a job was begun that had been begun before."""
+        begun = self.ledger.read_text().split()
+        return len(begun) - len(set(begun))
+
     def forget(self, key: str) -> None:
-        """A record is damaged on purpose."""
+        """A record is damaged on purpose, and not looked at until it is mended."""
         self.seen.pop(key, None)
+        self.spoilt.add(key)
 
     def _names(self, key: str) -> list[str]:
         try:
@@ -170,9 +187,10 @@ class Field:
 
     def ended(self, command: Command, status: int, words: str = "", seconds: float = PATIENCE) -> list[str]:
         """What is wrong with how a command ended: its status, its words, what it left running."""
-        found = command.wait(seconds)
+        wrong = self.watch(seconds, command)
+        found = command.wait(0.1)
         said = command.said
-        wrong = self.look() + [f"left running: {told}" for told in command.orphans()]
+        wrong += self.look() + [f"left running: {told}" for told in command.orphans(ENDS_S)]
         if found is None:
             return [*wrong, f"stuck for {seconds:.0f} s: {said[-300:]}"]
         if found != status:

@@ -10,8 +10,10 @@ from contextlib import suppress
 from importlib.util import find_spec
 
 from benchmarks.soak.campaign import Campaign
-from benchmarks.soak.field import PATIENCE, Command, Field, contents
+from benchmarks.soak.field import ENDS_S, PATIENCE, Command, Field, contents
 
+RAY_ENDS_S = 60.0
+"""The same under Ray, whose agents look for their parent now and then."""
 START_S = 1.2
 """About how long the command line takes to its first job."""
 
@@ -38,12 +40,14 @@ def _rounds(campaign: Campaign, wanted: int, kill: object) -> None:
     undisturbed = campaign.undisturbed(study)
     done = 0
     while done < wanted:
-        found, told = campaign.field(study), ""
-        begun = done
-        while done < wanted and told != "finished":
+        found = campaign.field(study)
+        begun, n = done, 1
+        while done < wanted and n:
             told, n, wrong = kill(campaign.rng, found, wanted - done)  # type: ignore[operator]
             for _ in range(n):
                 campaign.told(_NAMES[kill], told, wrong)
+            if wrong and not n:
+                campaign.told(f"{_NAMES[kill]}: none", told, wrong)
             done += n
         wrong = found.finish(undisturbed)
         campaign.told(f"{_NAMES[kill]}: to the end", f"all jobs done after {done - begun} kills", wrong)
@@ -87,23 +91,29 @@ def _kill_workers(rng: random.Random, found: Field, most: int) -> tuple[str, int
 
 def _kill_one_of_two(rng: random.Random, found: Field, most: int) -> tuple[str, int, list[str]]:
     both = [found.run(workers=1), found.run(workers=1)]
-    time.sleep(rng.uniform(0.1, START_S + 1.5))
+    before, done, wrong = found.twice(), len(found.seen), list[str]()
+    if rng.random() < 0.5:  # both at work
+        while len(found.seen) < done + 8 and all(command.running() for command in both):
+            wrong += found.watch(0.1)
+    wrong += found.watch(rng.uniform(0.1, START_S + 1.5))
     n = min(most, rng.choice([1, 1, 2]))
     rng.shuffle(both)
     killed = sum(command.kill() for command in both[:n])
-    wrong = []
     for command in both[:n]:
         wrong += _after(found, command)
     for command in both[n:]:
         wrong += found.ended(command, 0)
+    # What a killed runner's worker was at is begun again: no more than that.
+    if (again := found.twice() - before) > 2 * killed:
+        wrong.append(f"{again} jobs were begun twice by two runners, of which {killed} were killed")
     if killed == 0:
         return "finished", 0, wrong
     return "both" if killed == 2 else "one, the other went on to the end", killed, wrong
 
 
-def _after(found: Field, command: Command) -> list[str]:
+def _after(found: Field, command: Command, seconds: float = ENDS_S) -> list[str]:
     """What is wrong after a command was killed."""
-    return found.look() + [f"left running: {told}" for told in command.orphans()]
+    return found.look() + [f"left running: {told}" for told in command.orphans(seconds)]
 
 
 def ray(campaign: Campaign) -> None:
@@ -121,7 +131,8 @@ def ray(campaign: Campaign) -> None:
         time.sleep(campaign.rng.uniform(0, 1))
         if what == "the runner":
             command.kill()
-            wrong = _after(found, command) + ["it had ended before"] * (command.process.returncode >= 0)
+            wrong = _after(found, command, RAY_ENDS_S)
+            wrong += ["it had ended before"] * (command.process.returncode >= 0)
         else:
             if living := command.workers("ray::"):
                 os.kill(campaign.rng.choice(living), signal.SIGKILL)

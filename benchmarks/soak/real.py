@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from benchmarks.soak.campaign import CHEAP, Campaign
-from benchmarks.soak.field import Field, contents
+from benchmarks.soak.field import ENDS_S, Field, contents
 
 MODEL = "embedded/symbols:steps=30,width=16"
 PAIRS = ["symbolic/contains-1-vs-first-class", "symbolic/last-class-vs-contains-2"]
@@ -76,7 +76,7 @@ def killed(campaign: Campaign) -> None:
         while command.running() and time.monotonic() < limit and len(contents(found.folder)) < before + 3:
             time.sleep(0.1)
         command.kill(everyone=True)
-        wrong = found.look() + [f"left running: {told}" for told in command.orphans()]
+        wrong = found.look() + [f"left running: {told}" for told in command.orphans(ENDS_S)]
         campaign.told("kill -9 of all processes, real jobs", "gone on with", wrong)
     wrong = found.finish(undisturbed)
     campaign.told("kill -9 of all processes, real jobs: to the end", "all jobs done", wrong)

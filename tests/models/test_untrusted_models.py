@@ -13,6 +13,7 @@ import torch
 from safetensors.torch import load_file
 
 from models import load, load_reward_model, nli_of, sentiment_scores
+from models.language_model import configuration
 from tasks.errors import UserError
 
 CODE = """
@@ -92,7 +93,7 @@ def test_beside_safetensors_a_pickle_is_left_alone(folder: Path, mark: Path) -> 
     assert not mark.exists()
 
 
-@pytest.mark.parametrize("read", [load, load_reward_model, nli_of, sentiment_scores])
+@pytest.mark.parametrize("read", [load, configuration, load_reward_model, nli_of, sentiment_scores])
 def test_code_of_a_model_s_own_is_refused_by_the_name_of_the_flag(
     with_code: Path, mark: Path, read: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -102,7 +103,7 @@ def test_code_of_a_model_s_own_is_refused_by_the_name_of_the_flag(
         read(str(with_code))
     assert "\n" not in str(told.value) and not mark.exists()
     assert "code of its own" in str(told.value)
-    assert ("--trust-remote-code" in str(told.value)) == (read is load)
+    assert ("--trust-remote-code" in str(told.value)) == (read in (load, configuration))
 
 
 def test_with_the_flag_it_runs(with_code: Path, mark: Path) -> None:

@@ -85,12 +85,11 @@ def test_changed_code_is_another_job(model: Path, write_study: Callable[..., str
     assert not {key for key, _ in before} & {key for key, _ in jobs(write_study, **told)}
 
 
-def test_a_study_refuses_it_as_failed_runs_that_name_the_key(
+def test_a_study_is_refused_by_the_name_of_the_key(
     model: Path, write_study: Callable[..., str], real_call: Call, tmp_path: Path
 ) -> None:
-    file = write_study(
-        models=[str(model)], pairs={"list": [TASK]}, probe={"inputs": []}, settings={"steps": 2}
-    )
-    status, out, _ = real_call("study", "run", file, "--out", str(tmp_path / "out"), "--workers", "0")
-    assert status == 1 and "trust_remote_code: true in a study" in out
-    assert not (tmp_path / "executed").exists()
+    told: dict[str, Any] = {"models": [str(model)], "pairs": {"list": [TASK]}, "probe": {"inputs": []}}
+    file = write_study(**told, settings={"steps": 2})
+    status, _, err = real_call("study", "run", file, "--out", str(tmp_path / "out"), "--workers", "0")
+    assert status == 2 and "trust_remote_code: true in a study" in err and err.count("\n") == 1
+    assert not (tmp_path / "executed").exists() and not (tmp_path / "out" / "runs").exists()
