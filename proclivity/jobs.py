@@ -6,15 +6,15 @@ import csv
 import math
 import os
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from functools import cache
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 from proclivity import bandit_job, reward_job, stage_job, text_job
 from proclivity import job as kept
 from proclivity.job import TRUST, Config, JobResult, hash_of, hash_of_files, recipe
+from proclivity.pool import spawned
 from proclivity.study import BRADLEY_TERRY
 from rl_finetune.settings import Settings, settings_from
 from tasks import get_task, task_sources
@@ -74,8 +74,8 @@ def prepare(configs: Sequence[Config], progress: Progress | None) -> None:
             pretrained_folder(recipe, progress)
         return
     workers = min(len(missing), os.cpu_count() or 1)
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        waiting = [pool.submit(pretrained_folder, recipe) for recipe in missing]
+    with spawned(workers) as submit:
+        waiting = [submit(pretrained_folder, recipe) for recipe in missing]
         for done, future in enumerate(as_completed(waiting), 1):
             future.result()
             if progress:

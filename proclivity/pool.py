@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -60,6 +60,25 @@ class Pool:
         for child in set(multiprocessing.active_children()) - self._others:
             child.kill()
         self.rebuild()
+
+
+@contextmanager
+def spawned(n: int) -> Iterator[Callable[..., Future[Any]]]:
+    """Processes for other calls than jobs: what submits one. They are gone at once when this ends."""
+    others = set(multiprocessing.active_children())
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(n, mp_context=context, initializer=_start_worker)
+
+    def submit(function: Callable[..., Any], *arguments: Any) -> Future[Any]:
+        with _interrupts_later():
+            return pool.submit(function, *arguments)
+
+    try:
+        yield submit
+    finally:
+        for child in set(multiprocessing.active_children()) - others:
+            child.kill()
+        pool.shutdown(wait=True, cancel_futures=True)
 
 
 def _hand_on(done: Future[list[Attempt]], answer: Future[list[Attempt]]) -> None:
