@@ -52,6 +52,7 @@ class Claims:
         """This holder's."""
         self._clock, self._beat_s, self._lease_s = clock, beat_s, lease_s
         self._file: IO[bytes] | None = None
+        self._beats = threading.RLock()
         self._stop = threading.Event()
         self._held: dict[str, Path] = {}
         self._seen: dict[str, tuple[bytes | None, float]] = {}
@@ -61,7 +62,7 @@ class Claims:
         """Claim a key; False when another has it."""
         if key in self._held:
             return True
-        self._begin()
+        self.begin()
         with _links(self.folder):
             folder = self.folder / key
             try:
@@ -71,6 +72,12 @@ class Claims:
                     return False
                 link = folder / str(numbers[-1] + 1 if numbers else 0)
                 os.symlink(self.name, link)
+                # One that is given back between the look and the link leaves an empty folder, in which
+                # another may begin at 0.
+                others = [name for name in os.listdir(folder) if name.isdigit() and name != link.name]
+                if not all(self._free(folder / name) for name in others):
+                    link.unlink()
+                    return False
             except (FileExistsError, FileNotFoundError):
                 # Another was quicker, or has just given the claim back and taken the folder away.
                 if not self.folder.is_dir():
@@ -144,28 +151,31 @@ class Claims:
         for key in list(self._held):
             self.release(key)
         self._stop.set()
-        if self._file is not None:
-            (self.folder / "holders" / self.name).unlink(missing_ok=True)
-            self._file.close()
-            self._file = None
+        with self._beats:  # no beat is on its way to a file's number that is another's next
+            if self._file is not None:
+                (self.folder / "holders" / self.name).unlink(missing_ok=True)
+                self._file.close()
+                self._file = None
 
-    def _begin(self) -> None:
+    def begin(self) -> None:
         """Show that this holder lives, from now on."""
-        if self._file is not None:
-            return
-        holders = self.folder / "holders"
-        with full_disk(self.folder.parent):
-            holders.mkdir(parents=True, exist_ok=True)
-            self._file = open(holders / self.name, "w+b", buffering=0)  # noqa: SIM115 (open until close)
-            _lock(self._file)  # before it says whose machine it is of, by which others trust the lock
-            self._beat(0)
-        self._stop = threading.Event()
-        threading.Thread(target=self._beating, args=(self._stop,), daemon=True).start()
+        with self._beats:
+            if self._file is not None:
+                return
+            holders = self.folder / "holders"
+            with full_disk(self.folder.parent):
+                holders.mkdir(parents=True, exist_ok=True)
+                self._file = open(holders / self.name, "w+b", buffering=0)  # noqa: SIM115 (open until close)
+                _lock(self._file)  # before it says whose machine it is of, by which others trust the lock
+                self._beat(0)
+            self._stop = threading.Event()
+            threading.Thread(target=self._beating, args=(self._stop,), daemon=True).start()
 
     def _beat(self, count: int) -> None:
-        if self._file is not None:
-            os.pwrite(self._file.fileno(), _machine() + b"%020d" % count, 0)
-            os.fsync(self._file.fileno())
+        with self._beats:
+            if self._file is not None:
+                os.pwrite(self._file.fileno(), _machine() + b"%020d" % count, 0)
+                os.fsync(self._file.fileno())
 
     def _beating(self, stop: threading.Event) -> None:
         count = 0
@@ -173,8 +183,8 @@ class Claims:
             count += 1
             try:
                 self._beat(count)
-            except (OSError, ValueError):
-                continue  # a disk that is full for now, a file just closed
+            except OSError:
+                continue  # a disk that is full for now
 
     def _free(self, link: Path) -> bool:
         """Whether a claim is nobody's who lives."""

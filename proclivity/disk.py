@@ -16,7 +16,7 @@ _LOCKED = (errno.EROFS, errno.EACCES, errno.EPERM)
 
 
 @contextmanager
-def full_disk(folder: Path) -> Iterator[None]:
+def full_disk(folder: Path | str) -> Iterator[None]:
     """Say in one line that the disk, or what the user may write of it, is full, or may not be written."""
     try:
         yield

@@ -92,7 +92,7 @@ def make_folder(folder: Path) -> None:
         raise UserError(f"{folder}: cannot be made ({e.strerror})") from e
 
 
-_OWN = {"runs", "partial", "corrupt", "superseded", "figures", "learnability.csv", "report.html"}
+_OWN = {"runs", "partial", "scratch", "corrupt", "superseded", "figures", "learnability.csv", "report.html"}
 
 
 def _own(name: str) -> bool:

@@ -111,7 +111,7 @@ class RayPool:
         asks = {"num_cpus": self.asks.cpus, "num_gpus": self.asks.gpus, "max_retries": 0}
         threads = str(max(1, int(self.asks.cpus)))
         environment = {n: v for n, v in os.environ.items() if n.startswith(SHARED_ENVIRONMENT)}
-        environment |= {n: threads if v == "1" else v for n, v in ENVIRONMENT.items()}
+        environment |= {n: threads if n.endswith("_NUM_THREADS") else v for n, v in ENVIRONMENT.items()}
         environment |= {} if self.asks.gpus else {"CUDA_VISIBLE_DEVICES": ""}
         home = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
         here = os.getcwd()
@@ -157,9 +157,13 @@ class RayPool:
 
 def fits(has: Mapping[str, float], asks: Resources) -> int:
     """How many jobs fit on a node at once."""
-    asked = {"CPU": asks.cpus, "GPU": asks.gpus}
-    # A third of a GPU three times is one, whatever the rounding.
-    return min(int(has.get(name, 0.0) / amount + 1e-6) for name, amount in asked.items() if amount)
+    slots = []
+    if asks.cpus:
+        slots.append(int(has.get("CPU", 0.0) / asks.cpus + 1e-6))
+    if asks.gpus:  # a job's part is of one GPU; a third of it three times is one, whatever the rounding
+        whole = max(1.0, asks.gpus)
+        slots.append(int(has.get("GPU", 0.0) / whole + 1e-6) * int(whole / asks.gpus + 1e-6))
+    return min(slots)
 
 
 def _told(node: Mapping[str, Any]) -> str:
@@ -199,12 +203,13 @@ def _connect(opened: ExitStack, cpus: int, address: str) -> Any:
 def _refuse_silent(address: str) -> None:
     # Ray itself asks for two minutes before it says so.
     host, _, port = address.removeprefix("ray://").rpartition(":")
-    if not port.isdigit():
+    if not port.isdecimal():
         return
     try:
         socket.create_connection((host.strip("[]"), int(port)), timeout=5).close()
-    except OSError as e:
-        raise UserError(f"--address {address}: nothing answers there ({e.strerror or e})") from e
+    except (OSError, ValueError, OverflowError) as e:  # a host may be no name at all
+        why = getattr(e, "strerror", None) or one_line(e)
+        raise UserError(f"--address {address}: nothing answers there ({why})") from e
 
 
 def _own_cluster(cpus: int) -> dict[str, Any]:

@@ -106,17 +106,20 @@ def sync(source: str, target: str, *, sent: set[str] | None = None) -> Copied:
     with _told(target):
         for name in (_MANIFEST, _BESIDE):
             if here.fs.exists(here.path(name)) and not there.fs.exists(there.path(name)):
+                there.fs.makedirs(there.root, exist_ok=True)
                 there.fs.pipe_file(there.path(name), here.fs.cat_file(here.path(name)))
-    with step_bar() as progress, ThreadPoolExecutor(AT_ONCE) as threads:
-        for n, (name, why) in enumerate(zip(todo, threads.map(copy, todo), strict=True), 1):
-            if why:
-                done.damaged.append(why)
-            else:
-                done.copied.append(name)
-                known.add(name)
-            progress("copying records", n, len(todo))
-    if store:
-        store.claims.close()
+    try:
+        with step_bar() as progress, ThreadPoolExecutor(AT_ONCE) as threads:
+            for n, (name, why) in enumerate(zip(todo, threads.map(copy, todo), strict=True), 1):
+                if why:
+                    done.damaged.append(why)
+                else:
+                    done.copied.append(name)
+                    known.add(name)
+                progress("copying records", n, len(todo))
+    finally:
+        if store:
+            store.claims.close()
     return done
 
 
@@ -126,7 +129,7 @@ def _pull(here: Place, store: Store, name: str) -> str:
             base = here.path("runs", name)
             for path in here.fs.find(base):
                 inside = path.split(f"/runs/{name}/", 1)[1]
-                if ".." in inside.split("/"):  # an object's name may be anything
+                if not {"", ".", ".."}.isdisjoint(inside.split("/")):  # an object's name may be anything
                     raise CorruptRecord(name, f"holds {inside}, which leads out of its folder")
                 (folder / inside).parent.mkdir(parents=True, exist_ok=True)
                 here.fs.get_file(path, str(folder / inside))
@@ -148,6 +151,9 @@ def _push(folder: Path, there: Place, name: str) -> str:
         write_sums(record)
     files = [path for path in sorted(record.rglob("*")) if path.is_file() and path.name != SUMS]
     with _told(there.name):
+        there.fs.invalidate_cache()
+        if there.fs.exists(there.path("runs", name, SUMS)):  # another has sent it since this one looked
+            return ""
         for path in [*files, record / SUMS]:  # its digests last: whoever sees them sees all
             inside = path.relative_to(folder).as_posix()
             there.fs.makedirs(there.path(*inside.split("/")[:-1]), exist_ok=True)
@@ -252,7 +258,7 @@ def _digest(name: str) -> str:
 def _told(name: str) -> Iterator[None]:
     """What a file system raises, in one line; they raise many kinds."""
     try:
-        with full_disk(Path(name)):
+        with full_disk(name):
             yield
     except (UserError, CorruptRecord):
         raise

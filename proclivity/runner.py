@@ -122,9 +122,11 @@ class _Run:
                     taken += [(jobs, future) for future, jobs in self.in_flight.items()]
                     self.in_flight = {}
                     self.workers.rebuild()
-                else:
-                    self._fill()  # before publishing, so that no worker waits for the disk
-                self._settle(taken)
+                try:
+                    if all(e.guilty for e in killed):
+                        self._fill()  # before publishing, so that no worker waits for the disk
+                finally:  # whatever becomes of the workers, what is finished is kept
+                    self._settle(taken)
             elif self.waiting:
                 time.sleep(POLL_S)  # another runner is at work on what is left
             tick(self.tally.settled, len(self.tally.failed))

@@ -49,7 +49,7 @@ def part_of(jobs: Sequence[Job], shard: Shard, seconds: Callable[[Job], float]) 
     usual = fmean(known) if known else 1.0
     long = dict(zip((job.key for job in jobs), (usual if math.isnan(s) else s for s in took), strict=True))
     work = sorted((-math.fsum(long[key] for key in group), min(group), group) for group in groups)
-    loads = [(0.0, 0)] * shard.of  # seconds and jobs
+    loads = [(0.0, 0)] * min(shard.of, len(groups))  # seconds and jobs; more would stay empty
     mine: set[str] = set()
     for negative, _, group in work:
         to = loads.index(min(loads))

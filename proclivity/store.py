@@ -9,7 +9,7 @@ import os
 import re
 import shutil
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
 from typing import Any, Literal
@@ -117,6 +117,8 @@ class Store:
             told = read_sums(path.parent).get("record.json")
             value = json.loads(content)
         except FileNotFoundError:
+            if not path.parent.exists():  # another has just replaced it
+                return None
             raise CorruptRecord(name, "holds no record.json") from None
         except NotADirectoryError:
             raise CorruptRecord(name, "is not a folder") from None
@@ -198,8 +200,10 @@ class Store:
         CorruptRecord when it is not whole.
         """
         key = name.removesuffix(".failed")
+        self.claims.begin()  # what is written by those that show no life is removed
         with self._partial(key) as folder:
             fill(folder)
+            self._read(name, key, folder)  # digests do not tell that it is whole
             if found := self.damage(name, weights=True, folder=folder):
                 raise found
             if not (self.runs / key).exists():
@@ -226,8 +230,11 @@ class Store:
 
         write_sums(folder)
         fsync_folder(folder)
-        # A job has one record: a reader must never see a failed and a finished one.
-        shutil.rmtree(self.runs / f"{name.removesuffix('.failed')}.failed", ignore_errors=True)
+        # A job has one record: a reader must never see a failed and a finished one, nor half of one.
+        earlier = folder.with_name(f"{folder.name}.failed")
+        with suppress(FileNotFoundError):
+            os.rename(self.runs / f"{name.removesuffix('.failed')}.failed", earlier)
+        shutil.rmtree(earlier, ignore_errors=True)
         try:
             os.rename(folder, self.runs / name)
         except OSError as e:
