@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from proclivity.job import Config
+from tasks.errors import UserError
 
 if TYPE_CHECKING:
     from models import LanguageModel
@@ -34,6 +35,7 @@ def launch(config: Config, reference: LanguageModel) -> TunedByTrl:
     from rl_finetune import keep_reference
     from rl_finetune.trl_backend import TunedByTrl, with_weights_of
 
+    _check_devices(config["settings"]["processes"])
     with _folder(config) as scratch:
         keep_reference(reference, scratch)  # after which a warm-up is not done again
         folder = scratch / "launch"
@@ -48,6 +50,14 @@ def launch(config: Config, reference: LanguageModel) -> TunedByTrl:
     return TunedByTrl(
         tuned, made["log"], made["reward"], made["step_s"], made["beta"], made["resumed_from_step"]
     )
+
+
+def _check_devices(processes: int) -> None:
+    """Each process has a GPU of its own, where there are any."""
+    import torch
+
+    if 0 < (gpus := torch.cuda.device_count()) < processes:
+        raise UserError(f"setting processes {processes} asks for as many GPUs, and there are {gpus} here")
 
 
 def error_file(folder: Path, rank: int) -> Path:

@@ -44,7 +44,8 @@ def need_of(
     from models.footprint import PROCESS
 
     each = []
-    gpu = next((device_of(c["model"]) for c in configs if needed(c)), "cpu") == "cuda"
+    device, _, number = next((device_of(c["model"]) for c in configs if needed(c)), "cpu").partition(":")
+    gpu, which = device == "cuda", int(number or 0)
     host, gpus = found()
     for config in configs:
         one = needed(config)
@@ -59,7 +60,7 @@ def need_of(
                 one.total * processes + PROCESS * (processes if processes > 1 or workers else 0) + held
             )
     most = sum(sorted(each, reverse=True)[: max(1, workers)])
-    return Need("cuda:0", most, gpus[0]) if gpu and gpus else Need("this machine", most, host)
+    return Need(f"cuda:{which}", most, gpus[which]) if gpu and gpus else Need("this machine", most, host)
 
 
 def check_memory(
@@ -69,7 +70,7 @@ def check_memory(
 
     `workers`: how many of them are done at once; 0 for one, in this process.
     """
-    alike = distinct(configs)
+    alike = distinct(configs, max(1, workers))
     if os.environ.get(OVERRIDE, "") == "1" or not any(needed(config) for config in alike):
         return
     need = need_of(alike, workers, found)

@@ -115,11 +115,15 @@ def _asks_reference(config: Config, settings: Settings) -> bool:
     return bool(as_in_trl(get_method(config["method"]), settings).beta)
 
 
-def distinct(configs: Iterable[Config]) -> list[Config]:
-    """Jobs that differ in what their memory depends on."""
+def distinct(configs: Iterable[Config], most: int = 1) -> list[Config]:
+    """Jobs that differ in what their memory depends on; of those that do not, as many as `most`."""
     keys = ("job", "model", "task", "method", "settings", "probe", "dtype")
-    found = {repr([config.get(k) for k in keys]): config for config in configs}
-    return [config for config in found.values() if config["job"] in ("run", "reward_model", "use", "probe")]
+    found: dict[str, list[Config]] = {}
+    for config in configs:
+        if config["job"] in ("run", "reward_model", "use", "probe"):
+            same = found.setdefault(repr([config.get(k) for k in keys]), [])
+            same.extend([config] * (len(same) < most))
+    return [config for same in found.values() for config in same]
 
 
 def told(configs: Sequence[Config]) -> list[dict[str, Any]]:

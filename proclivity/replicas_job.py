@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from proclivity import policy_job, run_job
 from proclivity.job import Config, JobResult, device_of
 from rl_finetune.settings import settings_from
+from tasks.errors import UserError
 
 if TYPE_CHECKING:
     from models.train import Diverged
@@ -71,7 +72,10 @@ def automatic(configs: Sequence[Config]) -> int:
     device = device_of(configs[0]["model"], stacked=True)
     if not device.startswith("cuda") or len(configs) < 2:
         return 1
-    first = step_seconds(configs[:1], device)  # loads the model, and what the card needs once
+    try:
+        first = step_seconds(configs[:1], device)  # loads the model, and what the card needs once
+    except UserError:  # its layers cannot be stacked, or an answer is of several tokens
+        return 1
     before = torch.cuda.memory_allocated(device)
     torch.cuda.reset_peak_memory_stats(device)
     first = step_seconds(configs[:1], device)

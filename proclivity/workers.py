@@ -81,9 +81,15 @@ def attempts(
     try:
         results = jobs_of(reference).execute_together(configs)
     except Exception as e:
-        print(f"proclivity: note: {len(configs)} runs go one by one: {one_line(e)}", file=sys.stderr)
-        return [attempt(reference, config) for config in configs]
-    share = (time.perf_counter() - clock) / len(configs)
+        why = one_line(e)
+    else:
+        return _shared(results, started, (time.perf_counter() - clock) / len(configs))
+    # The error is gone by now, and with it the memory that its frames held.
+    print(f"proclivity: note: {len(configs)} runs go one by one: {why}", file=sys.stderr)
+    return [attempt(reference, config) for config in configs]
+
+
+def _shared(results: Sequence[JobResult | Exception], started: str, share: float) -> list[Attempt]:
     return [
         Attempt(started, share, error=one_line(result))
         if isinstance(result, Exception)

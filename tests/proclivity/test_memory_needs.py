@@ -140,3 +140,18 @@ def test_a_dry_run_tells_and_a_run_is_refused_before_it_loads(
     finetune = ("finetune", "--model", model, "--task", TASK, "--method", "sft")
     status, out, err = real_call(*finetune)
     assert (status, out, err.count("\n")) == (2, "", 1) and "needs about" in err and "0.2 GB free" in err
+
+
+def test_seeds_of_one_job_are_added_up_as_other_jobs_are(model: str) -> None:
+    """Eight runs that differ in their seed alone are two at once on two workers."""
+    seeds = [{**run_of(model), "seed_tune": seed} for seed in range(8)]
+    one = need_of(seeds[:1], 1, having(0)).bytes
+    check_memory(seeds, 1, having(1.1 * one / 1e9))
+    with pytest.raises(UserError, match="2 jobs at once"):
+        check_memory(seeds, 2, having(1.1 * one / 1e9))
+
+
+def test_the_gpu_is_the_one_told(model: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory_check, "device_of", lambda model: "cuda:1")
+    need = need_of([run_of(model)], 0, lambda: (0, [1e9, 9e9]))
+    assert (need.place, need.free) == ("cuda:1", 9e9)

@@ -185,6 +185,16 @@ def test_on_a_gpu_memory_and_a_timing_say_how_many(monkeypatch: pytest.MonkeyPat
     assert automatic([config(seed) for seed in range(8)]) == 1
 
 
+def test_what_cannot_be_stacked_is_no_error_of_a_study(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: Any) -> float:
+        raise UserError("LlamaForCausalLM has layers that cannot be stacked")
+
+    monkeypatch.setenv("PROCLIVITY_DEVICE", "cuda")
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(replicas_job, "step_seconds", refused)
+    assert automatic([config(seed) for seed in range(8)]) == 1
+
+
 def test_a_stack_is_timed_on_its_first_steps() -> None:
     configs = [config(seed, rate) for seed, rate in ((0, 0.0), (1, 0.02))]
     prepare(configs, None)
