@@ -174,12 +174,13 @@ def _records(root: Path, problems: list[str]) -> Iterator[dict[str, Any]]:
             continue
         try:
             text = path.read_bytes()
-            if why := differs(path, text):
-                problems.append(f"{path.relative_to(root)}: {why}")
-                continue
             content = json.loads(text)
+            why = differs(path, text)
         except (ValueError, OSError) as error:
             problems.append(f"{path.relative_to(root)}: not readable as JSON ({error})")
+            continue
+        if why:
+            problems.append(f"{path.relative_to(root)}: {why}")
             continue
         for record in content if isinstance(content, list) else [content]:
             try:

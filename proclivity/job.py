@@ -190,7 +190,7 @@ def save(result: JobResult, folder: Path) -> None:
     if run["method"] == BRADLEY_TERRY:
         kept = folder / REWARD_MODEL
         words = get_task(run["task"]).for_seed(run["seed_tune"]).answers.words
-        told |= {"key": folder.name, "words": words}
+        told |= {"key": folder.name.partition(".")[0], "words": words}
     kept.mkdir()
     (kept / TUNED).write_text(json.dumps(told, indent=1))
     save_model(result.policy.model, result.policy.tokenizer, kept)

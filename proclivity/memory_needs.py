@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -56,8 +57,11 @@ def _length(task: str) -> int:
     import numpy as np
 
     asked = get_task(task)
-    rows = asked.quadrant(asked.quadrants[0], 64, np.random.default_rng(0))
-    words = max(len(str(prompt).split()) for prompt in rows["prompt"])
+    words = 0
+    for n in (64, 8, 1):
+        with suppress(UserError):  # a file has as many rows as it has
+            rows = asked.quadrant(asked.quadrants[0], n, np.random.default_rng(0))
+            words = max(words, max(len(str(prompt).split()) for prompt in rows["prompt"]))
     return math.ceil(words * _TOKENS_A_WORD) + _MARGIN
 
 
@@ -110,7 +114,7 @@ def _asks_reference(config: Config, settings: Settings) -> bool:
     """Whether TRL's trainer holds a reference of its own; adapters are taken off in its place."""
     from rl_finetune import as_in_trl, get_method
 
-    if config["job"] != "run" or settings.lora:
+    if config["job"] != "run" or settings.backend != "trl" or settings.lora:
         return False
     return bool(as_in_trl(get_method(config["method"]), settings).beta)
 
