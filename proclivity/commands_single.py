@@ -15,7 +15,6 @@ from proclivity.answer import Answer, plain
 from proclivity.expand import reference_probe, trusted
 from proclivity.job import DTYPES, REWARD_MODEL, TUNED
 from proclivity.manifest import SINGLE, describe, make_folder, write_manifest
-from proclivity.memory_check import check_memory
 from proclivity.metric_files import Questions
 from proclivity.plan import keyed, note, open_store
 from proclivity.progress import step_bar
@@ -223,7 +222,7 @@ def _reported(arguments: Namespace, config: Mapping[str, Any]) -> dict[str, str]
 
 
 def _execute(config: dict[str, Any]) -> composition.JobResult:
-    check_memory([config])
+    composition.jobs().check_memory([config], 0)
     with step_bar() as progress:
         composition.jobs().prepare([config], progress)
     try:

@@ -62,6 +62,9 @@ class Jobs(Protocol):
     def prepare(self, configs: Sequence[Mapping[str, Any]], progress: ReportProgress) -> None:
         """Do once, before any job, what the jobs share: pre-train embedded models."""
 
+    def check_memory(self, configs: Sequence[Mapping[str, Any]], workers: int) -> None:
+        """UserError for jobs that do not fit into this machine, so many at once; 0: in this process."""
+
     def missing(self, config: Mapping[str, Any]) -> str:
         """The folder that `prepare` should have made and that is not there; empty when nothing is missing.
 

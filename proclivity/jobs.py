@@ -24,6 +24,7 @@ from tasks.evidence import evidence_of
 __all__ = [
     "SETTINGS",
     "check",
+    "check_memory",
     "estimate",
     "execute",
     "execute_together",
@@ -104,6 +105,12 @@ def execute_together(configs: Sequence[Config]) -> Sequence[JobResult | Exceptio
     from proclivity.replicas_job import run_together
 
     return run_together(configs)
+
+
+def check_memory(configs: Sequence[Config], workers: int) -> None:
+    from proclivity.memory_check import check_memory as check_room
+
+    check_room(configs, workers)
 
 
 def missing(config: Config) -> str:

@@ -72,8 +72,8 @@ def check_memory(
     """
     if os.environ.get(OVERRIDE, "") == "1":
         return
-    alike = [config for config in distinct(configs, max(1, workers)) if _is_known(config)]
-    if not alike:
+    alike = distinct(configs, max(1, workers))
+    if not any(needed(config) for config in alike):
         return
     need = need_of(alike, workers, found)
     if need.bytes <= need.free:
@@ -88,13 +88,6 @@ def check_memory(
     )
     told = f"needs about {gigabytes(need.bytes)}{at_once}, {need.place} has {gigabytes(need.free)} free"
     raise UserError(f"{model}: {told}; {does} ({OVERRIDE}=1 runs it all the same)")
-
-
-def _is_known(config: Config) -> bool:
-    try:
-        return needed(config) is not None
-    except UserError:  # of a model that cannot be read; what loads it says so
-        return False
 
 
 def _ways(

@@ -19,7 +19,6 @@ from proclivity.executors import Executor, cores
 from proclivity.expand import Config, draw_pairs, expand, expand_probes
 from proclivity.job import KEPT
 from proclivity.manifest import describe, make_folder, write_manifest
-from proclivity.memory_check import check_memory
 from proclivity.progress import step_bar
 from proclivity.runner import Job, Tally, run_jobs
 from proclivity.shards import Shard, part_of
@@ -182,7 +181,7 @@ def _run_plan(
         configs = [job.config for job in unfinished]
         stacks: dict[str, tuple[str, int]] = {}
         if not on.ray:  # of a cluster's machines the memory is not known here
-            check_memory(configs, on.workers)
+            composition.jobs().check_memory(configs, on.workers)
         write_rows(folder, composition.jobs().learnability([job.config for job in todo.jobs]))
         if unfinished:
             with step_bar() as progress:

@@ -60,6 +60,10 @@ def missing(config: Mapping[str, Any]) -> str:
     return ""
 
 
+def check_memory(configs: Sequence[Mapping[str, Any]], workers: int) -> None:
+    pass
+
+
 def stacks(configs: Sequence[Mapping[str, Any]], replicas: int, progress: Any) -> list[tuple[str, int]]:
     return [("", 1) for _ in configs]
 

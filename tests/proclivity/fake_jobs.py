@@ -74,6 +74,10 @@ def missing(config: Mapping[str, Any]) -> str:
     return "/cache/models/symbols" if config.get("method") == "not_prepared" else ""
 
 
+def check_memory(configs: Sequence[Mapping[str, Any]], workers: int) -> None:
+    pass
+
+
 def stacks(configs: Sequence[Mapping[str, Any]], replicas: int, progress: Any) -> list[tuple[str, int]]:
     one = "FAKE_ONE_STACK" in os.environ
     return [("all" if one else config.get("method", ""), replicas) for config in configs]
