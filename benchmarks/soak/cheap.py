@@ -60,7 +60,9 @@ def missing(config: Mapping[str, Any]) -> str:
     return ""
 
 
-def stacks(configs: Sequence[Mapping[str, Any]], replicas: int, progress: Any) -> list[tuple[str, int]]:
+def stacks(
+    configs: Sequence[Mapping[str, Any]], replicas: int, progress: Any, workers: int = 1
+) -> list[tuple[str, int]]:
     return [("", 1) for _ in configs]
 
 

@@ -74,7 +74,9 @@ def missing(config: Mapping[str, Any]) -> str:
     return "/cache/models/symbols" if config.get("method") == "not_prepared" else ""
 
 
-def stacks(configs: Sequence[Mapping[str, Any]], replicas: int, progress: Any) -> list[tuple[str, int]]:
+def stacks(
+    configs: Sequence[Mapping[str, Any]], replicas: int, progress: Any, workers: int = 1
+) -> list[tuple[str, int]]:
     one = "FAKE_ONE_STACK" in os.environ
     return [("all" if one else config.get("method", ""), replicas) for config in configs]
 
