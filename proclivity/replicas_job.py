@@ -119,7 +119,8 @@ def step_seconds(configs: Sequence[Config], device: str) -> float:
 
 
 def run_together(configs: Sequence[Config]) -> list[JobResult | Diverged]:
-    """What `run_tuning` gives for each config alone, of runs equal in `stackable`; of one that diverges, why.
+    """What `run_tuning` gives for each config alone on the same device, of runs equal in `stackable`; of one
+    that diverges, why.
 
     They are on a GPU where there is one, trained together and measured one after the other. A run's wall time
     is its own and its share of the time together.

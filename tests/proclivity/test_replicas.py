@@ -74,6 +74,7 @@ def test_a_small_study_has_the_same_records(method: str) -> None:
         counts = [name for name in plain if name.startswith(("n_", "errors_")) or name in ("label", "ones")]
         assert [stack[name] for name in counts] == [plain[name] for name in counts]
         assert (plain["stacked"], stack["stacked"]) == (1, 5)
+        assert (plain["device"], stack["device"]) == ("cpu", "cpu")
         for row, same in zip(other.log or [], one.log or [], strict=True):
             assert row == pytest.approx(same, abs=2e-3)
         assert other.cells == one.cells
