@@ -45,6 +45,7 @@ class Identity:
     model: str = text("Hub name, folder, or embedded/<recipe>")
     revision: str = text("revision of the model, as it was named; empty for the hub's own choice")
     dtype: str = later(text("type of the weights: float32 or bfloat16", "float32"), "float32")
+    device: str = later(text("what the model was on: cpu, cuda or mps; empty: not told"), "")
     trust_remote_code: bool = later(_column("whether code that comes with the model could run", False), False)
     init: str = text("'pretrained', or 'random' for the same architecture with untrained weights")
     dial: str = text("setting of the pre-training corpus, e.g. 'a' or 'b'; empty when the model has none")
@@ -202,7 +203,7 @@ class RunRecord(Identity):
     )
     ties: int = later(count("a reward model's pairs of equal reward, of evidence_n"), 0)
     half: int = later(count("1 or 2: half of the sources that its pairs are of; 0 for all of them"), 0)
-    step_s: float | None = number("median time of a step, seconds")
+    step_s: float | None = number("mean time of a step, seconds")
     precision: str = later(
         text("of the products of matrices while tuning: float32 or bfloat16; empty: not told", "float32"), ""
     )

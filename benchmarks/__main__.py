@@ -36,6 +36,9 @@ BENCHMARKS = {
     "store": "benchmarks.scaling:store_ratios",
     "workers": "benchmarks.scaling:workers_ratios",
     "ray": "benchmarks.scaling:ray_ratios",
+    "replicas": "benchmarks.replica_speed:ratios",
+    "replicas-gpu": "benchmarks.replica_speed:gpu_ratios",
+    "compile": "benchmarks.compile_speed:ratios",
     "growth": "benchmarks.growth:ratios",
 }
 """`module:function` of each; the function takes `quick` and gives a list of `Ratio`."""

@@ -23,9 +23,12 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.ratio import NotMeasured, Ratio, alone, side_by_side
 from models import load
+from models.passes import check_compiler
 from rl_finetune import Settings, finetune, get_method
 from tasks import Evidence, get_task
+from tasks.errors import UserError
 
 TURNS = 2
 UNTIMED = 5
@@ -63,6 +66,36 @@ def measure(method: str, steps: int, clock: str) -> dict[str, Any]:
     }
 
 
+def apart(method: str, steps: int, clock: str, cache: str) -> dict[str, Any]:
+    """What `measure` finds in a process of its own, with a cache on the disk."""
+    given = ["--method", method, "--steps", str(steps), "--clock", clock, "--once"]
+    said = subprocess.run(
+        [sys.executable, "-m", "benchmarks.compile_speed", *given],
+        env={**os.environ, "TORCHINDUCTOR_CACHE_DIR": cache},
+        stdout=subprocess.PIPE,
+        check=True,
+        text=True,
+    )
+    found: dict[str, Any] = json.loads(said.stdout.splitlines()[-1])
+    return found
+
+
+def ratios(*, quick: bool) -> list[Ratio]:
+    """A compiled step beside a plain one, and seconds of compiling with an empty cache."""
+    try:
+        check_compiler()
+    except UserError as e:
+        raise NotMeasured(str(e)) from e
+    with tempfile.TemporaryDirectory() as cache:
+        found = apart("rloo", 10 if quick else 50, "wall", cache)
+    return [
+        side_by_side(
+            "a step of RLOO, compiled", [found["compiled_ms"]], "as it is", [found["plain_ms"]], None, "ms"
+        ),
+        alone("compiling, empty cache", [found["compile_s"]], None, "s"),
+    ]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--method", default="rloo")
@@ -78,15 +111,7 @@ def main() -> None:
     rows = []
     with tempfile.TemporaryDirectory() as cache:
         for found in ("empty", "filled"):
-            given = ["--method", asked[0], "--steps", str(asked[1]), "--clock", asked[2], "--once"]
-            said = subprocess.run(
-                [sys.executable, "-m", "benchmarks.compile_speed", *given],
-                env={**os.environ, "TORCHINDUCTOR_CACHE_DIR": cache},
-                stdout=subprocess.PIPE,
-                check=True,
-                text=True,
-            )
-            rows.append({"method": asked[0], "cache": found, **json.loads(said.stdout.splitlines()[-1])})
+            rows.append({"method": asked[0], "cache": found, **apart(*asked, cache)})
     if arguments.json:
         print(json.dumps(rows))
         return

@@ -23,6 +23,7 @@ import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from benchmarks.ratio import NotMeasured, Ratio, side_by_side
 from models import load
 from models.language_model import LanguageModel
 from rl_finetune import Settings, get_method
@@ -30,6 +31,7 @@ from rl_finetune.replicas import tune_together
 from rl_finetune.tuning import Tuning
 from tasks import Evidence, get_task
 
+MODEL = "embedded/symbols:steps=300"
 TASK = get_task("symbolic/first-last-vs-contains-2")
 RUN = Settings().steps
 TURNS = 3
@@ -105,7 +107,7 @@ def peaks(device: str, clock: Callable[[], float]) -> tuple[float, float]:
 
 
 def measure(device: str, stacks: list[int], steps: int, clock: Callable[[], float]) -> list[dict[str, Any]]:
-    lm = load("embedded/symbols:steps=300", device=device)
+    lm = load(MODEL, device=device)
     times: dict[int, list[float]] = {n: [] for n in (0, *stacks)}
     for _ in range(TURNS):
         for n, found in times.items():
@@ -125,6 +127,29 @@ def measure(device: str, stacks: list[int], steps: int, clock: Callable[[], floa
             }
         )
     return rows
+
+
+def ratios(*, quick: bool) -> list[Ratio]:
+    """Runs a minute in a stack beside one by one, on the CPU."""
+    return _ratios("cpu", [2] if quick else [2, 8], 3 if quick else 10)
+
+
+def gpu_ratios(*, quick: bool) -> list[Ratio]:
+    """The same on a GPU."""
+    if not torch.cuda.is_available():
+        raise NotMeasured("no GPU")
+    return _ratios("cuda", [8] if quick else [8, 64], 10 if quick else 50)
+
+
+def _ratios(device: str, stacks: list[int], steps: int) -> list[Ratio]:
+    lm = load(MODEL, device=device)
+    rates: dict[int, list[float]] = {n: [] for n in (0, *stacks)}
+    for _ in range(TURNS):
+        for n, found in rates.items():
+            step = statistics.median(seconds(lm, n, steps, time.perf_counter))
+            found.append(60 * max(1, n) / (step * RUN))
+    about = f"RLOO tuned on a {'GPU' if device == 'cuda' else 'CPU'}, a stack of"
+    return [side_by_side(f"{about} {n}", rates[n], "one by one", rates[0], None, "runs/min") for n in stacks]
 
 
 def main() -> None:

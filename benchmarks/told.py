@@ -156,7 +156,11 @@ def verdict(measured: Measured, asked: Sequence[str]) -> str:
     """What failed, what is over its limit, and what was not reached."""
     lines = [f"{name}: failed: {why}" for name, why in measured.failed.items()]
     for name, each in measured.ratios.items():
-        lines += [f"{name}: {ratio.name}: over its limit" for ratio in each if ratio.within is False]
+        lines += [
+            f"{name}: {ratio.name}: {'under' if ratio.at_least else 'over'} its limit"
+            for ratio in each
+            if ratio.within is False
+        ]
     known = {*measured.ratios, *measured.failed, *measured.not_measured}
     if left := [name for name in asked if name not in known]:
         lines.append(f"stopped before {', '.join(left)}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import os
 import re
@@ -199,7 +200,10 @@ class Drawn:
 
     def __post_init__(self) -> None:
         # It names files, and methods and tasks that anybody may have named are in it.
-        object.__setattr__(self, "name", re.sub(r"[^A-Za-z0-9_.+-]", "-", self.name))
+        plain = re.sub(r"[^A-Za-z0-9_.+-]", "-", self.name)
+        if plain != self.name:  # two names never become one
+            plain += "-" + hashlib.sha256(self.name.encode("utf-8", "surrogatepass")).hexdigest()[:4]
+        object.__setattr__(self, "name", plain)
 
 
 def lay_out(figure: Figure) -> None:

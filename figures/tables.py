@@ -7,6 +7,7 @@ Markdown and LaTeX round to four digits; CSV has six. The LaTeX needs `booktabs`
 from __future__ import annotations
 
 import math
+import re
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -41,6 +42,8 @@ _LATEX = {
 """Brackets are braced: after a row's end LaTeX would take one for a length."""
 FORMULA = ("=", "+", "-", "@")
 """What begins a formula."""
+_HARMLESS = re.compile(r"-|-[\d.]+( [A-Za-z ]+| \[[-\d., ]+\])")
+"""A dash, a number with its unit or its interval: nothing is computed of them."""
 _MARKDOWN = "\\|*_`<>$[]"
 
 
@@ -150,6 +153,7 @@ def for_spreadsheets(table: DataFrame) -> DataFrame:
 
     def quoted(value: Any) -> Any:
         computed = isinstance(value, str) and value.lstrip()[:1] in FORMULA and not _reads_as_number(value)
+        computed = computed and not _HARMLESS.fullmatch(value)
         return f"'{value}" if computed else value
 
     told = table.map(quoted)

@@ -46,7 +46,9 @@ def reward_model_of(lm: LanguageModel) -> LanguageModel:
     set_normalisation(config, 0.0, 1.0)
     with torch.random.fork_rng(devices=[]):
         try:
-            model = AutoModelForSequenceClassification.from_config(config, dtype=lm.model.dtype)
+            model = AutoModelForSequenceClassification.from_config(
+                config, dtype=lm.model.dtype, trust_remote_code=False
+            )
         except ValueError as e:
             raise UserError(f"{lm.name}: there is no scalar head for its architecture") from e
     model.base_model.load_state_dict(lm.model.base_model.state_dict())

@@ -35,6 +35,9 @@ def _read(folder: Path) -> Study:
     study = read_study(folder)
     for problem in study.problems:
         note(f"{folder}: not read: {problem}")
+    devices = sorted({*study.runs["device"]} - {""})
+    if len(devices) > 1:
+        note(f"{folder}: its runs are of {' and '.join(devices)}, which draw other samples from one seed")
     return study
 
 

@@ -101,7 +101,11 @@ def _dry_run(todo: Plan, on: Executor, shard: Shard | None) -> Answer:
     data["power"] = power and asdict(power)
     data["memory"] = memory_needs.told([job.config for job in todo.jobs])
     memory = memory_needs.lines(data["memory"])
-    of_test = "of the primary test" if _over_models(todo) else "of all pairs below, by Spearman's rho"
+    of_test = (
+        "of the primary test, if every run learns"
+        if _over_models(todo)
+        else "of all pairs below, by Spearman's rho"
+    )
     return Answer(
         data,
         f"{todo.study.name}{f' shard {shard}' if shard else ''}: "

@@ -72,10 +72,11 @@ class Jobs(Protocol):
         """
 
     def stacks(
-        self, configs: Sequence[Mapping[str, Any]], replicas: int, progress: ReportProgress
+        self, configs: Sequence[Mapping[str, Any]], replicas: int, progress: ReportProgress, workers: int = 1
     ) -> list[tuple[str, int]]:
         """For each job the name of those that it can be done together with, and how many at once pay: 1 for a
-        job that is done alone. `replicas`: as many are asked for, or 0, to be found out on this machine."""
+        job that is done alone. `replicas`: as many are asked for, or 0, to be found out on this
+        machine, which as many workers share."""
 
     def execute_together(self, configs: Sequence[Mapping[str, Any]]) -> Sequence[JobResult | Exception]:
         """Do jobs of one name in `stacks`; of one that fails alone, why."""

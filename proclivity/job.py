@@ -156,6 +156,7 @@ def identity(config: Config, lm: LanguageModel, prompts: Sequence[str]) -> dict[
         **names(config),
         "revision": lm.revision or "",
         "dtype": str(lm.model.dtype).removeprefix("torch."),
+        "device": lm.model.device.type,
         TRUST: config.get(TRUST, False),
         "weights_hash": lm.weights_hash,
         "data_hash": hash_of("\n".join(prompts).encode()),

@@ -83,7 +83,9 @@ def prepare(configs: Sequence[Config], progress: Progress | None) -> None:
                 progress(f"pre-training {len(missing)} models", done, len(missing))
 
 
-def stacks(configs: Sequence[Config], replicas: int, progress: Progress) -> list[tuple[str, int]]:
+def stacks(
+    configs: Sequence[Config], replicas: int, progress: Progress, workers: int = 1
+) -> list[tuple[str, int]]:
     """For each job the name of those that it can be done together with, and how many at once pay."""
     if replicas == 1:
         return [("", 1)] * len(configs)
@@ -96,7 +98,7 @@ def stacks(configs: Sequence[Config], replicas: int, progress: Progress) -> list
             alike.setdefault(name, []).append(config)
     most = {"": 1}
     for done, (name, group) in enumerate(alike.items(), 1):
-        most[name] = replicas or automatic(group)
+        most[name] = replicas or automatic(group, workers)
         progress("how many runs to stack", done, len(alike))
     return [(name, most[name]) for name in names]
 

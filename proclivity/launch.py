@@ -68,6 +68,7 @@ def error_file(folder: Path, rank: int) -> Path:
 def _run(folder: Path, processes: int) -> None:
     """Launch the processes and wait for them; what one of them failed by is raised here."""
     told = ["--num_processes", str(processes), "--num_machines", "1", "--main_process_port", "0"]
+    told += ["--gpu_ids", "all"]
     plain = ["--mixed_precision", "no", "--dynamo_backend", "no"]
     command = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", *told, *plain]
     with open(folder / LIFELINE, "w") as held, open(folder / "said.log", "w+") as said:
@@ -111,8 +112,10 @@ def _end(child: subprocess.Popen[bytes]) -> None:
 
 
 def _why(folder: Path, said: IO[str], processes: int) -> str:
-    """Why a launch failed, in a line: a process's own error, how it died, or the launcher's last words."""
-    errors = [json.loads(path.read_text())["error"] for path in sorted(folder.glob("failed-*.json"))]
+    """Why a launch failed, in a line: a process's first error, how it died, or the launcher's last words."""
+    errors = [
+        json.loads(path.read_text())["error"] for path in sorted(folder.glob("failed-*.json"), key=_written)
+    ]
     if errors:
         return str(errors[0])
     said.seek(0)
@@ -123,6 +126,10 @@ def _why(folder: Path, said: IO[str], processes: int) -> str:
         return f"one of its {processes} processes {how}"
     lines = [line for line in text.splitlines() if line.strip()]
     return f"its {processes} processes could not be launched: {lines[-1].strip() if lines else 'no word'}"
+
+
+def _written(path: Path) -> int:
+    return path.stat().st_mtime_ns
 
 
 @contextmanager

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from proclivity.job import Config, device_of
@@ -18,53 +16,40 @@ LORA = 16
 """The rank that is proposed."""
 
 
-def rooms() -> tuple[float, list[float]]:
-    """Free bytes of this machine, and of each of its GPUs."""
+def room(device: str, processes: int = 1) -> float:
+    """Free bytes of a device; of the fullest of the first GPUs, where a run's processes have one each."""
     import torch
 
     from models.memory import free_memory
 
-    gpus = [free_memory(f"cuda:{i}") for i in range(torch.cuda.device_count())]
-    return float(free_memory("cpu")), [float(free) for free in gpus]
+    if not device.startswith("cuda"):
+        return float(free_memory("cpu"))
+    many = min(processes, torch.cuda.device_count())
+    return float(min(map(free_memory, [f"cuda:{i}" for i in range(many)] if many > 1 else [device])))
 
 
-@dataclass(frozen=True)
-class Need:
-    """Jobs at once on a device, and what it has."""
-
-    place: str
-    bytes: float
-    free: float
-
-
-def need_of(
-    configs: Sequence[Config], workers: int, found: Callable[[], tuple[float, list[float]]] = rooms
-) -> Need:
-    """What the largest of the jobs take on one machine, as many of them as there are workers."""
+def need_of(configs: Sequence[Config], workers: int, *, on_gpu: bool = False) -> float:
+    """Bytes that the largest of the jobs take of a device, as many of them as there are workers."""
     from models.footprint import PROCESS
 
     each = []
-    device, _, number = next((device_of(c["model"]) for c in configs if needed(c)), "cpu").partition(":")
-    gpu, which = device == "cuda", int(number or 0)
-    host, gpus = found()
     for config in configs:
         one = needed(config)
         if one is None:
             continue
-        processes = config.get("settings", {}).get("processes", 1)
-        if gpu:  # the processes of a run have a GPU each, where there are as many
-            each.append(one.total * math.ceil(processes / max(1, len(gpus))))
+        processes = _processes(config)
+        if on_gpu:  # the processes of a run have a GPU each
+            each.append(one.total)
         else:
             held = one.weights * 2 + PROCESS if processes > 1 else 0.0
             each.append(
                 one.total * processes + PROCESS * (processes if processes > 1 or workers else 0) + held
             )
-    most = sum(sorted(each, reverse=True)[: max(1, workers)])
-    return Need(f"cuda:{which}", most, gpus[which]) if gpu and gpus else Need("this machine", most, host)
+    return sum(sorted(each, reverse=True)[: max(1, workers)])
 
 
 def check_memory(
-    configs: Sequence[Config], workers: int = 0, found: Callable[[], tuple[float, list[float]]] = rooms
+    configs: Sequence[Config], workers: int = 0, found: Callable[[str, int], float] = room
 ) -> None:
     """UserError for jobs that do not fit, with what would; before anything is loaded.
 
@@ -72,27 +57,27 @@ def check_memory(
     """
     if os.environ.get(OVERRIDE, "") == "1":
         return
-    alike = distinct(configs, max(1, workers))
-    if not any(needed(config) for config in alike):
+    alike = [config for config in distinct(configs, max(1, workers)) if needed(config)]
+    if not alike:
         return
-    need = need_of(alike, workers, found)
-    if need.bytes <= need.free:
+    device, processes = device_of(alike[0]["model"]), max(map(_processes, alike))
+    free, on_gpu = found(device, processes), device.startswith("cuda")
+    need = need_of(alike, workers, on_gpu=on_gpu)
+    if need <= free:
         return
-    fits = [f"{way} ({gigabytes(size)})" for way, size in _ways(alike, workers, need.free, found)]
+    fits = [f"{way} ({gigabytes(size)})" for way, size in _ways(alike, workers, free, on_gpu)]
     model = max(alike, key=_size)["model"]
     at_once = f" ({workers} jobs at once)" if workers > 1 else ""
     does = (
-        f"fits with {', or '.join(fits)}"
-        if fits
-        else f"no one setting makes it fit, {gigabytes(need.bytes)} would"
+        f"fits with {', or '.join(fits)}" if fits else f"no one setting makes it fit, {gigabytes(need)} would"
     )
-    told = f"needs about {gigabytes(need.bytes)}{at_once}, {need.place} has {gigabytes(need.free)} free"
+    gpu = f"the fullest of {processes} GPUs" if processes > 1 else device if ":" in device else "cuda:0"
+    place = gpu if on_gpu else "this machine"
+    told = f"needs about {gigabytes(need)}{at_once}, {place} has {gigabytes(free)} free"
     raise UserError(f"{model}: {told}; {does} ({OVERRIDE}=1 runs it all the same)")
 
 
-def _ways(
-    configs: Sequence[Config], workers: int, free: float, found: Callable[[], tuple[float, list[float]]]
-) -> list[tuple[str, float]]:
+def _ways(configs: Sequence[Config], workers: int, free: float, on_gpu: bool) -> list[tuple[str, float]]:
     """Changes of one thing with which the jobs fit by the estimate, and what they take then."""
     settings = [c["settings"] for c in configs if "settings" in c]
     changes: list[tuple[str, Mapping[str, Any], int]] = []
@@ -112,7 +97,7 @@ def _ways(
         changed = [
             {**c, "settings": _changed(c["settings"], change)} if "settings" in c else c for c in configs
         ]
-        size_of = need_of(changed, at_once, found).bytes
+        size_of = need_of(changed, at_once, on_gpu=on_gpu)
         if size_of <= free:  # the least change of each kind
             fitting.setdefault(told.split()[0], (told, size_of))
     return list(fitting.values())
@@ -122,6 +107,10 @@ def _changed(settings: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str
     by_trl = settings.get("backend") == "trl"
     sizes = {k: min(v, settings[k]) for k, v in change.items() if k in ("batch_size", "eval_n")}
     return {**settings, **({} if sizes or not by_trl else change), **sizes}
+
+
+def _processes(config: Config) -> int:
+    return int(config.get("settings", {}).get("processes", 1))
 
 
 def _size(config: Config) -> float:

@@ -186,7 +186,7 @@ def _run_plan(
         if unfinished:
             with step_bar() as progress:
                 composition.jobs().prepare(configs, progress)
-                alike = composition.jobs().stacks(configs, on.replicas, progress)
+                alike = composition.jobs().stacks(configs, on.replicas, progress, on.workers or 1)
             stacks = {job.key: told for job, told in zip(unfinished, alike, strict=True) if told[1] > 1}
         tally = run_jobs(store, mine, workers, retry_failed=retry_failed, stacks=stacks)
     except KeyboardInterrupt:

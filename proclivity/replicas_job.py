@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import json
+import math
 import statistics
 import time
 from collections.abc import Callable, Sequence
@@ -10,7 +12,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from proclivity import policy_job, run_job
-from proclivity.job import Config, JobResult, device_of
+from proclivity.job import Config, JobResult, device_of, load_model
 from rl_finetune.settings import settings_from
 from tasks.errors import UserError
 
@@ -53,39 +55,51 @@ def stackable(config: Config) -> str | None:
 def chosen(seconds: Callable[[int], float], most: int) -> int:
     """How many runs to stack, by `seconds` of a step of a stack of as many: 1, 2, 4 and so on up to `most`,
     as long as doubling gives `PAYS` times the runs a second."""
-    best, rate = 1, 1 / seconds(1)
+    best, spent = 1, seconds(1)
     while 2 * best <= most:
-        more = 2 * best / seconds(2 * best)
-        if more < PAYS * rate:
+        twice = seconds(2 * best)
+        if math.isinf(spent) or 2 * spent < PAYS * twice:
             break
-        best, rate = 2 * best, more
+        best, spent = 2 * best, twice
     return best
 
 
-def automatic(configs: Sequence[Config]) -> int:
+def automatic(configs: Sequence[Config], workers: int = 1) -> int:
     """How many of these runs, equal in `stackable`, to stack on this machine: 1 on a CPU, where it does not
-    pay; on a GPU as many as half of its free memory holds and a timing of the first steps says."""
+    pay; on a GPU as many as a worker's share of half its free memory holds and a timing of the first steps
+    says. This process holds nothing there afterwards."""
     import torch
-
-    from models.memory import free_memory
 
     device = device_of(configs[0]["model"], stacked=True)
     if not device.startswith("cuda") or len(configs) < 2:
         return 1
     try:
-        first = step_seconds(configs[:1], device)  # loads the model, and what the card needs once
+        return _automatic(configs, device, workers)
     except UserError:  # its layers cannot be stacked, or an answer is of several tokens
         return 1
+    finally:
+        load_model.cache_clear()
+        gc.collect()
+        torch.cuda.empty_cache()
+
+
+def _automatic(configs: Sequence[Config], device: str, workers: int) -> int:
+    import torch
+
+    from models.memory import free_memory
+
+    step_seconds(configs[:1], device)  # loads the model, and what the card needs once
     before = torch.cuda.memory_allocated(device)
     torch.cuda.reset_peak_memory_stats(device)
     first = step_seconds(configs[:1], device)
     taken = max(1, torch.cuda.max_memory_allocated(device) - before)
-    most = min(MOST, len(configs), max(1, free_memory(device) // 2 // taken))
+    most = min(MOST, len(configs), max(1, free_memory(device) // 2 // workers // taken))
     return chosen(lambda n: first if n == 1 else step_seconds(configs[:n], device), most)
 
 
 def step_seconds(configs: Sequence[Config], device: str) -> float:
-    """Seconds of a step of runs done together, the median of a few after the first."""
+    """Seconds of a step of runs done together, the median of a few after the first; infinite where none was
+    done, as where the first of them diverged."""
     import torch
 
     from rl_finetune.replicas import tune_together
@@ -101,11 +115,12 @@ def step_seconds(configs: Sequence[Config], device: str) -> float:
     tunings = [_tuning(run_job.prepared(config, device)) for config in short]
     tunings[0].observe = observe
     tune_together(tunings)
-    return statistics.median(b - a for a, b in pairwise(ends))
+    return statistics.median(b - a for a, b in pairwise(ends)) if len(ends) > 1 else math.inf
 
 
 def run_together(configs: Sequence[Config]) -> list[JobResult | Diverged]:
-    """What `run_tuning` gives for each config alone, of runs equal in `stackable`; of one that diverges, why.
+    """What `run_tuning` gives for each config alone on the same device, of runs equal in `stackable`; of one
+    that diverges, why.
 
     They are on a GPU where there is one, trained together and measured one after the other. A run's wall time
     is its own and its share of the time together.

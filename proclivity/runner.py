@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -142,8 +144,11 @@ class _Run:
                 return
 
     def _joined(self, job: Job) -> list[Job]:
-        """A job, and those waiting that are done together with it."""
+        """A job, and those waiting that are done together with it; no more than a worker's share."""
         jobs, (name, most) = [job], self.stacks.get(job.key, ("", 1))
+        left = [job, *self.waiting, *chain.from_iterable(self.in_flight.values())] if most > 1 else []
+        alike = sum(self.stacks.get(each.key, ("", 1))[0] == name for each in left)
+        most = min(most, math.ceil(alike / max(1, self.workers.n)))
         while len(jobs) < most and (other := self._next(name)):
             jobs.append(other)
         return jobs

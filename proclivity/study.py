@@ -21,6 +21,21 @@ BRADLEY_TERRY = "bradley-terry"
 """What stands in the place of a method where a reward model is trained."""
 
 
+TESTED: dict[str, dict[str, tuple[str, ...]]] = {
+    "family_permutation": {
+        "H1a": ("spearman", "partial_spearman", "auc", "slope"),
+        "H1b": ("spearman", "slope"),
+        "H2": ("spearman", "partial_spearman"),
+        "average": ("spearman",),
+        "methods": ("slope",),
+    },
+    "level_permutation": {"H1b": ("trend",)},
+    "pair_permutation": {"inherits": ("slope",)},
+    "dyadic_robust": {"H1b": ("slope",)},
+}
+"""The claims and statistics that each of these tests goes with."""
+
+
 @dataclass(frozen=True)
 class Primary:
     """The one test that the study stands on, written down before it runs."""
@@ -41,6 +56,15 @@ class Primary:
     share, by reaching a threshold, or not."""
     pairs: Literal["learnable", "primary", "both-learnable", "target-learnable", "all"]
     """Which pairs enter. `learnable` and `primary` are the same: those that no rule leaves out."""
+
+    def __post_init__(self) -> None:
+        goes = TESTED.get(self.test, {})
+        if goes and self.statistic not in goes.get(self.claim, ()):
+            told = "; ".join(
+                f"claim {claim}, statistic {' or '.join(known)}" for claim, known in goes.items()
+            )
+            wrong = f"claim {self.claim}, statistic {self.statistic}"
+            raise UserError(f"test: {self.test} goes with {told}; not with {wrong}")
 
 
 @dataclass(frozen=True)

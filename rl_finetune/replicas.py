@@ -27,7 +27,8 @@ from tasks.errors import UserError
 
 
 def tune_together(tunings: Sequence[Tuning]) -> list[Tuned | Diverged]:
-    """Tune as each tuning would be alone, within rounding; one that diverges stops, and the others go on.
+    """Tune as each tuning would be alone on the same device, within rounding; one that diverges stops, and
+    the others go on.
 
     They start from one model and have the same method and settings (UserError); `step_s` is a tuning's share.
     """

@@ -84,11 +84,17 @@ class Watch(TrainerCallback):
         part.rename(folder / KEPT)
 
 
+def world_size() -> int:
+    """How many processes train together."""
+    there = torch.distributed.is_available() and torch.distributed.is_initialized()
+    return torch.distributed.get_world_size() if there else 1
+
+
 def gathered(value: Any) -> list[Any]:
     """A value of each of the processes that train together, in their order."""
-    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+    if (size := world_size()) == 1:
         return [value]
-    found: list[Any] = [None] * torch.distributed.get_world_size()
+    found: list[Any] = [None] * size
     torch.distributed.all_gather_object(found, value)
     return found
 
@@ -131,7 +137,8 @@ def run(
     """Train with the trainer that `make(callbacks)` gives: the trained model, and the step taken up at.
 
     What was seen before a kill is added to `seen`. A training that fails for another reason leaves no
-    checkpoint: taken up again it would fail again.
+    checkpoint: taken up again it would fail again. Of several processes one also fails because another
+    was killed, so that there only a divergence or a UserError is such a reason.
     """
     callbacks: list[Any] = [Watch(seen, steps, look), *([Bar()] if sys.stderr.isatty() else [])]
     with _quiet():
@@ -144,9 +151,11 @@ def run(
         try:
             trainer.train(resume_from_checkpoint=str(found[1]) if found else None)
         except Exception as e:
-            for path in folder.glob("checkpoint-*"):
-                shutil.rmtree(path, ignore_errors=True)
-            if isinstance(e, RuntimeError) and "nan" in str(e) and not isinstance(e, Diverged):
+            is_nan = isinstance(e, RuntimeError) and "nan" in str(e) and not isinstance(e, Diverged)
+            if world_size() == 1 or is_nan or isinstance(e, Diverged | UserError):
+                for path in folder.glob("checkpoint-*"):
+                    shutil.rmtree(path, ignore_errors=True)
+            if is_nan:
                 at = trainer.state.global_step + 1
                 raise Diverged(f"the policy's probabilities are NaN at step {at} of {steps}") from e
             raise

@@ -87,13 +87,14 @@ class Tuning:
         self.method = method.set(settings)
         self.data = _data(lm, task, rows, self.method, control, rng)
         read = compiled if settings.compile else lambda model: model
+        reference = read(lm.model)
         self.source = Source(
             method=self.method,
             policy=self.policy,
             task=task,
             model=read(self.tuned.model),
-            reference=read(lm.model),
-            prior=read(self.prior.model),
+            reference=reference,
+            prior=reference if self.prior is lm else read(self.prior.model),
             samples=settings.samples_per_prompt,
             control=control,
             rng=rng,

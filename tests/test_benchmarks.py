@@ -21,6 +21,10 @@ def good(*, quick):
     ]
 
 
+def slow(*, quick):
+    return [side_by_side("a step, theirs", [2.0], "TRL", [4.0], 3.0, "ms", times_better=True)]
+
+
 def absent(*, quick):
     raise NotMeasured("no GPU")
 
@@ -62,6 +66,11 @@ def test_a_benchmark_that_fails_is_told_and_the_others_go_on(bench, capsys):
     said = capsys.readouterr()
     assert "absent: not measured: no GPU" in said.out
     assert "broken: failed" in said.err and "good: a step: over its limit" in said.err
+
+
+def test_what_should_be_more_is_told_to_be_under_its_limit(bench, capsys):
+    assert bench(slow)[0] == 0
+    assert "slow: a step, theirs: under its limit" in capsys.readouterr().err
 
 
 def test_a_ratio_is_of_each_turn_and_has_its_smallest_and_largest(bench):

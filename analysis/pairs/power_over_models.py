@@ -20,9 +20,9 @@ from analysis.use import wilson
 
 
 def power_over_models(
-    pairs: DataFrame, models: int, *, simulations: int = 120, seed: int = 0
+    pairs: DataFrame, models: int, *, simulations: int = 1000, seed: int = 0
 ) -> Power | None:
-    """Power where every pair is tuned from every model; None where the test has no p-value.
+    """Power where every pair is tuned from every model and every run learns; None without a p-value.
 
     `pairs` has columns `kind`, `target_family` and `spurious_family`.
     """
@@ -37,7 +37,7 @@ def power_over_models(
 
     hits, low, high, detectable = found(PLANTED), 0.0, MOST, math.nan
     if found(high) >= WANTED * simulations:
-        while high - low > 0.05:
+        while high - low > 0.01:
             middle = (low + high) / 2
             low, high = (low, middle) if found(middle) >= WANTED * simulations else (middle, high)
         detectable = high

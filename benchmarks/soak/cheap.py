@@ -64,7 +64,9 @@ def check_memory(configs: Sequence[Mapping[str, Any]], workers: int) -> None:
     pass
 
 
-def stacks(configs: Sequence[Mapping[str, Any]], replicas: int, progress: Any) -> list[tuple[str, int]]:
+def stacks(
+    configs: Sequence[Mapping[str, Any]], replicas: int, progress: Any, workers: int = 1
+) -> list[tuple[str, int]]:
     return [("", 1) for _ in configs]
 
 

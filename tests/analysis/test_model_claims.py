@@ -80,6 +80,27 @@ def test_a_model_under_two_names_counts_once(rows: pd.DataFrame, monkeypatch: py
     assert "12 cells are of weights that another model has too" in again.note and "12 cells" not in once.note
 
 
+def test_a_rise_that_all_pairs_share_cancels_though_exchanges_have_not_learnt(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each pair in both roles; half of the exchanges never learn and others not on all models."""
+    rng = np.random.default_rng(0)
+    rows = table(5, models=9, pairs=42, effect=0.0)
+    first, second = (rows[rows["target"].lt(rows["spurious"]) == which] for which in (True, False))
+    gone = (second["target"] == "f6") | (rng.random(len(second)) < 0.2)
+    told = {"arm": "main", "method": "rloo", "evidence": 0.0, "excluded": "", "models": "", "seeds": ""}
+    told = pd.concat([first, second.assign(U=second["U"].mask(gone))]).assign(**told)
+    risen = told.assign(U=told["U"] + 3.0 * told["model"].str[1:].astype(float))
+    found = []
+    for each in (told, risen):
+        monkeypatch.setattr(module, "pairs_table", lambda study, by, each=each: each)
+        found.append(next(module.model_claims(simulate(pairs=2))).estimate)
+    assert found[1].value == pytest.approx(found[0].value) and found[0].n_pairs == 30
+    assert f"{gone.sum()} cells are left out" in found[0].note
+    only = told[told["target"] < told["spurious"]]
+    assert len(module.in_both_roles(only, only)) == len(only)
+
+
 def test_only_a_study_that_names_the_test_has_its_lines() -> None:
     primary = {"claim": "H1b", "arm": "main", "method": "rloo", "statistic": "slope", "test": TEST}
     study = simulate(pairs=12, levels=(0.0,), dials=("a", "b"), primary={**primary, "pairs": "learnable"})

@@ -12,7 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from models import load, load_reward_model, nli_of, sentiment_scores
+from models import load, load_reward_model, nli_of, reward_model_of, sentiment_scores
 from models.language_model import configuration
 from tasks.errors import UserError
 
@@ -111,3 +111,16 @@ def test_with_the_flag_it_runs(with_code: Path, mark: Path) -> None:
     assert mark.exists() and type(lm.model).__name__ == "OwnModel"
     expected = load_file(with_code / "model.safetensors")["transformer.wte.weight"]
     assert torch.equal(lm.model.transformer.wte.weight, expected)
+
+
+def test_what_runs_code_of_its_own_is_never_made_a_reward_model_by_it(
+    with_code: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lm = load(str(with_code), trust_remote_code=True)
+    lm.model.config.auto_map["AutoModelForSequenceClassification"] = "own.OwnModel"
+    lm.model.config._name_or_path = str(with_code)
+    asked: list[str] = []
+    monkeypatch.setattr("builtins.input", lambda said: asked.append(said) or "y")
+    with pytest.raises(UserError, match="no scalar head"):
+        reward_model_of(lm)
+    assert not asked

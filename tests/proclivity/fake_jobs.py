@@ -78,7 +78,9 @@ def check_memory(configs: Sequence[Mapping[str, Any]], workers: int) -> None:
     pass
 
 
-def stacks(configs: Sequence[Mapping[str, Any]], replicas: int, progress: Any) -> list[tuple[str, int]]:
+def stacks(
+    configs: Sequence[Mapping[str, Any]], replicas: int, progress: Any, workers: int = 1
+) -> list[tuple[str, int]]:
     one = "FAKE_ONE_STACK" in os.environ
     return [("all" if one else config.get("method", ""), replicas) for config in configs]
 

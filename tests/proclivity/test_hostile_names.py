@@ -108,6 +108,8 @@ def test_a_drawing_s_name_is_the_name_of_a_file(name: str) -> None:
     found = Drawn(f"pairs_heatmap_{name}", None, pd.DataFrame({"a": [1]}))
     assert re.fullmatch(r"[A-Za-z0-9_.+-]+", found.name)
     assert Path("out", found.name).parent == Path("out")
+    assert found.name != Drawn(f"pairs_heatmap_{name}/", None, found.table).name
+    assert Drawn(found.name, None, found.table).name == found.name
 
 
 def test_a_method_s_name_leads_no_figure_out_of_its_folder(small: Study, tmp_path: Path) -> None:
@@ -120,12 +122,22 @@ def test_a_method_s_name_leads_no_figure_out_of_its_folder(small: Study, tmp_pat
     assert "<b>" not in svg
 
 
-FORMULAS = ["=1+1", "+cmd|' /C calc'!A0", "-2+3", "@SUM(1)", "\t=1", "  =1"]
+FORMULAS = [
+    "=1+1",
+    "+cmd|' /C calc'!A0",
+    "-2+3",
+    "-2 +cmd|' /C calc'!A0",
+    "-2 -A1",
+    "-A1",
+    "@SUM(1)",
+    "\t=1",
+    "  =1",
+]
 
 
 def test_a_spreadsheet_computes_no_name(tmp_path: Path) -> None:
     """Numbers, also below 0, are as they were."""
-    names = [*FORMULAS, "symbolic/a-vs-b", "-1.5", "1e-3", "", "-inf"]
+    names = [*FORMULAS, "symbolic/a-vs-b", "-1.5", "1e-3", "", "-inf", "-", "-0.3 nats", "-0.1 [-0.5, 0.2]"]
     table = pd.DataFrame({"=task": names, "value": [-float(i) for i in range(len(names))]})
     (path, *_) = save([Drawn("x", None, table)], tmp_path)
     with open(path, newline="") as file:

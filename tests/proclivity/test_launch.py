@@ -107,6 +107,15 @@ def test_what_a_process_failed_by_is_said(
         assert "unknown method 'sftt'; did you mean 'sft'" in launching._why(tmp_path, file, 2)
 
 
+def test_the_first_error_is_said_whichever_process_it_is_of(tmp_path: Path) -> None:
+    for rank, when in ((0, 2_000_000_001), (1, 2_000_000_000)):
+        launching.error_file(tmp_path, rank).write_text(json.dumps({"error": f"of process {rank}"}))
+        os.utime(launching.error_file(tmp_path, rank), ns=(when, when))
+    (tmp_path / "said").touch()
+    with (tmp_path / "said").open() as file:
+        assert launching._why(tmp_path, file, 2) == "of process 1"
+
+
 def test_a_killed_process_and_one_that_never_began_are_told_apart(tmp_path: Path) -> None:
     said = tmp_path / "said"
     said.write_text("Traceback\n  exitcode  : -9 (pid: 7)\n====\n")

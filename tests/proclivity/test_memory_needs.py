@@ -37,20 +37,20 @@ def by_trl(model: str, **settings: Any) -> dict[str, Any]:
     return run_of(model, **{"backend": "trl", "answers": "free", **settings})
 
 
-def having(gigabytes: float) -> Callable[[], tuple[float, list[float]]]:
-    return lambda: (gigabytes * 1e9, [])
+def having(gigabytes: float) -> Callable[[str, int], float]:
+    return lambda device, processes: gigabytes * 1e9
 
 
 def test_a_job_that_fits_is_left_alone(model: str) -> None:
-    need = need_of([run_of(model)], 0, having(0))
-    check_memory([run_of(model)], 0, lambda: (need.bytes, []))
+    need = need_of([run_of(model)], 0)
+    check_memory([run_of(model)], 0, having(need / 1e9))
     with pytest.raises(UserError, match="needs about"):
-        check_memory([run_of(model)], 0, lambda: (need.bytes - 1, []))
+        check_memory([run_of(model)], 0, having(need / 1e9 - 1e-6))
 
 
 def test_what_is_said_to_fit_does_and_nothing_else_is_said(model: str) -> None:
     config = by_trl(model, batch_size=64)
-    whole = need_of([config], 1, having(0)).bytes / 1e9
+    whole = need_of([config], 1) / 1e9
     for free in (whole * 0.9, whole * 0.6, whole * 0.4):
         with pytest.raises(UserError) as error:
             check_memory([config], 1, having(free))
@@ -61,11 +61,11 @@ def test_what_is_said_to_fit_does_and_nothing_else_is_said(model: str) -> None:
             ("--lora 16", {"lora": 16}),
             ("--gradient-ch", {"gradient_checkpointing": True}),
         ):
-            fits = need_of([by_trl(model, batch_size=64, **change)], 1, having(0)).bytes <= free * 1e9
+            fits = need_of([by_trl(model, batch_size=64, **change)], 1) <= free * 1e9
             assert fits == (name in said), said
         if batch:
-            sizes = [need_of([by_trl(model, batch_size=int(batch[1]) * k)], 1, having(0)) for k in (1, 2)]
-            assert sizes[0].bytes <= free * 1e9 < sizes[1].bytes
+            sizes = [need_of([by_trl(model, batch_size=int(batch[1]) * k)], 1) for k in (1, 2)]
+            assert sizes[0] <= free * 1e9 < sizes[1]
     assert fits or batch or "eval_n" in said or "no one setting makes it fit" in said
 
 
@@ -87,7 +87,7 @@ def test_jobs_at_once_are_added_up_and_fewer_of_them_may_fit(model: str) -> None
     configs = [
         {**run_of(model), "task": TASK, "seed": i, "method": m} for i, m in enumerate(("rloo", "sft", "dpo"))
     ]
-    one, two = (need_of(configs, n, having(0)).bytes for n in (1, 2))
+    one, two = (need_of(configs, n) for n in (1, 2))
     assert 1.9 * one < two < 2.1 * one
     with pytest.raises(UserError, match=r"2 jobs at once.*fits with --workers 1 "):
         check_memory(configs, 2, having(1.5 * one / 1e9))
@@ -97,11 +97,16 @@ def test_the_processes_of_a_run_are_added_up_on_a_machine_and_apart_on_its_gpus(
     model: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     four = by_trl(model, processes=4)
-    assert need_of([four], 0, having(0)).bytes > 2 * need_of([by_trl(model)], 0, having(0)).bytes
+    assert need_of([four], 0) > 2 * need_of([by_trl(model)], 0)
+    one = need_of([four], 0, on_gpu=True)
     monkeypatch.setattr(memory_check, "device_of", lambda model: "cuda")
-    alone = need_of([four], 0, lambda: (0, [9e9] * 4))
-    crowded = need_of([four], 0, lambda: (0, [9e9] * 2))
-    assert alone.place == "cuda:0" and crowded.bytes == 2 * alone.bytes
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 6)
+    free = dict.fromkeys([f"cuda:{i}" for i in range(4)], one)
+    monkeypatch.setattr("models.memory.free_memory", lambda device: free[device])  # of no other is asked
+    check_memory([four])
+    free["cuda:3"] -= 1
+    with pytest.raises(UserError, match="the fullest of 4 GPUs has"):
+        check_memory([four])
 
 
 def test_who_knows_better_may(model: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -110,7 +115,7 @@ def test_who_knows_better_may(model: str, monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_embedded_models_are_not_asked() -> None:
-    def nobody() -> tuple[float, list[float]]:
+    def nobody(device: str, processes: int) -> float:
         raise AssertionError
 
     config = run_of("embedded/symbols")
@@ -145,7 +150,7 @@ def test_a_dry_run_tells_and_a_run_is_refused_before_it_loads(
 def test_seeds_of_one_job_are_added_up_as_other_jobs_are(model: str) -> None:
     """Eight runs that differ in their seed alone are two at once on two workers."""
     seeds = [{**run_of(model), "seed_tune": seed} for seed in range(8)]
-    one = need_of(seeds[:1], 1, having(0)).bytes
+    one = need_of(seeds[:1], 1)
     check_memory(seeds, 1, having(1.1 * one / 1e9))
     with pytest.raises(UserError, match="2 jobs at once"):
         check_memory(seeds, 2, having(1.1 * one / 1e9))
@@ -153,5 +158,7 @@ def test_seeds_of_one_job_are_added_up_as_other_jobs_are(model: str) -> None:
 
 def test_the_gpu_is_the_one_told(model: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory_check, "device_of", lambda model: "cuda:1")
-    need = need_of([run_of(model)], 0, lambda: (0, [1e9, 9e9]))
-    assert (need.place, need.free) == ("cuda:1", 9e9)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    monkeypatch.setattr("models.memory.free_memory", {"cuda:1": 1e8}.__getitem__)  # of no other is asked
+    with pytest.raises(UserError, match=r"cuda:1 has 0\.1 GB free"):
+        check_memory([run_of(model)])

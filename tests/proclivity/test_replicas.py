@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import time
 from argparse import ArgumentTypeError
 from collections.abc import Sequence
@@ -73,6 +74,7 @@ def test_a_small_study_has_the_same_records(method: str) -> None:
         counts = [name for name in plain if name.startswith(("n_", "errors_")) or name in ("label", "ones")]
         assert [stack[name] for name in counts] == [plain[name] for name in counts]
         assert (plain["stacked"], stack["stacked"]) == (1, 5)
+        assert (plain["device"], stack["device"]) == ("cpu", "cpu")
         for row, same in zip(other.log or [], one.log or [], strict=True):
             assert row == pytest.approx(same, abs=2e-3)
         assert other.cells == one.cells
@@ -159,6 +161,8 @@ def test_jobs_have_the_names_of_their_stacks() -> None:
         (lambda n: 1.0, 16),  # it takes as long as one
         (lambda n: max(1.0, n / 4), 4),  # from 4 on the card is busy
         (lambda n: 5.0 if n > 1 else 1.0, 1),  # the first doubling does not pay
+        (lambda n: math.inf, 1),  # the first run diverges at once
+        (lambda n: 1.0 if n < 4 else math.inf, 2),
     ],
 )
 def test_as_many_are_stacked_as_pay(seconds: Any, best: int) -> None:
@@ -181,6 +185,8 @@ def test_on_a_gpu_memory_and_a_timing_say_how_many(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr("models.memory.free_memory", lambda _: 1000)
     monkeypatch.setattr(replicas_job, "step_seconds", lambda configs, device: 1.0)
     assert [automatic([config(seed) for seed in range(n)]) for n in (1, 3, 8)] == [1, 2, 4]
+    assert [automatic([config(seed) for seed in range(8)], workers) for workers in (2, 4)] == [2, 1]
+    assert job.load_model.cache_info().currsize == 0
     monkeypatch.setattr(replicas_job, "step_seconds", lambda configs, device: float(len(configs)))
     assert automatic([config(seed) for seed in range(8)]) == 1
 
@@ -199,6 +205,9 @@ def test_a_stack_is_timed_on_its_first_steps() -> None:
     configs = [config(seed, rate) for seed, rate in ((0, 0.0), (1, 0.02))]
     prepare(configs, None)
     assert 0 < replicas_job.step_seconds(configs, "cpu") < 5
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("rl_finetune.replicas.tune_together", lambda tunings: [])  # all diverged at once
+        assert replicas_job.step_seconds(configs, "cpu") == math.inf
 
 
 def test_replicas_are_auto_or_a_number() -> None:

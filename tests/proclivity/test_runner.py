@@ -176,6 +176,17 @@ def test_runs_done_together_are_the_runs_alone(call: Call, write_study: Write, t
         assert status == 2 and "must be auto or a whole number" in err
 
 
+def test_each_worker_has_its_share_of_runs_that_could_all_go_together(
+    call: Call, write_study: Write, tmp_path: Path
+) -> None:
+    told = {"main": {"methods": ["rloo"], "evidence": {"rates": [0, 0.1]}}}
+    study = write_study(arms=told, probe={"inputs": []})
+    command = ("study", "run", study, "--out", str(tmp_path / "out"), "--workers", "2", "--replicas", "64")
+    assert call(*command)[0] == 0
+    lines = (tmp_path / "ledger").read_text().splitlines()
+    assert [int(line.split()[2]) for line in lines if "together" in line] == [3, 3]
+
+
 def test_of_runs_together_whose_worker_dies_the_guilty_one_fails(
     start: Start, write_study: Write, tmp_path: Path
 ) -> None:

@@ -6,6 +6,7 @@ import pickle
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,7 @@ from rl_finetune import (
     preference_pairs,
     train_reward_model,
     train_reward_model_with_trl,
+    trl_run,
     warm_up,
 )
 from rl_finetune.trl_run import KEPT
@@ -297,3 +299,30 @@ def test_several_processes_are_refused(
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(UserError, match="2 processes were launched for a run of 1"):
         finetune_with_trl(lm, task, rows_of(task, 16), get_method("sft"), BY_TRL, seed=0)
+
+
+@pytest.mark.parametrize(
+    ("processes", "error", "left"),
+    [
+        (1, RuntimeError("connection closed by peer"), False),
+        (2, RuntimeError("connection closed by peer"), True),
+        (2, Diverged("loss nan"), False),
+        (2, UserError("no such thing"), False),
+        (2, RuntimeError("probability tensor contains either inf or nan"), False),
+    ],
+)
+def test_checkpoints_outlive_the_death_of_another_process(
+    processes: int, error: Exception, left: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def train(**_: object) -> None:
+        raise error
+
+    kept = tmp_path / "checkpoint-1"
+    kept.mkdir()
+    trainer = SimpleNamespace(
+        args=SimpleNamespace(output_dir=tmp_path), train=train, state=SimpleNamespace(global_step=1)
+    )
+    monkeypatch.setattr(trl_run, "world_size", lambda: processes)
+    with pytest.raises(type(error)):
+        trl_run.run(lambda callbacks: trainer, trl_run.Watched(), 3, lambda *_: None)
+    assert kept.exists() == left
