@@ -15,11 +15,15 @@ SUMS = "SHA256SUMS"
 
 def write_sums(folder: Path) -> None:
     """Write the digests of all files in a folder and below it."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != SUMS)
-    with open(folder / SUMS, "w", encoding="utf-8") as file:
+    files = sorted(
+        path for path in folder.rglob("*") if path.is_file() and path.name not in (SUMS, f".{SUMS}")
+    )
+    unfinished = folder / f".{SUMS}"
+    with open(unfinished, "w", encoding="utf-8") as file:
         file.writelines(f"{file_digest(path)}  {path.relative_to(folder).as_posix()}\n" for path in files)
         file.flush()
         os.fsync(file.fileno())
+    os.replace(unfinished, folder / SUMS)
 
 
 def read_sums(folder: Path) -> dict[str, str]:

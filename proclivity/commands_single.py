@@ -6,6 +6,7 @@ import json
 import os
 from argparse import Namespace
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,8 @@ from proclivity.manifest import SINGLE, describe, make_folder, write_manifest
 from proclivity.metric_files import Questions
 from proclivity.plan import keyed, note, open_store
 from proclivity.progress import step_bar
-from proclivity.runner import in_scratch, stamp
-from proclivity.store import CorruptRecord
+from proclivity.runner import Job, in_scratch, stamp
+from proclivity.store import CorruptRecord, Store
 from proclivity.study import BRADLEY_TERRY, Probe
 from tasks import Evidence, get_task
 from tasks.errors import UserError, one_line
@@ -174,6 +175,12 @@ def do(arguments: Namespace, config: dict[str, Any]) -> Done:
         return Done(made, cells=plain(result.cells) or [], questions=label_calibration.made(result.tables))
     store = open_store(Path(arguments.out))
     make_folder(store.folder)
+    with closing(store.claims):
+        return _kept(store, job, reported)
+
+
+def _kept(store: Store, job: Job, reported: Mapping[str, str]) -> Done:
+    """A job's record in a folder, made if it is not there."""
     with store.claims.alone():
         write_manifest(store.folder, describe(SINGLE, "proclivity"))
     if not store.claims.take(job.key):
@@ -203,7 +210,6 @@ def do(arguments: Namespace, config: dict[str, Any]) -> Done:
             full = e.__cause__
             named = isinstance(full, OSError) and full.filename is not None
             lost = f"not kept: {one_line(full if full and named else e)}"
-    store.claims.close()
     return Done(records, None if lost else store.runs / job.key, lost, cells, questions)
 
 

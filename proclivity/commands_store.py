@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from argparse import Namespace
+from contextlib import closing
 from pathlib import Path
 
 from proclivity.answer import Answer, size, table
@@ -42,7 +43,7 @@ def gc(arguments: Namespace) -> Answer:
         if (folder / name).is_symlink():
             raise UserError(f"{folder / name} is a link: what it leads to is no part of the study")
     store = open_store(folder)
-    with store.claims.alone():
+    with closing(store.claims), store.claims.alone():
         found = {
             "superseded": _inside(folder / "superseded"),
             "corrupt": _inside(folder / "corrupt"),
@@ -51,9 +52,8 @@ def gc(arguments: Namespace) -> Answer:
         bytes_ = {name: sum(map(_bytes, paths)) for name, paths in found.items()}
         if not arguments.dry_run:
             for path in (path for paths in found.values() for path in paths):
-                shutil.rmtree(path)
+                shutil.rmtree(path, ignore_errors=True)  # what a runner has just removed itself
         claims = store.claims.tidy(dry=arguments.dry_run)
-    store.claims.close()
     total = sum(bytes_.values())
     rows = [
         {"what": name, "entries": len(paths), "bytes": bytes_[name], "which are": _WHAT[name]}

@@ -7,6 +7,7 @@ import os
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, fields, replace
 from functools import partial
 from pathlib import Path
@@ -145,8 +146,10 @@ def run_plan(
     make_folder(folder)
     on = on or Executor(cores())
     workers = on.start(f"{composition.JOBS}:execute", todo.study.resources)
+    store = open_store(folder)
     try:
-        return _run_plan(todo, mine, folder, workers, on, retry_failed)
+        with closing(store.claims):
+            return store, _run_plan(store, todo, mine, workers, on, retry_failed)
     finally:
         workers.kill()
 
@@ -160,9 +163,9 @@ def part(todo: Plan, shard: Shard | None) -> Plan:
 
 
 def _run_plan(
-    todo: Plan, mine: Sequence[Job], folder: Path, workers: Workers, on: Executor, retry_failed: bool
-) -> tuple[Store, Tally]:
-    store = open_store(folder)
+    store: Store, todo: Plan, mine: Sequence[Job], workers: Workers, on: Executor, retry_failed: bool
+) -> Tally:
+    folder = store.folder
     keys = {job.key for job in todo.jobs}
     needed = {key for job in todo.jobs for key in job.needs.values()}
     try:
@@ -188,11 +191,10 @@ def _run_plan(
                 composition.jobs().prepare(configs, progress)
                 alike = composition.jobs().stacks(configs, on.replicas, progress, on.workers or 1)
             stacks = {job.key: told for job, told in zip(unfinished, alike, strict=True) if told[1] > 1}
-        tally = run_jobs(store, mine, workers, retry_failed=retry_failed, stacks=stacks)
+        return run_jobs(store, mine, workers, retry_failed=retry_failed, stacks=stacks)
     except KeyboardInterrupt:
         again = shlex.join(["proclivity", *sys.argv[1:]])
         raise KeyboardInterrupt(f"; finished jobs are kept in {folder}; to go on: {again}") from None
-    return store, tally
 
 
 def note(message: str) -> None:

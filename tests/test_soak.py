@@ -33,9 +33,9 @@ def test_a_short_campaign_is_survived(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert found == json.loads(out.read_text()) and (found["seed"], found["violations"]) == (5, [])
-    rows = {row["fault"]: (row["times"], row["survived"]) for row in found["faults"]}
-    kills = [n for name, (n, _) in rows.items() if "kill -9" in name and not name.endswith("to the end")]
-    assert sum(kills) == 4 and all(times == survived for times, survived in rows.values())
+    rows = {row["fault"]: (row["faults"], row["looks"], row["good"]) for row in found["faults"]}
+    kills = [n for name, (n, _, _) in rows.items() if "kill -9" in name and not name.endswith("to the end")]
+    assert sum(kills) == 4 and all(looks == good for _, looks, good in rows.values())
     assert not list(tmp_path.glob("soak-*"))  # nothing is left where all was well
 
 

@@ -91,8 +91,9 @@ def machine() -> dict[str, object]:
 
 def table(campaign: Campaign) -> str:
     """The faults counted, as Markdown."""
-    lines = ["| fault | times | survived | what was seen |", "|---|---:|---:|---|"]
-    lines += [f"| {r['fault']} | {r['times']} | {r['survived']} | {r['seen']} |" for r in campaign.rows()]
+    lines = ["| fault | faults | looked at | all held | what was seen |", "|---|---:|---:|---:|---|"]
+    for row in campaign.rows():
+        lines.append("| " + " | ".join(str(value) for value in row.values()) + " |")
     seconds = time.monotonic() - campaign.started
     return "\n".join([*lines, "", f"seed {campaign.seed}, {seconds / 60:.0f} minutes"])
 

@@ -58,6 +58,8 @@ class Outcome:
     wrong: list[str]
     """What should hold and did not; empty when it was survived."""
     at_s: float
+    faults: int = 1
+    """How many there were before it was looked at: a command can lose many workers."""
 
 
 @dataclass
@@ -95,9 +97,10 @@ class Campaign:
             self._undisturbed[study.name] = results(found.folder)
         return self._undisturbed[study.name]
 
-    def told(self, fault: str, what: str, wrong: list[str]) -> None:
-        """Note what came of a fault."""
-        self.outcomes.append(Outcome(fault, what, wrong, round(time.monotonic() - self.started, 1)))
+    def told(self, fault: str, what: str, wrong: list[str], faults: int = 1) -> None:
+        """Note what came of a fault, or of several of one kind."""
+        at_s = round(time.monotonic() - self.started, 1)
+        self.outcomes.append(Outcome(fault, what, wrong, at_s, faults))
         sign = "." if not wrong else f"\n{fault} ({what}): {'; '.join(wrong[:3])}\n"
         print(sign, end="", file=sys.stderr, flush=True)
 
@@ -112,15 +115,14 @@ class Campaign:
         return [f"{o.fault} ({o.what}): {line}" for o in self.outcomes for line in o.wrong]
 
     def rows(self) -> list[dict[str, Any]]:
-        """A row a fault: how often, how often survived, what was seen."""
+        """A row a fault: how many, how often it was looked at, how often all held, what was seen."""
         rows = []
         for fault in dict.fromkeys(outcome.fault for outcome in self.outcomes):
             of = [outcome for outcome in self.outcomes if outcome.fault == fault]
             seen = Counter(outcome.what for outcome in of).most_common()
             what = ", ".join(f"{n} {name}" for name, n in seen)
-            rows.append(
-                {"fault": fault, "times": len(of), "survived": sum(not o.wrong for o in of), "seen": what}
-            )
+            counts = {"faults": sum(o.faults for o in of), "looks": len(of)}
+            rows.append({"fault": fault, **counts, "good": sum(not o.wrong for o in of), "seen": what})
         return rows
 
     def write(self, path: Path, machine: Mapping[str, Any]) -> None:

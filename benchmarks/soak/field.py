@@ -119,6 +119,8 @@ class Field:
         self.seen: dict[str, Contents] = {}
         """Contents of every finished record, as they were when it was first seen."""
         self.spoilt: set[str] = set()
+        self.killed = 0
+        """Runners that were killed, of two that shared it."""
         self._begun = 0
         self._commands = 0
         self.environment = {
