@@ -145,11 +145,12 @@ def _push(folder: Path, there: Place, name: str) -> str:
     from analysis.sums import SUMS, write_sums
 
     store, record = open_store(folder), folder / "runs" / name
-    if found := store.damage(name, weights=True):
-        return f"{folder}/{found}"
-    if not (record / SUMS).exists():
-        write_sums(record)
-    files = [path for path in sorted(record.rglob("*")) if path.is_file() and path.name != SUMS]
+    with _told(str(folder)):
+        if found := store.damage(name, weights=True):
+            return f"{folder}/{found}"
+        if not (record / SUMS).exists():
+            write_sums(record)
+        files = [path for path in sorted(record.rglob("*")) if path.is_file() and path.name != SUMS]
     with _told(there.name):
         there.fs.invalidate_cache()
         if there.fs.exists(there.path("runs", name, SUMS)):  # another has sent it since this one looked
