@@ -310,7 +310,17 @@ def test_a_job_is_not_begun_where_its_files_are_not(tmp_path: Path) -> None:
 
 def test_how_many_jobs_fit_on_a_node() -> None:
     node = {"CPU": 16.0, "GPU": 2.0, "memory": 1e9}
-    asked = {(1, 0): 16, (3, 0): 5, (0.5, 0): 32, (1, 0.25): 8, (0, 1 / 3): 6, (4, 1): 2, (17, 0): 0}
+    asked = {
+        (1, 0): 16,
+        (3, 0): 5,
+        (0.5, 0): 32,
+        (1, 0.25): 8,
+        (0, 1 / 3): 6,
+        (0, 0.4): 4,
+        (0, 2): 1,
+        (4, 1): 2,
+        (17, 0): 0,
+    }
     assert {a: fits(node, Resources(*map(float, a))) for a in asked} == asked
     assert fits({"memory": 1e9}, Resources()) == 0
 
