@@ -80,6 +80,16 @@ class Store:
         records = self._read(f"{key}.failed", key)
         return str(records[0].get("error", "")) if records else ""
 
+    def which_failure(self, key: str) -> object:
+        """What tells a job's failure from a later one, though both may say the same; None without one."""
+        try:
+            # Opened, since a network file system then asks anew.
+            with open(self.runs / f"{key}.failed" / "record.json", "rb") as file:
+                found = os.fstat(file.fileno())
+        except OSError:
+            return None
+        return found.st_ino, found.st_mtime_ns
+
     def cells(self, key: str) -> list[Record]:
         """The cells of a finished job; none where its task has no more than one spurious feature."""
         path = self.runs / key / "cells.parquet"
