@@ -124,7 +124,6 @@ class Store:
             return None
         try:
             content = path.read_bytes()
-            told = read_sums(path.parent).get("record.json")
             value = json.loads(content)
         except FileNotFoundError:
             if not path.parent.exists():  # another has just replaced it
@@ -136,6 +135,10 @@ class Store:
             raise CorruptRecord(name, "holds a folder named record.json") from None
         except ValueError as e:
             raise CorruptRecord(name, f"is not JSON ({e})") from e
+        try:
+            told = read_sums(path.parent).get("record.json")
+        except ValueError as e:
+            raise CorruptRecord(name, f"has lost its digests: {e}") from e
         if told and told != hashlib.sha256(content).hexdigest():
             raise CorruptRecord(name, "has another record.json than was published: its digest differs")
         records = value if isinstance(value, list) else [value]
