@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from analysis.bandit_schema import BanditPoint, BanditRecord
+from analysis.newest import left_out, superseded
 from analysis.schema import OLDEST, SCHEMA, CellRecord, ProbeRecord, RunRecord
 from analysis.stage_schema import Choice, Measurement, Output, StageRecord
 from analysis.sums import differs
@@ -80,7 +81,8 @@ class Study:
     learnability: DataFrame
     """One row per feature and seed, columns of `LEARNABILITY`; empty when the study has no list."""
     problems: list[str]
-    """One line for every record that could not be read; these records are in no frame."""
+    """One line for every record that could not be read, and one for those of which a newer one of the same
+    config is read; these records are in no frame."""
     cells: DataFrame = field(default_factory=lambda: frame([], CELLS))
     """One row per run and cell, columns of `CellRecord`, of runs whose task has several spurious features."""
     bandits: DataFrame = field(default_factory=lambda: frame([], COLUMNS["bandit"]))
@@ -312,10 +314,15 @@ def read_study(folder: Path | str) -> Study:
 
     problems: list[str] = []
     stored, compact = (root / "runs").is_dir(), (root / "runs.parquet").exists()
+    earlier: set[str] = set()
     if stored:
         if compact:
             problems.append("runs.parquet: not read, for there is a folder runs beside it")
         rows = list(_records(root, problems))
+        if manifest.get("name") != "single":  # what is done there by hand stays, whatever came later
+            earlier = superseded(rows)
+        problems += left_out(earlier)
+        rows = [row for row in rows if row["key"] not in earlier]
         runs = frame([row for row in rows if row["kind"] == "run"], COLUMNS["run"])
         probes = frame([row for row in rows if row["kind"] == "probe"], COLUMNS["probe"])
         bandits = frame([row for row in rows if row["kind"] == "bandit"], COLUMNS["bandit"])
@@ -329,7 +336,8 @@ def read_study(folder: Path | str) -> Study:
     learnability = frame([], LEARNABILITY)
     if listed:
         learnability = _table(root / "learnability.csv", LEARNABILITY, problems, records=False)
-    cells = _long(root, problems, CELLS, sorted(root.glob("runs/[!.]*/cells.parquet")), "cells.parquet")
+    tables = [path for path in root.glob("runs/[!.]*/cells.parquet") if path.parent.name not in earlier]
+    cells = _long(root, problems, CELLS, sorted(tables), "cells.parquet")
     logs = [
         root / "runs" / key / "log.parquet"
         for key in sorted(set(bandits.loc[bandits["status"] == "ok", "key"]))

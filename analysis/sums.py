@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-from functools import partial
 from pathlib import Path
 
 SUMS = "SHA256SUMS"
@@ -15,15 +14,22 @@ SUMS = "SHA256SUMS"
 
 def write_sums(folder: Path) -> None:
     """Write the digests of all files in a folder and below it."""
-    files = sorted(
-        path for path in folder.rglob("*") if path.is_file() and path.name not in (SUMS, f".{SUMS}")
-    )
-    unfinished = folder / f".{SUMS}"
-    with open(unfinished, "w", encoding="utf-8") as file:
-        file.writelines(f"{file_digest(path)}  {path.relative_to(folder).as_posix()}\n" for path in files)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(unfinished, folder / SUMS)
+    partial = folder / f".{SUMS}.{os.getpid()}"  # beside what is published, too: never half a list
+    try:
+        with open(partial, "w", encoding="utf-8") as file:
+            for path in digested(folder):
+                file.write(f"{file_digest(path)}  {path.relative_to(folder).as_posix()}\n")
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, folder / SUMS)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def digested(folder: Path) -> list[Path]:
+    """The files of a folder, and below it, that have a digest: all but the list itself."""
+    lists = (SUMS, f".{SUMS}")
+    return sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith(lists))
 
 
 def read_sums(folder: Path) -> dict[str, str]:
@@ -70,6 +76,6 @@ def file_digest(path: Path) -> str:
     """SHA-256 of a file, in hexadecimal."""
     digest = hashlib.sha256()
     with open(path, "rb") as file:
-        for block in iter(partial(file.read, 1 << 20), b""):
+        while block := file.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()

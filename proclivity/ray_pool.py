@@ -109,9 +109,8 @@ class RayPool:
     def _task(self) -> Any:
         """The task, in a form that a worker can load before it knows where our packages are."""
         asks = {"num_cpus": self.asks.cpus, "num_gpus": self.asks.gpus, "max_retries": 0}
-        threads = str(max(1, int(self.asks.cpus)))
         environment = {n: v for n, v in os.environ.items() if n.startswith(SHARED_ENVIRONMENT)}
-        environment |= {n: threads if n.endswith("_NUM_THREADS") else v for n, v in ENVIRONMENT.items()}
+        environment |= ENVIRONMENT  # one thread whatever is asked for: more give other numbers
         environment |= {} if self.asks.gpus else {"CUDA_VISIBLE_DEVICES": ""}
         home = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
         here = os.getcwd()

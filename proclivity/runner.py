@@ -102,11 +102,12 @@ class _Run:
         """In flight when some worker was killed. Each is tried again alone: only the guilty one fails."""
         self.deaths: Counter[str] = Counter()
         """How often a job's own worker, by its key, was killed."""
-        self.retrying: set[str] = set()
+        self.retrying: dict[str, object] = {}
+        """Jobs whose failure that was there at the start does not count, and which one that was."""
         for job in jobs:
             state = store.state(job.key)
             if state == "failed" and retry_failed:
-                self.retrying.add(job.key)
+                self.retrying[job.key] = store.which_failure(job.key)
             elif state != "todo":
                 self._count(job.key)
                 continue
@@ -198,11 +199,15 @@ class _Run:
     def _too_early(self, job: Job) -> bool:
         """Whether something that a job needs is still to come."""
         states = {key: self.store.state(key) for key in job.needs.values()}
-        return any(s == "todo" or (s == "failed" and key in self.retrying) for key, s in states.items())
+        return any(s == "todo" or (s == "failed" and self._is_retried(key)) for key, s in states.items())
 
     def _settled(self, job: Job) -> bool:
         state = self.store.state(job.key)
-        return state == "done" or (state == "failed" and job.key not in self.retrying)
+        return state == "done" or (state == "failed" and not self._is_retried(job.key))
+
+    def _is_retried(self, key: str) -> bool:
+        """Whether a failed job is still to be tried again, by this runner or by another."""
+        return key in self.retrying and self.store.which_failure(key) == self.retrying[key]
 
     def _count(self, key: str) -> None:
         reason = self.store.failure(key)
@@ -267,7 +272,7 @@ class _Run:
 
     def _fail(self, job: Job, reason: str, attempt: Attempt | None) -> None:
         self.store.publish_failed(job.key, failed_record(job, reason, attempt))
-        self.retrying.discard(job.key)
+        self.retrying.pop(job.key, None)
         self.tally.failed[job.key] = reason
         self.tally.ran += 1
 

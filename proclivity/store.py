@@ -80,6 +80,16 @@ class Store:
         records = self._read(f"{key}.failed", key)
         return str(records[0].get("error", "")) if records else ""
 
+    def which_failure(self, key: str) -> object:
+        """What tells a job's failure from a later one, though both may say the same; None without one."""
+        try:
+            # Opened, since a network file system then asks anew.
+            with open(self.runs / f"{key}.failed" / "record.json", "rb") as file:
+                found = os.fstat(file.fileno())
+        except OSError:
+            return None
+        return found.st_ino, found.st_mtime_ns
+
     def cells(self, key: str) -> list[Record]:
         """The cells of a finished job; none where its task has no more than one spurious feature."""
         path = self.runs / key / "cells.parquet"
@@ -114,7 +124,6 @@ class Store:
             return None
         try:
             content = path.read_bytes()
-            told = read_sums(path.parent).get("record.json")
             value = json.loads(content)
         except FileNotFoundError:
             if not path.parent.exists():  # another has just replaced it
@@ -126,6 +135,10 @@ class Store:
             raise CorruptRecord(name, "holds a folder named record.json") from None
         except ValueError as e:
             raise CorruptRecord(name, f"is not JSON ({e})") from e
+        try:
+            told = read_sums(path.parent).get("record.json")
+        except ValueError as e:
+            raise CorruptRecord(name, f"has lost its digests: {e}") from e
         if told and told != hashlib.sha256(content).hexdigest():
             raise CorruptRecord(name, "has another record.json than was published: its digest differs")
         records = value if isinstance(value, list) else [value]

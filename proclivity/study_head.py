@@ -19,7 +19,7 @@ class Resources:
     under another request."""
 
     cpus: float = 1.0
-    """Cores; the threads of a job are as many."""
+    """Cores that are kept free for it. They are room, not threads: a job has one, as without Ray."""
     gpus: float = 0.0
     """GPUs, or a part of one that jobs share."""
 

@@ -180,17 +180,21 @@ def test_gc_follows_no_link_out_of_a_study(name: str, tmp_path: Path) -> None:
     assert (outside / "mine" / "file").exists()
 
 
-def test_names_of_objects_lead_out_of_no_folder(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "escaping",
+    ["../../../escaped", "a/../../../../escaped", "{tmp}/escaped", "a//{tmp}/escaped", "./escaped"],
+)
+def test_names_of_objects_lead_out_of_no_folder(escaping: str, tmp_path: Path) -> None:
     """What an object store holds may be called anything; a copy of it stays where it was asked for."""
     import fsspec
 
+    escaping = escaping.format(tmp=tmp_path)  # after runs/KEY/, with two slashes: from the root
     study, _ = load_study(SHIPPED)
     far, key = fsspec.filesystem("memory"), "0" * 16
     manifest = json.dumps(describe(study.definition(), "")).encode()
-    objects = ("record.json", "SHA256SUMS", "../../../escaped", "a/../../../../escaped")
     far.store.clear()
     far.pipe_file("/study/study.json", manifest)
-    for name in (f"/study/runs/{key}/{what}" for what in objects):
+    for name in (f"/study/runs/{key}/{what}" for what in ("record.json", "SHA256SUMS", escaping)):
         far.store[name] = MemoryFile(far, name, b"{}")
     for name in ("/study/runs/../SHA256SUMS", "/study/runs/...failed/SHA256SUMS"):
         far.store[name] = MemoryFile(far, name, b"{}")

@@ -3,11 +3,15 @@ import json
 
 import pandas as pd
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from analysis.records import (
     EARLIER,
+    KINDS,
     LEARNABILITY,
     OLDEST,
+    POINTS,
     SCHEMA,
     CellRecord,
     ProbeRecord,
@@ -143,6 +147,65 @@ def test_a_flipped_bit_is_not_read(tmp_path):
     first, second = study.problems
     assert first.startswith("runs/bad/record.json: its digest differs")
     assert second.startswith("runs/table/cells.parquet") and "its digest differs" in second
+
+
+@given(
+    st.dictionaries(
+        st.text("abc", min_size=1, max_size=3),
+        st.tuples(
+            st.sampled_from(["", "one", "two", "three"]), st.integers(0, 9), st.sampled_from(["ok", "failed"])
+        ),
+        max_size=9,
+    ),
+    st.sampled_from(sorted(KINDS)),
+)
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_of_records_of_one_config_the_newest_is_read(tmp_path_factory, told, kind):
+    """Whatever their kind and order: no other is left out, and one line counts those that are."""
+    rows = {
+        key: dataclasses.asdict(
+            KINDS[kind](key=key, config_hash=config, started=f"2026-01-0{day}", status=status)
+        )
+        for key, (config, day, status) in told.items()
+    }
+    root = write(tmp_path_factory.mktemp("store"), rows)
+    (root / "runs").mkdir(exist_ok=True)
+    for key in rows:
+        cells = [dataclasses.asdict(CellRecord(cell="both 0", n=9, errors=1))]
+        pd.DataFrame(cells).drop(columns="key").to_parquet(root / "runs" / key / "cells.parquet")
+        if kind == "bandit":
+            pd.DataFrame(columns=list(POINTS)).to_parquet(root / "runs" / key / "log.parquet")
+    found = read_study(root)
+    frame = {"run": found.runs, "probe": found.probes, "bandit": found.bandits}.get(
+        kind, found.texts if kind == "text" else found.stages
+    )
+    kept = set(frame.key)
+    assert set(found.cells.key) == kept
+    compared = {}
+    for key, (config, _, status) in told.items():
+        if status == "ok" and config:
+            compared.setdefault(config, set()).add(key)
+        else:
+            assert key in kept
+    for keys in compared.values():
+        (newest,) = keys & kept
+        assert all(told[newest][1] >= told[key][1] for key in keys)
+    n = len(rows) - len(kept)
+    assert [int(line.split()[0]) for line in found.problems] == ([n] if n else [])
+    assert all("of earlier sources" in line for line in found.problems)
+    manifest = json.loads((root / "study.json").read_text())
+    (root / "study.json").write_text(json.dumps(manifest | {"name": "single"}))
+    alone = read_study(root)
+    assert alone.problems == [] and len(alone.cells) == len(rows)
+
+
+def test_the_rows_of_one_record_stay_together(tmp_path):
+    """A probe has a row a feature, all under one key."""
+    old = [PROBE | {"key": "o", "config_hash": "c", "started": "2026-01-01", "role": r} for r in "ab"]
+    new = [row | {"key": "n", "started": when} for row, when in zip(old, ("", "2026-01-02"), strict=True)]
+    study = read_study(write(tmp_path, {"o": old, "n": new}))
+    assert list(study.probes.key) == ["n", "n"]
+    assert study.problems == ["1 record is of earlier sources: newer ones of the same config are read"]
 
 
 def test_an_empty_record_folder_is_named(tmp_path):

@@ -77,6 +77,31 @@ def test_what_is_given_back_can_be_taken(tmp_path: Path) -> None:
     one.close()
 
 
+def test_of_two_that_saw_one_give_back_one_follows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The slow one has seen claim 0, which is given back; the quick one makes 0 anew, the slow one 1."""
+    first, quick, slow = (Claims(tmp_path) for _ in range(3))
+    assert first.take(KEY)
+    readlink, symlink = os.readlink, os.symlink
+
+    def given_back(path: Path) -> str:
+        monkeypatch.setattr(os, "readlink", readlink)
+        first.release(KEY)
+        return readlink(path)
+
+    def taken_before(name: str, path: Path) -> None:
+        monkeypatch.setattr(os, "symlink", symlink)
+        assert quick.take(KEY)
+        symlink(name, path)
+
+    monkeypatch.setattr(os, "readlink", given_back)
+    monkeypatch.setattr(os, "symlink", taken_before)
+    assert not slow.take(KEY)
+    quick.release(KEY)
+    assert slow.take(KEY)
+    for claims in (first, quick, slow):
+        claims.close()
+
+
 @pytest.mark.usefixtures("elsewhere")
 def test_a_silent_holder_elsewhere_loses_its_claim_by_the_readers_clock_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -71,7 +71,7 @@ def on(cluster: Any) -> tuple[str, ...]:
     return ("--executor", "ray", "--address", cluster.address)
 
 
-def bandits(path: Path) -> str:
+def bandits(path: Path, **more: Any) -> str:
     """A study that computes, and for which no model has to be pre-trained."""
     study = {
         "name": "small-bandits",
@@ -87,6 +87,7 @@ def bandits(path: Path) -> str:
             "settings": {"steps": 20, "batch_size": 10},
             "sweeps": {"reuse": {"methods": ["online-bon-distillation", "ppo-clip"]}},
         },
+        **more,
     }
     path.write_text(yaml.safe_dump(study))
     return str(path)
@@ -95,23 +96,26 @@ def bandits(path: Path) -> str:
 def test_a_study_by_a_pool_by_ray_and_by_shards_has_the_same_records(
     cluster: Any, real_call: Call, tmp_path: Path
 ) -> None:
-    """Real jobs: every column and every row of a log, but for the times."""
+    """Real jobs: all columns and rows of logs but for the times, and where a job asks for two CPUs."""
     import pyarrow.parquet as pq
 
     assert TIMES == ("wall_s", "started", "step_s")  # what `records` leaves out
     study = bandits(tmp_path / "bandits.yaml")
+    wide = bandits(tmp_path / "wide.yaml", resources={"cpus": 2})
     ways = {
-        "pool": [("--workers", "1")],
-        "ray": [on(cluster)],
-        "shards": [("--workers", "0", "--shard", "1/2"), ("--workers", "0", "--shard", "2/2")],
+        "pool": [(study, "--workers", "1")],
+        "ray": [(study, *on(cluster))],
+        "wide": [(wide, *on(cluster))],
+        "shards": [(study, "--workers", "0", "--shard", f"{n}/2") for n in (1, 2)],
     }
     for out, commands in ways.items():
         for options in commands:
-            status, told, err = real_call("study", "run", study, "--out", str(tmp_path / out), *options)
+            status, told, err = real_call("study", "run", *options, "--out", str(tmp_path / out))
             assert (status, err) == (0, ""), told
     pool = records(tmp_path / "pool")
+    assert {rows[0]["threads"] for rows in pool.values()} == {1}
     assert len(pool) == 2 and all(len(rows[0]) > 20 for rows in pool.values())
-    for out in ("ray", "shards"):
+    for out in ("ray", "wide", "shards"):
         assert records(tmp_path / out) == pool
         for log in (tmp_path / "pool" / "runs").glob("*/*.parquet"):
             same = tmp_path / out / "runs" / log.parent.name / log.name
@@ -310,7 +314,17 @@ def test_a_job_is_not_begun_where_its_files_are_not(tmp_path: Path) -> None:
 
 def test_how_many_jobs_fit_on_a_node() -> None:
     node = {"CPU": 16.0, "GPU": 2.0, "memory": 1e9}
-    asked = {(1, 0): 16, (3, 0): 5, (0.5, 0): 32, (1, 0.25): 8, (0, 1 / 3): 6, (4, 1): 2, (17, 0): 0}
+    asked = {
+        (1, 0): 16,
+        (3, 0): 5,
+        (0.5, 0): 32,
+        (1, 0.25): 8,
+        (0, 1 / 3): 6,
+        (0, 0.4): 4,
+        (0, 2): 1,
+        (4, 1): 2,
+        (17, 0): 0,
+    }
     assert {a: fits(node, Resources(*map(float, a))) for a in asked} == asked
     assert fits({"memory": 1e9}, Resources()) == 0
 

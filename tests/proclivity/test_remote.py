@@ -115,6 +115,30 @@ def test_nothing_there_is_replaced(bucket: Any, done: Path, tmp_path: Path) -> N
     assert record["wall_s"] == 1e6
 
 
+def test_a_second_sender_that_dies_half_way_spoils_nothing(
+    bucket: Any, done: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It looked before the first had sent what it did itself too, with another record."""
+    sync(str(done), URL)
+    before = {name: file.getvalue() for name, file in bucket.store.items()}
+    other = tmp_path / "other"
+    sync(URL, str(other))
+    for path in sorted((other / "runs").iterdir())[:3]:
+        (record,) = (Store(other).read(path.name) or [])[:1]
+        path.rename(other / path.name)
+        Store(other).publish(path.name, [{**record, "wall_s": 1e6}])
+    really = bucket.put_file
+
+    def dies(near: str, far: str, **_: Any) -> None:
+        really(near, far)
+        raise ConnectionError("the network is down")
+
+    monkeypatch.setattr(bucket, "put_file", dies)
+    sync(str(other), URL, sent={"f" * 16})
+    assert {name: file.getvalue() for name, file in bucket.store.items()} == before
+    assert len(sync(URL, str(tmp_path / "back")).copied) == 15
+
+
 def test_a_run_is_sent_while_it_goes_on_and_at_its_end(
     bucket: Any, done: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from tasks import get_task
+from tests.proclivity.conftest import study_value
 
 Start = Callable[..., "subprocess.Popen[str]"]
 Call = Callable[..., tuple[int, str, str]]
@@ -242,6 +243,27 @@ def test_a_failed_run_is_a_record_and_the_study_goes_on(
     assert status == 1 and "(6 now)" in text
     status, text, _ = call("study", "status", str(tmp_path / "out"))
     assert status == 0 and "2 done, 6 failed, 0 to do" in text
+
+
+def test_failed_jobs_are_retried_once_by_two_runners_together(
+    call: Call, start: Start, write_study: Write, tmp_path: Path
+) -> None:
+    """Whoever is first: the other sees the newer failure, and counts it."""
+    runs = {"main": {"methods": ["raises"], "evidence": {"rates": [0, 0.1, 0.2, 0.3]}}}
+    primary = {**study_value()["primary"], "method": "raises"}
+    study = write_study(arms=runs, probe={"inputs": []}, primary=primary)
+    command = ("study", "run", study, "--out", str(tmp_path / "out"), "--retry-failed", "--json")
+    status, text, err = call(*command, "--workers", "0")
+    assert status == 1 and len(json.loads(text)["failed"]) == 12, err
+    (tmp_path / "ledger").write_text("end \n")  # and so all are held
+    both = [start(*command, "--workers", "1", FAKE_HOLD="1") for _ in range(2)]
+    until(lambda: ledger(tmp_path, "begin").total() == 2)
+    lines = (tmp_path / "ledger").read_text()
+    (tmp_path / "ledger").write_text(lines.replace("end \n", ""))
+    answers = [json.loads(process.communicate(timeout=120)[0]) for process in both]
+    assert [len(answer["failed"]) for answer in answers] == [12, 12]
+    assert sum(answer["ran"] for answer in answers) == 12
+    assert len(ledger(tmp_path, "begin")) == 12 and set(ledger(tmp_path, "begin").values()) == {1}
 
 
 def test_failed_records_are_read_by_the_analysis(call: Call, write_study: Write, tmp_path: Path) -> None:
