@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -290,6 +291,35 @@ def test_wrong_places_are_told_in_one_line(bucket: Any, done: Path, call: Call, 
     ]:
         status, _, err = call("study", "sync", source, target)
         assert status == 2 and says in err and err.count("\n") == 1, err
+
+
+def test_gc_takes_files_and_what_vanishes_and_a_dry_run_writes_nothing(
+    call: Call, done: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = min(path.name for path in (done / "runs").iterdir())
+    (done / "corrupt").mkdir()
+    (done / "corrupt" / f"{key}-1").write_text("x" * 1000)  # in place of a record's folder
+    gone = done / "superseded" / f"{key}-1"
+    gone.mkdir(parents=True)
+    (gone / "record.json").write_text("x")
+
+    def everything() -> dict[str, int]:
+        return {str(path): path.lstat().st_mtime_ns for path in (done, *done.rglob("*"))}
+
+    before = everything()
+    status, text, _ = call("study", "gc", str(done), "--dry-run", "--json")
+    assert status == 0 and json.loads(text)["bytes"] == 1001 and everything() == before
+    really = os.lstat
+
+    def vanishes(path: Path) -> os.stat_result:
+        if gone.exists():
+            shutil.rmtree(gone)  # as by a runner, between two looks
+        return really(path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "lstat", vanishes)
+        status, text, err = call("study", "gc", str(done), "--json")
+    assert status == 0 and not list((done / "corrupt").iterdir()) and not gone.exists(), err
 
 
 def test_gc_frees_what_no_study_needs(call: Call, done: Path, monkeypatch: pytest.MonkeyPatch) -> None:
