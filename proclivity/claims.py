@@ -118,7 +118,7 @@ class Claims:
             return False
         text: bytes | None = None
         try:
-            with open(self.folder / "holders" / holder, "r+b") as file:
+            with _opened(self.folder / "holders" / holder) as file:
                 text = file.read()
                 # The lock of a file that is this machine's tells; that of another's may not reach it.
                 if text.startswith(_machine()) and _lock(file):
@@ -192,6 +192,16 @@ class Claims:
             return self.dead(os.readlink(link))
         except FileNotFoundError:
             return True
+
+
+def _opened(path: Path) -> IO[bytes]:
+    """A holder's file: as a lock asks for it, or, where it is another user's, to be read."""
+    try:
+        return open(path, "r+b")
+    except FileNotFoundError:
+        raise
+    except OSError:
+        return open(path, "rb")
 
 
 def _lock(file: IO[bytes]) -> bool:

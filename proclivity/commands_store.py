@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import shutil
+import stat
 from argparse import Namespace
-from contextlib import closing
+from contextlib import closing, nullcontext, suppress
 from pathlib import Path
 
 from proclivity.answer import Answer, size, table
+from proclivity.disk import full_disk
 from proclivity.manifest import read_manifest
 from proclivity.plan import note, open_store
 from proclivity.remote import sync as copy
@@ -43,7 +45,8 @@ def gc(arguments: Namespace) -> Answer:
         if (folder / name).is_symlink():
             raise UserError(f"{folder / name} is a link: what it leads to is no part of the study")
     store = open_store(folder)
-    with closing(store.claims), store.claims.alone():
+    alone = nullcontext() if arguments.dry_run else store.claims.alone()
+    with closing(store.claims), full_disk(folder), alone:
         found = {
             "superseded": _inside(folder / "superseded"),
             "corrupt": _inside(folder / "corrupt"),
@@ -52,7 +55,7 @@ def gc(arguments: Namespace) -> Answer:
         bytes_ = {name: sum(map(_bytes, paths)) for name, paths in found.items()}
         if not arguments.dry_run:
             for path in (path for paths in found.values() for path in paths):
-                shutil.rmtree(path, ignore_errors=True)  # what a runner has just removed itself
+                _remove(path)
         claims = store.claims.tidy(dry=arguments.dry_run)
     total = sum(bytes_.values())
     rows = [
@@ -71,4 +74,21 @@ def _inside(folder: Path) -> list[Path]:
 
 
 def _bytes(path: Path) -> int:
-    return sum(file.lstat().st_size for file in path.rglob("*") if not file.is_dir())
+    files = [path] if path.is_symlink() or not path.is_dir() else path.rglob("*")
+    return sum(map(_size, files))
+
+
+def _size(path: Path) -> int:
+    try:
+        found = path.lstat()
+    except FileNotFoundError:  # a runner has just removed it itself
+        return 0
+    return 0 if stat.S_ISDIR(found.st_mode) else found.st_size
+
+
+def _remove(path: Path) -> None:
+    with suppress(FileNotFoundError):
+        if path.is_symlink() or not path.is_dir():
+            path.unlink()
+        else:
+            shutil.rmtree(path)

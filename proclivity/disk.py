@@ -16,8 +16,11 @@ _LOCKED = (errno.EROFS, errno.EACCES, errno.EPERM)
 
 
 @contextmanager
-def full_disk(folder: Path | str) -> Iterator[None]:
-    """Say in one line that the disk, or what the user may write of it, is full, or may not be written."""
+def full_disk(folder: Path | str, *, locked: bool = True) -> Iterator[None]:
+    """Say in one line that the disk, or what the user may write of it, is full, or may not be written.
+
+    Without `locked` a lack of permission is not spoken of: it may be one to read.
+    """
     try:
         yield
     except OSError as e:
@@ -26,7 +29,7 @@ def full_disk(folder: Path | str) -> Iterator[None]:
             raise UserError(
                 f"{folder}: {why}; nothing finished is lost, free some space and give the same command again"
             ) from e
-        if e.errno in _LOCKED:
+        if locked and e.errno in _LOCKED:
             raise UserError(
                 f"{folder}: cannot be written ({why}); nothing finished is lost, mend its permissions or "
                 "choose another --out"
@@ -47,6 +50,19 @@ def replace_json(path: Path, value: object) -> None:
     partial = path.with_name(f".{path.name}")
     write_json(partial, value)
     os.replace(partial, path)
+
+
+def replace_bytes(path: Path, content: bytes) -> None:
+    """Put what was read elsewhere in a file's place, whole or not at all."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with open(partial, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def fsync_folder(folder: Path) -> None:

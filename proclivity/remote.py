@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import threading
 from argparse import Namespace
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -14,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from proclivity.disk import full_disk
+from proclivity.disk import full_disk, replace_bytes
 from proclivity.manifest import COMPACT, make_folder
 from proclivity.plan import note, open_store
 from proclivity.progress import step_bar
@@ -25,7 +26,7 @@ PUSH_S = 30.0
 """Seconds between two looks at what is to be sent, while a study runs."""
 AT_ONCE = 16
 """Records on their way at a time: each is a few small files, and waits for the network most of the time."""
-_SUMS, _MANIFEST, _BESIDE = "SHA256SUMS", "study.json", "learnability.csv"
+_SUMS, _RECORD, _MANIFEST, _BESIDE = "SHA256SUMS", "record.json", "study.json", "learnability.csv"
 
 
 def is_url(place: str | Path) -> bool:
@@ -45,18 +46,30 @@ class Place:
     def path(self, *parts: str) -> str:
         return "/".join((self.root, *parts))
 
-    def complete(self) -> set[str]:
-        """Names of published records: digests are sent last, so a folder that has them is whole."""
+    def complete(self, known: Collection[str] = ()) -> set[str]:
+        """Names of published records: digests are sent last, so a folder that has them is whole.
+
+        Those that are `known` are not looked into, where that saves time.
+        """
+        if not is_url(self.name):
+            # A folder from before there were digests has them made on the way.
+            names = [name for name in _listed(Path(self.path("runs"))) if _is_record(name)]
+            marks = [(name, Path(self.path("runs", name))) for name in names]
+            return {n for n, at in marks if n in known or any((at / m).exists() for m in (_SUMS, _RECORD))}
         self.fs.invalidate_cache()
         found = self.fs.find(self.path("runs")) if self.fs.exists(self.path("runs")) else []
         parts = [path.rstrip("/").split("/") for path in found]
-        # A folder from before there were digests has them made on the way.
-        marks = (_SUMS,) if is_url(self.name) else (_SUMS, "record.json")
         return {
-            part[-2]
-            for part in parts
-            if part[-1] in marks and part[-3] == "runs" and KEY.fullmatch(part[-2].removesuffix(".failed"))
+            part[-2] for part in parts if part[-3] == "runs" and part[-1] == _SUMS and _is_record(part[-2])
         }
+
+
+def _listed(folder: Path) -> list[str]:
+    return os.listdir(folder) if folder.is_dir() else []
+
+
+def _is_record(name: str) -> bool:
+    return KEY.fullmatch(name.removesuffix(".failed")) is not None
 
 
 def place(name: str) -> Place:
@@ -98,16 +111,19 @@ def sync(source: str, target: str, *, sent: set[str] | None = None) -> Copied:
     with _told(target):
         known |= there.complete() if not known else set()
     with _told(source):
-        names = sorted(here.complete())
+        names = sorted(here.complete(known))
     finished = {name for name in known if not name.endswith(".failed")} | set(names)
     todo = [n for n in names if n not in known and not (n.endswith(".failed") and n[:-7] in finished)]
     done = Copied()
     copy = partial(_pull, here, store) if store else partial(_push, Path(source), there)
-    with _told(target):
-        for name in (_MANIFEST, _BESIDE):
-            if here.fs.exists(here.path(name)) and not there.fs.exists(there.path(name)):
+    for name in (_MANIFEST, _BESIDE):
+        with _told(source):
+            told = here.fs.cat_file(here.path(name)) if here.fs.exists(here.path(name)) else b""
+        with _told(target, written=True):
+            if told and not there.fs.exists(there.path(name)):
                 there.fs.makedirs(there.root, exist_ok=True)
-                there.fs.pipe_file(there.path(name), here.fs.cat_file(here.path(name)))
+                put = (lambda at, what: replace_bytes(Path(at), what)) if store else there.fs.pipe_file
+                put(there.path(name), told)
     try:
         with step_bar() as progress, ThreadPoolExecutor(AT_ONCE) as threads:
             for n, (name, why) in enumerate(zip(todo, threads.map(copy, todo), strict=True), 1):
@@ -125,7 +141,8 @@ def sync(source: str, target: str, *, sent: set[str] | None = None) -> Copied:
 
 def _pull(here: Place, store: Store, name: str) -> str:
     def fill(folder: Path) -> None:
-        with _told(here.name):
+        # A disk that is full is the near one; what may not be read is far.
+        with _told(here.name), full_disk(store.folder, locked=False):
             base = here.path("runs", name)
             for path in here.fs.find(base):
                 inside = path.split(f"/runs/{name}/", 1)[1]
@@ -135,14 +152,15 @@ def _pull(here: Place, store: Store, name: str) -> str:
                 here.fs.get_file(path, str(folder / inside))
 
     try:
-        store.adopt(name, fill)
+        with _told(str(store.folder), written=True):
+            store.adopt(name, fill)
     except CorruptRecord as e:
         return f"{here.name}/{e}"
     return ""
 
 
 def _push(folder: Path, there: Place, name: str) -> str:
-    from analysis.sums import SUMS, write_sums
+    from analysis.sums import SUMS, digested, write_sums
 
     store, record = open_store(folder), folder / "runs" / name
     with _told(str(folder)):
@@ -150,8 +168,8 @@ def _push(folder: Path, there: Place, name: str) -> str:
             return f"{folder}/{found}"
         if not (record / SUMS).exists():
             write_sums(record)
-        files = [path for path in sorted(record.rglob("*")) if path.is_file() and path.name != SUMS]
-    with _told(there.name):
+        files = digested(record)
+    with _told(there.name, written=True):
         there.fs.invalidate_cache()
         if there.fs.exists(there.path("runs", name, SUMS)):  # another has sent it since this one looked
             return ""
@@ -238,17 +256,17 @@ def _send(folder: Path, url: str, sent: set[str], over: threading.Event, every_s
         try:
             if (folder / _MANIFEST).exists():
                 sync(str(folder), url, sent=sent)
-        except UserError as e:
-            note(f"{e}; trying again")
+        except Exception as e:  # whatever it is, the study goes on, and the rest is sent at its end
+            note(f"{one_line(e)}; trying again")
 
 
 def _send_rest(folder: Path, url: str, sent: set[str]) -> None:
     try:
         for why in sync(str(folder), url, sent=sent).damaged:
             note(f"not sent: {why}")
-    except UserError as e:
+    except Exception as e:
         again = f"proclivity study sync {folder} {url}"
-        raise UserError(f"{e}; nothing is lost, it is all in {folder}; to send it: {again}") from e
+        raise UserError(f"{one_line(e)}; nothing is lost, it is all in {folder}; to send it: {again}") from e
 
 
 def _digest(name: str) -> str:
@@ -256,10 +274,10 @@ def _digest(name: str) -> str:
 
 
 @contextmanager
-def _told(name: str) -> Iterator[None]:
+def _told(name: str, *, written: bool = False) -> Iterator[None]:
     """What a file system raises, in one line; they raise many kinds."""
     try:
-        with full_disk(name):
+        with full_disk(name, locked=written):
             yield
     except (UserError, CorruptRecord):
         raise

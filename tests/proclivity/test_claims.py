@@ -10,6 +10,7 @@ import threading
 import time
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -137,6 +138,32 @@ def test_a_beating_holder_elsewhere_keeps_its_claim(tmp_path: Path) -> None:
     holder.close()
     assert reader.take(KEY)
     reader.close()
+
+
+@pytest.mark.usefixtures("elsewhere")
+def test_a_beating_holder_whose_file_can_only_be_read_keeps_its_claim(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As another user's. Root may write all files, so what opens them refuses."""
+    clock = Clock()
+    holder, reader = Claims(tmp_path, beat_s=1e9), Claims(tmp_path, clock, lease_s=60)
+    assert holder.take(KEY)
+
+    def only_read(path: Path, mode: str = "r", **more: Any) -> Any:
+        if "r+" in mode and path.name == holder.name:
+            raise PermissionError(13, "Permission denied", str(path))
+        return open(path, mode, **more)
+
+    monkeypatch.setattr(module, "open", only_read, raising=False)
+    for count in range(5):
+        assert not reader.take(KEY)
+        clock.now += 59
+        holder._beat(count)
+    assert not reader.take(KEY)
+    clock.now += 60  # now it is silent
+    assert reader.take(KEY)
+    for claims in (holder, reader):
+        claims.close()
 
 
 @pytest.mark.usefixtures("elsewhere")

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
+import shutil
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -139,6 +143,97 @@ def test_a_second_sender_that_dies_half_way_spoils_nothing(
     assert len(sync(URL, str(tmp_path / "back")).copied) == 15
 
 
+def test_whose_fault_it_is_is_told_apart(
+    bucket: Any, done: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What may not be read is not said to be unwritable; a full disk is the one that is written to."""
+
+    def denied(*_: object, **__: object) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), "record.json")
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def says(source: str, target: str) -> str:
+        with pytest.raises(UserError) as told:
+            sync(source, target)
+        assert "\n" not in str(told.value)
+        return str(told.value)
+
+    here, back = str(done), str(tmp_path / "back")
+    with monkeypatch.context() as patch:
+        patch.setattr(Store, "damage", denied)
+        assert says(here, URL) == f"{here}: record.json: Permission denied"
+    with monkeypatch.context() as patch:
+        patch.setattr(bucket, "put_file", denied)
+        assert says(here, URL).startswith(f"{URL}: cannot be written")
+    sync(here, URL)
+    with monkeypatch.context() as patch:
+        patch.setattr(bucket, "get_file", denied)
+        assert says(URL, back) == f"{URL}: record.json: Permission denied"
+        patch.setattr(bucket, "get_file", full)
+        assert says(URL, back).startswith(f"{back}: no space left on device")
+
+
+def test_a_copy_is_a_study_all_at_once(
+    bucket: Any, done: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A reader beside it never sees half of study.json."""
+    sync(str(done), URL)
+    back, replace = tmp_path / "back", os.replace
+    seen = []
+
+    def look(near: Path, to: Path) -> None:
+        seen.append((Path(to).name, Path(to).exists(), Path(near).read_bytes()))
+        replace(near, to)
+
+    monkeypatch.setattr(os, "replace", look)
+    sync(URL, str(back))
+    assert ("study.json", False, (done / "study.json").read_bytes()) in seen
+    assert (back / "study.json").read_bytes() == (done / "study.json").read_bytes()
+    assert not list(back.glob(".study*"))
+
+
+def test_a_folder_near_by_is_listed_and_not_walked(
+    done: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = {path.name for path in (done / "runs").iterdir()}
+    for name in ("not a key", "e" * 16, "f" * 16):
+        (done / "runs" / name).mkdir()
+    (done / "runs" / min(names) / "SHA256SUMS").unlink()  # of an earlier version
+    place = remote.place(str(done))
+    monkeypatch.setattr(type(place.fs), "find", None)
+    assert place.complete() == names
+    assert place.complete({"f" * 16, "d" * 16}) == names | {"f" * 16}  # as it is known, it is not looked into
+
+
+def test_what_sends_outlives_whatever_happens(
+    bucket: Any,
+    done: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    really, told = remote.sync, []
+
+    def fails_first(*arguments: Any, **more: Any) -> Any:
+        told.append(arguments)
+        if len(told) == 2:
+            raise RuntimeError("some library\nbroke")
+        return really(*arguments, **more)
+
+    sync(str(done), URL)
+    monkeypatch.setattr(remote, "sync", fails_first)
+    victim = min(path.name for path in (done / "runs").iterdir())
+    bucket.rm(f"/bucket/study/runs/{victim}", recursive=True)
+    with sent_to(URL, tmp_path, every_s=0.01) as folder:
+        (done / "runs" / victim).rename(folder / "runs" / victim)
+        limit = time.monotonic() + 20
+        while not bucket.exists(f"/bucket/study/runs/{victim}/SHA256SUMS"):
+            assert time.monotonic() < limit, "it is dead"
+    assert "RuntimeError: some library broke" in capsys.readouterr().err
+
+
 def test_a_run_is_sent_while_it_goes_on_and_at_its_end(
     bucket: Any, done: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -196,6 +291,35 @@ def test_wrong_places_are_told_in_one_line(bucket: Any, done: Path, call: Call, 
     ]:
         status, _, err = call("study", "sync", source, target)
         assert status == 2 and says in err and err.count("\n") == 1, err
+
+
+def test_gc_takes_files_and_what_vanishes_and_a_dry_run_writes_nothing(
+    call: Call, done: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = min(path.name for path in (done / "runs").iterdir())
+    (done / "corrupt").mkdir()
+    (done / "corrupt" / f"{key}-1").write_text("x" * 1000)  # in place of a record's folder
+    gone = done / "superseded" / f"{key}-1"
+    gone.mkdir(parents=True)
+    (gone / "record.json").write_text("x")
+
+    def everything() -> dict[str, int]:
+        return {str(path): path.lstat().st_mtime_ns for path in (done, *done.rglob("*"))}
+
+    before = everything()
+    status, text, _ = call("study", "gc", str(done), "--dry-run", "--json")
+    assert status == 0 and json.loads(text)["bytes"] == 1001 and everything() == before
+    really = os.lstat
+
+    def vanishes(path: Path) -> os.stat_result:
+        if gone.exists():
+            shutil.rmtree(gone)  # as by a runner, between two looks
+        return really(path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "lstat", vanishes)
+        status, text, err = call("study", "gc", str(done), "--json")
+    assert status == 0 and not list((done / "corrupt").iterdir()) and not gone.exists(), err
 
 
 def test_gc_frees_what_no_study_needs(call: Call, done: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from analysis import sums
 from proclivity.store import CorruptRecord, Store, job_key
 from tasks.errors import UserError
 
@@ -186,6 +187,39 @@ def test_digests_are_what_sha256sum_reads(store: Store) -> None:
         ["sha256sum", "--check", "SHA256SUMS"], cwd=store.runs / KEY, capture_output=True
     )
     assert checked.returncode == 0 and checked.stdout == b"log.parquet: OK\nrecord.json: OK\n"
+
+
+def test_there_is_never_half_a_list_of_digests(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where it is made for a record that was published without; what is begun is taken away."""
+    store.publish(KEY, [RECORD], [{"step": 1}])
+    folder = store.runs / KEY
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    (folder / "SHA256SUMS").unlink()
+    really, made = sums.file_digest, list[Path]()
+
+    def full(path: Path) -> str:
+        made.append(path)
+        assert sums.read_sums(folder) == {} and store.read(KEY) == [RECORD]
+        if len(made) == 2:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return really(path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(sums, "file_digest", full)
+        with pytest.raises(OSError, match="No space left"):
+            sums.write_sums(folder)
+    assert {path.name for path in folder.iterdir()} == before.keys() - {"SHA256SUMS"}
+    (folder / ".SHA256SUMS.1").touch()  # of one that was killed
+    sums.write_sums(folder)
+    assert (folder / "SHA256SUMS").read_bytes() == before["SHA256SUMS"]
+
+
+def test_a_damaged_list_of_digests_is_named_as_what_it_is(store: Store) -> None:
+    store.publish(KEY, [RECORD])
+    (store.runs / KEY / "SHA256SUMS").write_text("half a li")
+    with pytest.raises(CorruptRecord, match="SHA256SUMS is no list of digests") as told:
+        store.read(KEY)
+    assert "JSON" not in str(told.value)
 
 
 def test_a_store_from_before_there_were_digests_is_read(store: Store) -> None:
