@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from tasks import get_task
+from tasks.errors import UserError
 from tests.proclivity.conftest import study_value
 
 Start = Callable[..., "subprocess.Popen[str]"]
@@ -264,6 +265,21 @@ def test_failed_jobs_are_retried_once_by_two_runners_together(
     assert [len(answer["failed"]) for answer in answers] == [12, 12]
     assert sum(answer["ran"] for answer in answers) == 12
     assert len(ledger(tmp_path, "begin")) == 12 and set(ledger(tmp_path, "begin").values()) == {1}
+
+
+def test_claims_are_given_back_by_a_study_that_never_began(
+    call: Call, write_study: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import fake_jobs
+
+    def breaks(*_: object) -> None:
+        assert list((tmp_path / "out" / ".leases" / "holders").iterdir())
+        raise UserError("no such corpus")
+
+    monkeypatch.setattr(fake_jobs, "prepare", breaks)
+    status, _, err = call("study", "run", write_study(), "--out", str(tmp_path / "out"), "--workers", "0")
+    assert status == 2 and "no such corpus" in err
+    assert not list((tmp_path / "out" / ".leases" / "holders").iterdir())
 
 
 def test_failed_records_are_read_by_the_analysis(call: Call, write_study: Write, tmp_path: Path) -> None:
