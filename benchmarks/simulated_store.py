@@ -15,8 +15,9 @@ from scipy.stats import norm
 
 from analysis.schema import ProbeRecord, RunRecord
 from analysis.sums import write_sums
+from proclivity.disk import replace_json
 from proclivity.job import names
-from proclivity.manifest import describe, write_manifest
+from proclivity.manifest import JOBS, describe, write_manifest
 from proclivity.plan import Plan, plan
 from proclivity.runner import stamp
 from proclivity.study import load_study
@@ -66,6 +67,7 @@ def write_store(todo: Plan, folder: Path) -> None:
     """A folder in which all of a plan is done, as a store holds it; nothing is flushed to the disk."""
     folder.mkdir(parents=True)
     write_manifest(folder, describe(todo.study.definition(), "proclivity study run simulated"))
+    replace_json(folder / JOBS, {"jobs": [job.key for job in todo.jobs], "reward_models": []})
     log = _log()
     for job, records in zip(todo.jobs, _records(todo), strict=True):
         here = folder / "runs" / job.key

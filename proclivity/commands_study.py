@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import time
 from argparse import Namespace
@@ -10,13 +11,13 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 from proclivity import composition, memory_needs
 from proclivity.answer import Answer, duration, size, table
 from proclivity.disk import full_disk
 from proclivity.executors import Executor, executor_of
-from proclivity.manifest import COMPACT, SINGLE, read_manifest
+from proclivity.manifest import COMPACT, JOBS, SINGLE, read_manifest
 from proclivity.paper_answer import papers_table
 from proclivity.plan import Plan, is_reward_model, open_store, part, plan, run_plan
 from proclivity.remote import is_url, mirror, sent_to
@@ -163,36 +164,46 @@ def status(arguments: Namespace) -> Answer:
     definition = read_manifest(folder)["definition"]
     if definition == SINGLE:
         raise UserError(f"{folder} is a folder of single runs and probes: there is no study that they are of")
-    name = str(folder / "study.json")
-    todo = plan(study_from(definition, name), Plain(name, definition))
+    keys, judging = _jobs_in(folder, definition)
     store = open_store(folder)
     states: Counter[str] = Counter()
     judges: Counter[str] = Counter()
     failed: dict[str, str] = {}
     corrupt: list[str] = []
-    for job in todo.jobs:
+    for key in keys:
         try:
-            state = store.state(job.key)
+            state = store.state(key)
             if state == "failed":
-                failed[job.key] = store.failure(job.key)
+                failed[key] = store.failure(key)
         except CorruptRecord as e:
             state = "todo"
             corrupt.append(str(e))
         states[state] += 1
-        judges[state] += is_reward_model(job.config)
+        judges[state] += key in judging
     data = {
-        "study": todo.study.name,
-        "total": len(todo.jobs),
+        "study": definition["name"],
+        "total": len(keys),
         **{state: states[state] for state in ("done", "failed", "todo")},
         "reward_models": dict(judges),
         "failures": failed,
         "corrupt": corrupt,
     }
-    text = f"{todo.study.name}: {states['done']} done, {states['failed']} failed, {states['todo']} to do"
-    if todo.reward_models:
-        text += f"; of {todo.reward_models} reward models {judges['done']} are done"
+    text = f"{definition['name']}: {states['done']} done, {states['failed']} failed, {states['todo']} to do"
+    if judging:
+        text += f"; of {len(judging)} reward models {judges['done']} are done"
     text += "".join(f"\n{line}; it will be run again" for line in corrupt)
-    return Answer(data, text + failures(failed, len(todo.jobs)))
+    return Answer(data, text + failures(failed, len(keys)))
+
+
+def _jobs_in(folder: Path, definition: dict[str, Any]) -> tuple[list[str], set[str]]:
+    """The keys of a folder's jobs as the last command on it had them, and those that train reward models."""
+    try:
+        told = json.loads((folder / JOBS).read_text(encoding="utf-8"))
+        return list(told["jobs"]), set(told["reward_models"])
+    except (OSError, ValueError, KeyError, TypeError):  # of an earlier version, or damaged: worked out again
+        name = str(folder / "study.json")
+        todo = plan(study_from(definition, name), Plain(name, definition))
+        return [j.key for j in todo.jobs], {j.key for j in todo.jobs if is_reward_model(j.config)}
 
 
 def compact(arguments: Namespace) -> Answer:

@@ -25,6 +25,8 @@ SINGLE = {
 """What the manifest of a folder of single records says it is a study of."""
 COMPACT = "runs.parquet"
 """The file by which a folder of compact records is told from a store."""
+JOBS = "jobs.json"
+"""The file that names the jobs of a folder's study, so that none has to be planned to see how far it is."""
 
 
 def versions() -> str:
@@ -92,7 +94,17 @@ def make_folder(folder: Path) -> None:
         raise UserError(f"{folder}: cannot be made ({e.strerror})") from e
 
 
-_OWN = {"runs", "partial", "scratch", "corrupt", "superseded", "figures", "learnability.csv", "report.html"}
+_OWN = {
+    JOBS,
+    "runs",
+    "partial",
+    "scratch",
+    "corrupt",
+    "superseded",
+    "figures",
+    "learnability.csv",
+    "report.html",
+}
 
 
 def _own(name: str) -> bool:

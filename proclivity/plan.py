@@ -15,11 +15,11 @@ from typing import Any
 
 from proclivity import composition
 from proclivity.bandit_study import BanditStudy, expand_bandits
-from proclivity.disk import full_disk
+from proclivity.disk import full_disk, replace_json
 from proclivity.executors import Executor, cores
 from proclivity.expand import Config, draw_pairs, expand, expand_probes
 from proclivity.job import KEPT
-from proclivity.manifest import describe, make_folder, write_manifest
+from proclivity.manifest import JOBS, describe, make_folder, write_manifest
 from proclivity.progress import step_bar
 from proclivity.runner import Job, Tally, run_jobs
 from proclivity.shards import Shard, part_of
@@ -176,6 +176,9 @@ def _run_plan(
             with step_bar() as progress:
                 looked = partial(progress, "reading what is there")
                 corrupt, superseded = store.sweep(keys, needed, looked)
+            judges = [job.key for job in todo.jobs if is_reward_model(job.config)]
+            with full_disk(folder):
+                replace_json(folder / JOBS, {"jobs": sorted(keys), "reward_models": sorted(set(judges))})
         for found in corrupt:
             note(f"{folder}/{found}; moved to {found.moved_to}, to be run again")
         if superseded:

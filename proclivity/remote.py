@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from proclivity.disk import full_disk, replace_bytes
-from proclivity.manifest import COMPACT, make_folder
+from proclivity.manifest import COMPACT, JOBS, make_folder
 from proclivity.plan import note, open_store
 from proclivity.progress import step_bar
 from proclivity.store import KEY, CorruptRecord, Store
@@ -116,7 +116,7 @@ def sync(source: str, target: str, *, sent: set[str] | None = None) -> Copied:
     todo = [n for n in names if n not in known and not (n.endswith(".failed") and n[:-7] in finished)]
     done = Copied()
     copy = partial(_pull, here, store) if store else partial(_push, Path(source), there)
-    for name in (_MANIFEST, _BESIDE):
+    for name in (_MANIFEST, _BESIDE, JOBS):
         with _told(source):
             told = here.fs.cat_file(here.path(name)) if here.fs.exists(here.path(name)) else b""
         with _told(target, written=True):
@@ -208,6 +208,7 @@ def mirror(name: str) -> Path:
                 if not there.fs.isdir(path):
                     there.fs.get_file(path, str(folder / path.rpartition("/")[2]))
     if not compact:
+        (folder / JOBS).unlink(missing_ok=True)  # so that it is fetched as it is now
         for why in sync(name, str(folder)).damaged:
             note(f"not read: {why}")
     return folder

@@ -312,6 +312,28 @@ def test_a_corrupt_record_is_named_and_run_again(call: Call, write_study: Write,
     assert (tmp_path / "out" / "corrupt" / f"{victim.parent.name}-1").is_dir()
 
 
+def test_how_far_a_study_is_needs_no_plan(
+    call: Call, write_study: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor what plans it, such as an included file; without the list of jobs it is worked out, to the same."""
+    from proclivity import commands_study
+
+    study = write_study(arms=arms("raises", "rloo"), probe={"inputs": []})
+    for shard in ("1/4", "2/4", "3/4"):
+        call("study", "run", study, "--out", str(tmp_path / "out"), "--workers", "0", "--shard", shard)
+    status = ("study", "status", str(tmp_path / "out"), "--json")
+    planned = commands_study.plan
+    monkeypatch.setattr(commands_study, "plan", None)
+    told = json.loads(call(*status)[1])
+    assert told["done"] and told["failed"] and told["todo"] == 1 and told["total"] == 4
+    monkeypatch.setattr(commands_study, "plan", planned)
+    for damaged in (None, "{", "[]", "{}"):
+        (tmp_path / "out" / "jobs.json").unlink(missing_ok=True)
+        if damaged:
+            (tmp_path / "out" / "jobs.json").write_text(damaged)
+        assert json.loads(call(*status)[1]) == told
+
+
 def test_records_of_other_sources_make_way(
     call: Call, write_study: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
