@@ -11,7 +11,6 @@ command is the exponent of its growth between the two largest studies: 1 where t
 from __future__ import annotations
 
 import math
-import os
 import subprocess
 import sys
 import tempfile
@@ -71,14 +70,22 @@ def exponent(sizes: list[int], seconds: list[float]) -> float:
 def cost(*command: str) -> Cost:
     """Seconds and peak memory of one of our commands, in a process of its own."""
     start = time.perf_counter()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "proclivity", *command], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+    # By way of a small process: a child begins with the peak of who forked it.
+    done = subprocess.run(
+        [sys.executable, "-c", _MEASURE, sys.executable, "-m", "proclivity", *command],
+        capture_output=True,
+        text=True,
+        check=False,
     )
-    told = process.stderr.read().decode() if process.stderr else ""
-    _, status, usage = os.wait4(process.pid, 0)
     seconds = time.perf_counter() - start
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise RuntimeError(f"proclivity {' '.join(command)}: {told.strip().splitlines()[-1:]}")
-    unit = 1e6 if sys.platform == "darwin" else 1e3
-    return Cost(seconds, usage.ru_maxrss / unit)
+    if done.returncode:
+        raise RuntimeError(f"proclivity {' '.join(command)}: {done.stderr.strip().splitlines()[-1:]}")
+    return Cost(seconds, int(done.stdout) / (1e6 if sys.platform == "darwin" else 1e3))
+
+
+_MEASURE = """
+import resource, subprocess, sys
+done = subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL)
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+sys.exit(done.returncode)
+"""
