@@ -7,11 +7,12 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing import resource_tracker
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
@@ -39,8 +40,7 @@ class Pool:
             answer.set_result(attempts(self.reference, configs, folder))
             return answer
         if self._pool is None:
-            context = multiprocessing.get_context("spawn")
-            self._pool = ProcessPoolExecutor(self.n, mp_context=context, initializer=_start_worker)
+            self._pool = _processes(self.n)
         try:
             with _environment(), _interrupts_later():
                 done = self._pool.submit(attempts, self.reference, configs, folder)
@@ -57,8 +57,7 @@ class Pool:
 
     def kill(self) -> None:
         """Stop at once, whatever the workers are doing."""
-        for child in set(multiprocessing.active_children()) - self._others:
-            child.kill()
+        _kill_but(self._others)
         self.rebuild()
 
 
@@ -66,8 +65,7 @@ class Pool:
 def spawned(n: int) -> Iterator[Callable[..., Future[Any]]]:
     """Processes for other calls than jobs: what submits one. They are gone at once when this ends."""
     others = set(multiprocessing.active_children())
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(n, mp_context=context, initializer=_start_worker)
+    pool = _processes(n)
 
     def submit(function: Callable[..., Any], *arguments: Any) -> Future[Any]:
         with _interrupts_later():
@@ -76,9 +74,18 @@ def spawned(n: int) -> Iterator[Callable[..., Future[Any]]]:
     try:
         yield submit
     finally:
-        for child in set(multiprocessing.active_children()) - others:
-            child.kill()
+        _kill_but(others)
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _processes(n: int) -> ProcessPoolExecutor:
+    context = multiprocessing.get_context("spawn")
+    return ProcessPoolExecutor(n, mp_context=context, initializer=_start_worker)
+
+
+def _kill_but(others: Collection[BaseProcess]) -> None:
+    for child in set(multiprocessing.active_children()).difference(others):
+        child.kill()
 
 
 def _hand_on(done: Future[list[Attempt]], answer: Future[list[Attempt]]) -> None:

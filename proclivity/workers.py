@@ -115,7 +115,7 @@ def _told(result: JobResult, started: str, wall_s: float) -> Attempt:
         # A round trip, so that what is no JSON value is this job's failure and nobody else's.
         parts = [list(result.records), list(result.log or ()), list(result.cells or ())]
         records, log, cells = json.loads(json.dumps(parts))
-    except (TypeError, ValueError) as e:
+    except Exception as e:
         return Attempt(started, wall_s, error=one_line(e))
     return Attempt(started, wall_s, records=records, log=log, cells=cells)
 

@@ -193,8 +193,18 @@ def finetune(
     `control`: `random_reward` gives a fair coin for any answer, `shuffled_labels` permutes the labels.
     `log_rows` holds labelled rows per quadrant on which answers are counted at the settings' log points.
     """
-    options: dict[str, Any] = {"seed": seed, "control": control, "log_rows": log_rows, "observe": observe}
-    tuning = Tuning(lm, task, rows, method, settings, **options, prior=prior)
+    tuning = Tuning(
+        lm,
+        task,
+        rows,
+        method,
+        settings,
+        seed=seed,
+        control=control,
+        log_rows=log_rows,
+        observe=observe,
+        prior=prior,
+    )
     with compiling() as spent:
         step_s = train(
             tuning.tuned.model,
