@@ -184,8 +184,8 @@ def _cells(runs: DataFrame, keys: list[str], known: Known) -> DataFrame:
     by_cell = runs["cell"]
     table = runs.drop_duplicates("cell").set_index("cell")[[*keys, "third_feature"]].sort_index()
     table = table.join(values.groupby(by_cell).mean())
-    table.insert(len(keys), "label", runs[learnt].groupby("cell")["label"].agg(lambda s: s.mode().iloc[0]))
-    table["label"] = table["label"].fillna("")
+    labels = _most_common(runs[learnt])
+    table.insert(len(keys), "label", [labels.get(cell, "") for cell in table.index])
     learnt_any = ok & runs["U"].notna()
     constant = ok & (runs["label"] == "constant")
     flags_of = {"n_runs": ok | True, "n_ok": ok, "n_learnt": learnt_any, "n_constant": constant}
@@ -208,10 +208,26 @@ def _cells(runs: DataFrame, keys: list[str], known: Known) -> DataFrame:
         "seeds": runs["seed_tune"],
     }
     for name, values_ in about.items():
-        members = values_[counted].groupby(by_cell[counted]).agg(lambda s: tuple(sorted(set(s))))
-        table[name] = [members.get(cell, ()) for cell in table.index]
+        members = _members(by_cell[counted], values_[counted])
+        table[name] = [tuple(members.get(cell, ())) for cell in table.index]
     table["kind"] = [re.split("[/:]", task, maxsplit=1)[0] for task in table["task"]]
     return table.rename(columns={"evidence_rate": "evidence"})
+
+
+def _most_common(runs: DataFrame) -> dict[int, str]:
+    """Each cell's most common label; of equals the first in the alphabet."""
+    counts = runs.groupby(["cell", "label"]).size().reset_index(name="n")
+    first = counts.sort_values("n", ascending=False, kind="stable").drop_duplicates("cell")
+    return dict(zip(first["cell"], first["label"], strict=True))
+
+
+def _members(cell: Series, values: Series) -> dict[int, list[Any]]:
+    """Each cell's different values, in order."""
+    table = DataFrame({"cell": cell, "value": values}).drop_duplicates().sort_values(["cell", "value"])
+    found: dict[int, list[Any]] = {}
+    for key, value in zip(table["cell"].tolist(), table["value"].tolist(), strict=True):
+        found.setdefault(key, []).append(value)
+    return found
 
 
 def _rule(row: Mapping[str, Any], learnt_first: bool) -> str:

@@ -9,7 +9,10 @@ from __future__ import annotations
 
 import itertools
 import math
+import pickle
 from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +38,9 @@ class Permuted:
 
 
 NOTHING = Permuted(math.nan, math.nan, math.nan)
+
+_ANSWERED: dict[Any, Permuted] = {}
+"""Answers by what was asked: sets of pairs are often equal, and tables and figures ask the same."""
 
 
 def _orders(stratum: NDArray[np.intp]) -> int:
@@ -158,6 +164,15 @@ def dyadic_permutation(
         autocorrelation conditions, Psychometrika 72 (double semi-partialling).
         P. Garthwaite (1996), Confidence intervals from randomization tests, Biometrics 52.
     """
+    asked = (sha256(pickle.dumps(data)).digest(), statistic, confidence, permutations, seed)
+    if asked not in _ANSWERED:
+        _ANSWERED[asked] = _dyadic_permutation(data, statistic, confidence, permutations, seed)
+    return _ANSWERED[asked]
+
+
+def _dyadic_permutation(
+    data: Dyads, statistic: Statistic, confidence: float, permutations: int, seed: int
+) -> Permuted:
     form = as_correlation(statistic, data.x, data.y, data.z)
     if form is None or not testable(data):
         return NOTHING

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
@@ -19,7 +21,7 @@ def is_shown(ax: Axes) -> bool:
     return bool(ax.get_visible()) and ax.get_label() != "<colorbar>"
 
 
-def axis_name(ax: Axes, axis: str) -> str:
+def _axis_name(ax: Axes, axis: str) -> str:
     """An axis' label: its own, that of a panel in line with it, or that of all panels."""
     for panel in [ax] if _words(ax, axis) else _alike(ax, axis):
         if label := str(getattr(panel, f"get_{axis}label")()):
@@ -61,17 +63,34 @@ def _words(ax: Axes, axis: str) -> dict[float, str]:
     return {float(tick): _short(str(formatter(tick, i))) for i, tick in enumerate(which.get_majorticklocs())}
 
 
-def word_at(ax: Axes, axis: str, value: float) -> str:
-    """The word at a value's tick, also if a panel in line has it; "" where ticks are numbers."""
+@dataclass(frozen=True)
+class AxisWords:
+    """What stands at one axis of a panel. To find it all panels are looked at, so it is found once."""
+
+    name: str
+    words: Mapping[float, str]
+    """At ticks, also if a panel in line has them; none where ticks are numbers."""
+    apart: float
+    """The least distance of two such ticks."""
+
+    def at(self, value: float) -> str:
+        """The word at a value's tick, or ""."""
+        if not self.words:
+            return ""
+        nearest = min(self.words, key=lambda tick: abs(tick - value))
+        return self.words[nearest] if abs(nearest - value) < 0.5 * self.apart else ""
+
+
+def axis_words(ax: Axes, axis: str) -> AxisWords:
+    """What stands at an axis of a panel."""
     limits = getattr(ax, f"get_{axis}lim")()
     for panel in _alike(ax, axis):
         words = _words(panel, axis) if getattr(panel, f"get_{axis}lim")() == limits else {}
         if any(words.values()):
-            ticks = sorted(words)
-            nearest = min(ticks, key=lambda tick: abs(tick - value))
-            apart = min((b - a for a, b in pairwise(ticks)), default=1.0)
-            return words[nearest] if abs(nearest - value) < 0.5 * apart else ""
-    return ""
+            words = dict(sorted(words.items()))
+            apart = min((b - a for a, b in pairwise(words)), default=1.0)
+            return AxisWords(_axis_name(ax, axis), words, apart)
+    return AxisWords(_axis_name(ax, axis), {}, 1.0)
 
 
 def number(value: float) -> str:

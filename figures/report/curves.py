@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -33,7 +33,7 @@ ALONG = ("gold", "learned", "held-out", "kl", "token entropy", "use", "target us
 """Measures of a stage that are drawn along it."""
 
 
-def of_runs(table: DataFrame, logs: Mapping[str, DataFrame], is_store: bool) -> Curves:
+def of_runs(table: DataFrame, logs: DataFrame, is_store: bool) -> Curves:
     """Training logs, one row a step and quadrant, as lines."""
     panels: dict[str, Sequence[str]] = {
         "error": ERRORS,
@@ -42,8 +42,7 @@ def of_runs(table: DataFrame, logs: Mapping[str, DataFrame], is_store: bool) -> 
         "loss": ["loss"],
     }
     names = [name for part in panels.values() for name in part]
-    told = [log.assign(key=key) for key, log in logs.items() if len(log) and "step" in log]
-    lines = _lines(_by_step(pd.concat(told, ignore_index=True)), names) if told else {}
+    lines = _lines(_by_step(logs.dropna(subset="step")), names) if "step" in logs else {}
     found = {
         str(id_): lines[key] for id_, key in table[["id", "key"]].itertuples(index=False) if key in lines
     }

@@ -22,7 +22,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 from numpy.typing import NDArray
 
-from figures.report.axis_words import axis_name, is_shown, number, word_at
+from figures.report.axis_words import AxisWords, axis_words, is_shown, number
 
 Array = NDArray[np.float64]
 
@@ -84,7 +84,7 @@ def _of_axes(ax: Axes, keys: dict[tuple[str, ...], str]) -> Iterator[Mark]:
     titles = [ax.get_title(where) for where in ("left", "center", "right")]
     title = " ".join(text.partition("\n")[0] for text in titles if text)
     spans = list(_spans(ax))
-    said = _Said(ax, title, spans, {axis: axis_name(ax, axis) for axis in "xy"})
+    said = _Said(ax, title, spans, {axis: axis_words(ax, axis) for axis in "xy"})
     for line in ax.lines:
         if line.get_visible() and line.get_transform() == ax.transData:
             yield from _of_line(line, said, _name(line, grouped, keys))
@@ -130,8 +130,7 @@ class _Said:
     ax: Axes
     title: str
     spans: list[_Span]
-    names: Mapping[str, str]
-    """Of the axes: to find one all panels are looked at, so each is found once."""
+    axes: Mapping[str, AxisWords]
 
     def points(self, data: Array, name: str, colour: str) -> Iterator[Mark]:
         """A mark for each finite point of [n, 2] data coordinates."""
@@ -148,7 +147,7 @@ class _Said:
 
     def _at(self, axis: str, value: float, interval: str = "") -> str:
         """`name: value`; nothing of an x-axis that has neither a name nor words at its ticks."""
-        name, word = self.names[axis], word_at(self.ax, axis, value)
+        name, word = self.axes[axis].name, self.axes[axis].at(value)
         if not name and (word or axis == "x"):
             return word
         return f"{name or 'value'}: {word or number(value)}{interval}"
@@ -173,10 +172,10 @@ class _Said:
         elif y == 0 or self._is_upright(patch):
             across, up = box.x0 + box.width / 2, box.y1 if y + height >= 0 else box.y0
             interval = self._interval(across, up, to_hex(patch.get_facecolor()))
-            value = f"{self.names['y'] or 'value'}: {number(y + height)}{interval}"
+            value = f"{self.axes['y'].name or 'value'}: {number(y + height)}{interval}"
             lines = [name, self.title, places[0], value]
         else:
-            value = f"{self.names['x'] or 'value'}: {number(x + width)}"
+            value = f"{self.axes['x'].name or 'value'}: {number(x + width)}"
             lines = [name, self.title, places[1], value]
         yield Mark(box.x0, box.y0, box.width, box.height, "\n".join(filter(None, lines)))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from pandas import DataFrame
@@ -48,8 +48,8 @@ ALWAYS = ("task", "problem", "method", "feature", "status")
 """Of these, what stands there even where it is the same in all rows."""
 
 
-def run_sheets(study: Study, logs: Mapping[str, DataFrame], *, is_store: bool) -> list[Sheet]:
-    """A sheet for each kind of record that the study has; `logs` are the training logs by key."""
+def run_sheets(study: Study, logs: DataFrame, *, is_store: bool) -> list[Sheet]:
+    """A sheet for each kind of record that the study has; the training logs name their runs by key."""
     kinds: list[tuple[str, str, DataFrame, Callable[[DataFrame], Curves]]] = [
         ("run", "Runs", study.runs, lambda table: of_runs(table, logs, is_store)),
         ("bandit", "Bandit runs", study.bandits, lambda table: of_bandits(table, study.points)),

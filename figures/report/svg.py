@@ -73,7 +73,9 @@ def _inline(text: str, name: str, prefix: str) -> str:
     drawing = drawing.replace("xlink:href", "href")
     used = set(_USED.findall(drawing))  # all other ids are names, which may be there more than once
     drawing = _NAMED.sub(lambda found: found[0] if found["id"] in used else "", drawing)
-    drawing = _ID.sub(rf"\g<before>{prefix}\g<id>", drawing)
+    # matplotlib's ids hash places to the last bit, which the layout does not repeat.
+    ids: dict[str, int] = {}
+    drawing = _ID.sub(lambda x: f"{x['before']}{prefix}{ids.setdefault(x['id'], len(ids))}", drawing)
     drawing = _NUMBER.sub(lambda found: f"{float(found[0]):.2f}".rstrip("0").rstrip("."), drawing)
     drawing = _COLOUR.sub(_inked, drawing)
     drawing = re.sub(r"'DejaVu Sans'[^;\"]*", FONTS, drawing)

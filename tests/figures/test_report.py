@@ -215,7 +215,7 @@ def test_a_training_log_becomes_the_error_of_each_quadrant(quick_study):
         for step, errors in ((10, (1, 2, 30, 40)), (20, (0, 1, 20, 50)))
         for q, k in zip(("both", "neither", "target_only", "spurious_only"), errors, strict=True)
     ]
-    sheet = run_sheets(quick_study, {key: pd.DataFrame(rows)}, is_store=True)[0]
+    sheet = run_sheets(quick_study, pd.DataFrame(rows).assign(key=key), is_store=True)[0]
     (x, series) = sheet.curves.lines[key]
     names = [name for part in sheet.curves.panels.values() for name in part]
     found = dict(zip(names, series, strict=True))
@@ -223,23 +223,23 @@ def test_a_training_log_becomes_the_error_of_each_quadrant(quick_study):
     assert found["spurious_only"] == [0.8, 1.0] and found["both"] == [0.02, 0.0]
     assert found["on both and neither"] == pytest.approx([0.97, 0.99]) and found["loss"] == [0.5, 0.5]
     assert "holds no log" in sheet.curves.note  # of the other runs
-    compact = run_sheets(quick_study, {}, is_store=False)[0].curves
+    compact = run_sheets(quick_study, pd.DataFrame(), is_store=False)[0].curves
     assert compact.lines == {} and "in the study's own folder only" in compact.note
 
 
 def test_a_log_of_few_columns_is_drawn_as_far_as_it_goes(quick_study):
     key = quick_study.runs["key"].iloc[0]
     log = pd.DataFrame({"step": [1, 2], "loss": [3.0, 2.0]})
-    curves = run_sheets(quick_study, {key: log}, is_store=True)[0].curves
+    curves = run_sheets(quick_study, log.assign(key=key), is_store=True)[0].curves
     assert curves.panels == {"loss": ["loss"]} and curves.lines[key] == ([1, 2], [[3, 2]])
-    bare = run_sheets(quick_study, {key: pd.DataFrame({"x": [1]})}, is_store=True)[0].curves
+    bare = run_sheets(quick_study, pd.DataFrame({"x": [1], "key": key}), is_store=True)[0].curves
     assert bare.lines == {} and "holds no log" in bare.note
 
 
 def test_a_probe_has_its_loss_data_curve(quick_study):
     probes = quick_study.probes.assign(curve=json.dumps([[0, 10, 10, 10, 5], [10, 20, 8, 6, 19]]))
     study = dataclasses.replace(quick_study, probes=probes)
-    sheet = run_sheets(study, {}, is_store=False)[-1]
+    sheet = run_sheets(study, pd.DataFrame(), is_store=False)[-1]
     assert sheet.id == "probes" and len(sheet.curves.lines) == len(probes) == len(set(sheet.table["id"]))
     assert sheet.curves.lines[sheet.table["id"].iloc[3]] == ([0, 10], [[1.0, 0.3], [1.0, 0.4]])
 

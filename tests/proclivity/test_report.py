@@ -19,6 +19,7 @@ import pytest
 
 from analysis import Study, read_study, write_compact
 from figures.report import Report, page, picture, run_sheets
+from figures.report.curves import ERRORS, of_runs
 from proclivity.report import logs_of, report_of
 from proclivity.study_answers import figures_of
 from tests.proclivity.report_study import HARM, study, write_logs
@@ -175,14 +176,35 @@ def test_failed_runs_and_pairs_left_out_stand_there_with_their_reason(whole: Who
 def test_two_thousand_runs_are_less_than_five_megabytes(whole: Whole, tmp_path: Path) -> None:
     found = study(runs=2000)
     write_logs(dataclasses.replace(found, runs=found.runs[:20]), tmp_path, points=60)
-    logs = list(logs_of(found, tmp_path).values())
-    by_key = {key: logs[i % len(logs)] for i, key in enumerate(found.runs["key"])}
-    sheets = run_sheets(found, by_key, is_store=True)
+    logs = [log for _, log in logs_of(found, tmp_path).groupby("key")]
+    every = pd.concat(logs[i % len(logs)].assign(key=key) for i, key in enumerate(found.runs["key"]))
+    sheets = run_sheets(found, every, is_store=True)
     text = page(dataclasses.replace(whole.report, runs=sheets))
     assert len(text.encode()) < 5e6
     sheet = next(sheet for sheet in data_of(text)["sheets"] if sheet["id"] == "runs")
     assert sheet["rows"] == len(sheet["curves"]["lines"]) == len(found.runs) >= 2000
     assert "of up to 60 points of a curve are drawn" in sheet["curves"]["note"]
+
+
+def test_logs_that_differ_in_form_are_all_read_and_what_is_no_log_is_named(tmp_path: Path) -> None:
+    found = study(pairs=3)
+    keys = sorted(found.runs["key"])[:5]
+    forms = {
+        keys[0]: pd.DataFrame({"step": [1, 2], "quadrant": "both", "n": 4, "errors": [4, 2], "loss": [1, 2]}),
+        keys[1]: pd.DataFrame({"step": [1.0, 2.0], "loss": ["1.5", "none"]}),
+        keys[2]: pd.DataFrame({"loss": [1.0]}),
+        keys[3]: pd.DataFrame({"step": []}),
+    }
+    for key in keys:
+        path = tmp_path / "runs" / key / "log.parquet"
+        path.parent.mkdir(parents=True)
+        forms[key].to_parquet(path) if key in forms else path.write_text("no log")
+    logs = logs_of(found, tmp_path)
+    assert found.problems[-1].startswith(f"runs/{keys[4]}/log.parquet: not readable")
+    lines = of_runs(found.runs[["key"]].assign(id=found.runs["key"]), logs, is_store=True).lines
+    assert set(lines) == set(keys[:2])
+    assert lines[keys[0]][1][ERRORS.index("both")] == [1.0, 0.5]
+    assert lines[keys[1]][0] == [1, 2] and lines[keys[1]][1][-1][0] == 1.5
 
 
 def test_a_poor_study_has_a_page_that_says_what_is_missing(tmp_path: Path) -> None:
@@ -224,7 +246,7 @@ def test_every_kind_of_shipped_records_has_a_page(name: str, real_call: Call, tm
 )
 def test_what_is_measured_along_a_run_is_its_curve(name: str, kind: str, line: str, measure: str) -> None:
     found = read_study(RESULTS / name)
-    (sheet,) = [sheet for sheet in run_sheets(found, {}, is_store=False) if sheet.id == kind]
+    (sheet,) = [sheet for sheet in run_sheets(found, pd.DataFrame(), is_store=False) if sheet.id == kind]
     assert sheet.curves is not None and sheet.table["id"].is_unique
     names = [one for part in sheet.curves.panels.values() for one in part]
     id_ = sorted(sheet.curves.lines)[0]

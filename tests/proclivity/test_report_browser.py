@@ -54,7 +54,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Written:
     report = dataclasses.replace(report, tables=[*report.tables, Sheet("numbers", "Numbers", NUMBERS)])
     small, large = folder / "report.html", folder / "large.html"
     small.write_text(page(report), encoding="utf-8")
-    many = run_sheets(study(runs=2000), {}, is_store=False)
+    many = run_sheets(study(runs=2000), DataFrame(), is_store=False)
     large.write_text(page(dataclasses.replace(report, runs=many)), encoding="utf-8")
     return Written(found, report, small, large)
 
