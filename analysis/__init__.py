@@ -1,23 +1,30 @@
-"""What came of it: records, use, statistics, claims."""
+"""What came of it: records, use, statistics, claims.
 
-from analysis.pairs.claims import ClaimRow, claims, primary_claim
-from analysis.pairs.contrasts import dial_contrasts, needed_table
-from analysis.pairs.evidence_needed import Needed, evidence_needed, ordinal_scores
-from analysis.pairs.pairs import RULES, exclusions, learnable, learnt_share, pairs_table
-from analysis.pairs.tables import claims_text, text_table
-from analysis.records import SCHEMA, CellRecord, ProbeRecord, RunRecord, Study, read_study, write_compact
-from analysis.statistics.association import auc, mean, partial_spearman, slope, spearman
-from analysis.statistics.decisions import equivalence, holm, status
-from analysis.statistics.dyadic import Dyads, dyads
-from analysis.statistics.estimate import (
-    Estimate,
-    dyadic_jackknife,
-    estimate,
-    family_jackknife,
-    node_bootstrap,
-)
-from analysis.statistics.permutation import Permuted, dyadic_permutation
-from analysis.use import REACHED, QuadrantCounts, Reliance, Use, reliance, use_of, wilson
+Names are resolved on first use, so that a store can be read without loading scipy.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from analysis.pairs.claims import ClaimRow, claims, primary_claim
+    from analysis.pairs.contrasts import dial_contrasts, needed_table
+    from analysis.pairs.evidence_needed import Needed, evidence_needed, ordinal_scores
+    from analysis.pairs.pairs import RULES, exclusions, learnable, learnt_share, pairs_table
+    from analysis.pairs.tables import claims_text, text_table
+    from analysis.records import SCHEMA, CellRecord, ProbeRecord, RunRecord, Study, read_study, write_compact
+    from analysis.statistics.association import auc, mean, partial_spearman, slope, spearman
+    from analysis.statistics.decisions import equivalence, holm, status
+    from analysis.statistics.dyadic import Dyads, dyads
+    from analysis.statistics.estimate import (
+        Estimate,
+        dyadic_jackknife,
+        estimate,
+        family_jackknife,
+        node_bootstrap,
+    )
+    from analysis.statistics.permutation import Permuted, dyadic_permutation
+    from analysis.use import REACHED, QuadrantCounts, Reliance, Use, reliance, use_of, wilson
 
 __all__ = [
     "REACHED",
@@ -67,3 +74,25 @@ __all__ = [
     "wilson",
     "write_compact",
 ]
+
+_ROOMS = {
+    "pairs.claims": ["ClaimRow", "claims", "primary_claim"],
+    "pairs.contrasts": ["dial_contrasts", "needed_table"],
+    "pairs.evidence_needed": ["Needed", "evidence_needed", "ordinal_scores"],
+    "pairs.pairs": ["RULES", "exclusions", "learnable", "learnt_share", "pairs_table"],
+    "pairs.tables": ["claims_text", "text_table"],
+    "records": ["SCHEMA", "CellRecord", "ProbeRecord", "RunRecord", "Study", "read_study", "write_compact"],
+    "statistics.association": ["auc", "mean", "partial_spearman", "slope", "spearman"],
+    "statistics.decisions": ["equivalence", "holm", "status"],
+    "statistics.dyadic": ["Dyads", "dyads"],
+    "statistics.estimate": ["Estimate", "dyadic_jackknife", "estimate", "family_jackknife", "node_bootstrap"],
+    "statistics.permutation": ["Permuted", "dyadic_permutation"],
+    "use": ["REACHED", "QuadrantCounts", "Reliance", "Use", "reliance", "use_of", "wilson"],
+}
+
+
+def __getattr__(name: str) -> Any:
+    for room, names in _ROOMS.items():
+        if name in names:
+            return getattr(import_module(f"analysis.{room}"), name)
+    raise AttributeError(f"module 'analysis' has no attribute {name!r}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,3 +89,12 @@ def size(n: float) -> str:
             return f"{n:.0f} {unit}" if unit == "bytes" else f"{n:.1f} {unit}"
         n /= 1000
     raise AssertionError
+
+
+def failures(failed: Mapping[str, str], total: int) -> str:
+    """How many jobs failed, and why, the commonest reasons first."""
+    if not failed:
+        return ""
+    reasons = Counter(failed.values()).most_common(3)
+    why = "; ".join(f"{n} x {reason}" for reason, n in reasons)
+    return f"\n{len(failed)} of {total} jobs failed: {why} (again with --retry-failed)"

@@ -301,7 +301,7 @@ def _studies(commands: Any) -> None:
     about = "do only the K-th of N parts of the jobs, such as 3/16; into the same folder as the others"
     run.add_argument("--shard", metavar="K/N", help=about)
     _running(run)
-    status = add_command(study, "status", "commands_study:status", "how far a study is")
+    status = add_command(study, "status", "commands_store:status", "how far a study is")
     status.add_argument("folder", metavar="D")
     compact = add_command(
         study, "compact", "commands_study:compact", "a study's records as three small files"

@@ -1,25 +1,99 @@
-"""study sync, study gc: a study's folder, and what is in it besides its study."""
+"""study status, sync, gc: what is in a study's folder."""
 
 from __future__ import annotations
 
+import json
 import shutil
 import stat
 from argparse import Namespace
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, nullcontext, suppress
+from itertools import chain
 from pathlib import Path
+from typing import Any
 
-from proclivity.answer import Answer, size, table
+from proclivity.answer import Answer, failures, size, table
 from proclivity.disk import full_disk
-from proclivity.manifest import read_manifest
-from proclivity.plan import note, open_store
+from proclivity.manifest import COMPACT, JOBS, SINGLE, read_manifest
+from proclivity.plan import is_reward_model, note, open_store, plan
+from proclivity.remote import mirror
 from proclivity.remote import sync as copy
+from proclivity.store import CorruptRecord, State, Store
+from proclivity.strict import Plain
+from proclivity.study import study_from
 from tasks.errors import UserError
 
+TOGETHER, THREADS = 500, 4
+"""Jobs that a thread looks at before it takes more, and threads."""
 _WHAT = {
     "superseded": "records of other sources or data, moved out of the way",
     "corrupt": "records that were damaged, and made again",
     "unfinished": "what killed runners were writing, and checkpoints of jobs that are done",
 }
+
+
+def status(arguments: Namespace) -> Answer:
+    """How far a study is, by its list of jobs and its records: nothing is planned."""
+    folder = mirror(arguments.folder)
+    if (folder / COMPACT).exists():
+        raise UserError(
+            f"{folder} holds a study's compact records, of runs done elsewhere; analyze reads them"
+        )
+    definition = read_manifest(folder)["definition"]
+    if definition == SINGLE:
+        raise UserError(f"{folder} is a folder of single runs and probes: there is no study that they are of")
+    keys, judging = _jobs_in(folder, definition)
+    store = open_store(folder)
+    found = dict(zip(keys, _standings(store, keys), strict=True))
+    states = Counter(state for state, _ in found.values())
+    judges = Counter(state for key, (state, _) in found.items() if key in judging)
+    failed = {key: why for key, (state, why) in found.items() if state == "failed"}
+    corrupt = [why for state, why in found.values() if state == "todo" and why]
+    data = {
+        "study": definition["name"],
+        "total": len(keys),
+        **{state: states[state] for state in ("done", "failed", "todo")},
+        "reward_models": dict(judges),
+        "failures": failed,
+        "corrupt": corrupt,
+    }
+    text = f"{definition['name']}: {states['done']} done, {states['failed']} failed, {states['todo']} to do"
+    if judging:
+        text += f"; of {len(judging)} reward models {judges['done']} are done"
+    text += "".join(f"\n{line}; it will be run again" for line in corrupt)
+    return Answer(data, text + failures(failed, len(keys)))
+
+
+def _standings(store: Store, keys: Sequence[str]) -> Iterator[tuple[State, str]]:
+    """Where each job stands, and why if it failed or its record is damaged; files are read side by side."""
+
+    def look(part: Sequence[str]) -> list[tuple[State, str]]:
+        return [_standing(store, key) for key in part]
+
+    parts = [keys[i : i + TOGETHER] for i in range(0, len(keys), TOGETHER)]
+    with ThreadPoolExecutor(THREADS) as threads:
+        yield from chain.from_iterable(threads.map(look, parts))
+
+
+def _standing(store: Store, key: str) -> tuple[State, str]:
+    try:
+        state = store.state(key)
+        return state, store.failure(key) if state == "failed" else ""
+    except CorruptRecord as e:
+        return "todo", str(e)
+
+
+def _jobs_in(folder: Path, definition: dict[str, Any]) -> tuple[list[str], set[str]]:
+    """The keys of a folder's jobs as the last command on it had them, and those that train reward models."""
+    try:
+        told = json.loads((folder / JOBS).read_text(encoding="utf-8"))
+        return list(told["jobs"]), set(told["reward_models"])
+    except (OSError, ValueError, KeyError, TypeError):  # of an earlier version, or damaged: worked out again
+        name = str(folder / "study.json")
+        todo = plan(study_from(definition, name), Plain(name, definition))
+        return [j.key for j in todo.jobs], {j.key for j in todo.jobs if is_reward_model(j.config)}
 
 
 def sync(arguments: Namespace) -> Answer:

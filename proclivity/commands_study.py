@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from argparse import Namespace
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, get_args
 
 from proclivity import composition, memory_needs
-from proclivity.answer import Answer, duration, size, table
+from proclivity.answer import Answer, duration, failures, size, table
 from proclivity.disk import full_disk
 from proclivity.executors import Executor, executor_of
-from proclivity.manifest import COMPACT, JOBS, SINGLE, read_manifest
 from proclivity.paper_answer import papers_table
-from proclivity.plan import Plan, is_reward_model, open_store, part, plan, run_plan
+from proclivity.plan import Plan, is_reward_model, part, plan, run_plan
 from proclivity.remote import is_url, mirror, sent_to
 from proclivity.shards import Shard, read_shard
-from proclivity.store import CorruptRecord
-from proclivity.strict import Plain
-from proclivity.study import BRADLEY_TERRY, ProbeStudy, Study, list_studies, load_study, study_from
+from proclivity.study import BRADLEY_TERRY, ProbeStudy, Study, list_studies, load_study
 from proclivity.study_head import Scale
 from tasks.errors import UserError
 
@@ -58,15 +54,6 @@ def run(arguments: Namespace) -> Answer:
     of = f"jobs of shard {shard}" if shard else "jobs"
     text = f"{folder}: {tally.done} of {tally.total} {of} done ({tally.ran} now), {duration(seconds)}"
     return Answer(data, text + failures(tally.failed, tally.total), status=1 if tally.failed else 0)
-
-
-def failures(failed: Mapping[str, str], total: int) -> str:
-    """How many jobs failed, and why, the commonest reasons first."""
-    if not failed:
-        return ""
-    reasons = Counter(failed.values()).most_common(3)
-    why = "; ".join(f"{n} x {reason}" for reason, n in reasons)
-    return f"\n{len(failed)} of {total} jobs failed: {why} (again with --retry-failed)"
 
 
 def _told(shard: Shard | None) -> dict[str, str]:
@@ -153,57 +140,6 @@ def _counted(runs: int, probes: int, reward_models: int) -> str:
     if not reward_models:
         return f"{runs} runs and {probes} probes"
     return f"{runs} runs, {reward_models} reward models and {probes} probes"
-
-
-def status(arguments: Namespace) -> Answer:
-    folder = mirror(arguments.folder)
-    if (folder / COMPACT).exists():
-        raise UserError(
-            f"{folder} holds a study's compact records, of runs done elsewhere; analyze reads them"
-        )
-    definition = read_manifest(folder)["definition"]
-    if definition == SINGLE:
-        raise UserError(f"{folder} is a folder of single runs and probes: there is no study that they are of")
-    keys, judging = _jobs_in(folder, definition)
-    store = open_store(folder)
-    states: Counter[str] = Counter()
-    judges: Counter[str] = Counter()
-    failed: dict[str, str] = {}
-    corrupt: list[str] = []
-    for key in keys:
-        try:
-            state = store.state(key)
-            if state == "failed":
-                failed[key] = store.failure(key)
-        except CorruptRecord as e:
-            state = "todo"
-            corrupt.append(str(e))
-        states[state] += 1
-        judges[state] += key in judging
-    data = {
-        "study": definition["name"],
-        "total": len(keys),
-        **{state: states[state] for state in ("done", "failed", "todo")},
-        "reward_models": dict(judges),
-        "failures": failed,
-        "corrupt": corrupt,
-    }
-    text = f"{definition['name']}: {states['done']} done, {states['failed']} failed, {states['todo']} to do"
-    if judging:
-        text += f"; of {len(judging)} reward models {judges['done']} are done"
-    text += "".join(f"\n{line}; it will be run again" for line in corrupt)
-    return Answer(data, text + failures(failed, len(keys)))
-
-
-def _jobs_in(folder: Path, definition: dict[str, Any]) -> tuple[list[str], set[str]]:
-    """The keys of a folder's jobs as the last command on it had them, and those that train reward models."""
-    try:
-        told = json.loads((folder / JOBS).read_text(encoding="utf-8"))
-        return list(told["jobs"]), set(told["reward_models"])
-    except (OSError, ValueError, KeyError, TypeError):  # of an earlier version, or damaged: worked out again
-        name = str(folder / "study.json")
-        todo = plan(study_from(definition, name), Plain(name, definition))
-        return [j.key for j in todo.jobs], {j.key for j in todo.jobs if is_reward_model(j.config)}
 
 
 def compact(arguments: Namespace) -> Answer:

@@ -127,9 +127,13 @@ def _keyed(config: Config, jobs: composition.Jobs) -> Job:
 
 def open_store(folder: Path) -> Store:
     """A folder's records, checked against the record schema."""
+    return Store(folder, _check)
+
+
+def _check(record: object) -> object:
     from analysis.records import check
 
-    return Store(folder, check)
+    return check(record)
 
 
 def run_plan(
@@ -186,8 +190,9 @@ def _run_plan(
         unfinished = [job for job in mine if store.state(job.key) != "done"]
         configs = [job.config for job in unfinished]
         stacks: dict[str, tuple[str, int]] = {}
-        if not on.ray:  # of a cluster's machines the memory is not known here
-            composition.jobs().check_memory(configs, on.workers)
+        if not on.address:  # of a cluster's machines the memory is not known here
+            at_once = int(on.jobs_at_once(todo.study.resources)) if on.ray else on.workers
+            composition.jobs().check_memory(configs, at_once)
         write_rows(folder, composition.jobs().learnability([job.config for job in todo.jobs]))
         if unfinished:
             with step_bar() as progress:

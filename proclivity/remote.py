@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from analysis.sums import SUMS, digested, write_sums
 from proclivity.disk import full_disk, replace_bytes
 from proclivity.manifest import COMPACT, JOBS, make_folder
 from proclivity.plan import note, open_store
@@ -26,7 +27,7 @@ PUSH_S = 30.0
 """Seconds between two looks at what is to be sent, while a study runs."""
 AT_ONCE = 16
 """Records on their way at a time: each is a few small files, and waits for the network most of the time."""
-_SUMS, _RECORD, _MANIFEST, _BESIDE = "SHA256SUMS", "record.json", "study.json", "learnability.csv"
+_RECORD, _MANIFEST, _BESIDE = "record.json", "study.json", "learnability.csv"
 
 
 def is_url(place: str | Path) -> bool:
@@ -55,12 +56,12 @@ class Place:
             # A folder from before there were digests has them made on the way.
             names = [name for name in _listed(Path(self.path("runs"))) if _is_record(name)]
             marks = [(name, Path(self.path("runs", name))) for name in names]
-            return {n for n, at in marks if n in known or any((at / m).exists() for m in (_SUMS, _RECORD))}
+            return {n for n, at in marks if n in known or any((at / m).exists() for m in (SUMS, _RECORD))}
         self.fs.invalidate_cache()
         found = self.fs.find(self.path("runs")) if self.fs.exists(self.path("runs")) else []
         parts = [path.rstrip("/").split("/") for path in found]
         return {
-            part[-2] for part in parts if part[-3] == "runs" and part[-1] == _SUMS and _is_record(part[-2])
+            part[-2] for part in parts if part[-3] == "runs" and part[-1] == SUMS and _is_record(part[-2])
         }
 
 
@@ -160,8 +161,6 @@ def _pull(here: Place, store: Store, name: str) -> str:
 
 
 def _push(folder: Path, there: Place, name: str) -> str:
-    from analysis.sums import SUMS, digested, write_sums
-
     store, record = open_store(folder), folder / "runs" / name
     with _told(str(folder)):
         if found := store.damage(name, weights=True):
@@ -181,8 +180,6 @@ def _push(folder: Path, there: Place, name: str) -> str:
 
 
 def _same_study(here: Place, there: Place) -> None:
-    from analysis.sums import SUMS  # noqa: F401 (analysis is loaded before threads start)
-
     hashes = []
     for at in (here, there):
         with _told(at.name):

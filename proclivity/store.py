@@ -10,10 +10,12 @@ import re
 import shutil
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from io import FileIO
 from itertools import count
 from pathlib import Path
 from typing import Any, Literal
 
+from analysis.sums import SUMS, damage, read_sums, write_sums
 from proclivity.claims import Claims
 from proclivity.disk import fsync_folder, full_disk, write_json
 
@@ -105,20 +107,16 @@ class Store:
 
         A fifth of the time that reading it takes: `study status` asks for each of a hundred thousand.
         """
-        from analysis.sums import SUMS
-
         place = f"{folder or self.runs / key}"
         try:
-            with open(f"{place}/record.json", "rb") as record, open(f"{place}/{SUMS}", "rb") as sums:
-                content, told = record.read(), sums.read()
+            with FileIO(f"{place}/record.json") as record, FileIO(f"{place}/{SUMS}") as sums:
+                content, told = record.readall(), sums.readall()
         except OSError:
             return False
         line = f"{hashlib.sha256(content).hexdigest()}  record.json\n"
         return line.encode() in told and f'"key": "{key}"'.encode() in content
 
     def _read(self, name: str, key: str, folder: Path | None = None) -> list[Record] | None:
-        from analysis.sums import read_sums
-
         path = (folder or self.runs / name) / "record.json"
         if not path.parent.exists():
             return None
@@ -239,8 +237,6 @@ class Store:
             shutil.rmtree(folder, ignore_errors=True)
 
     def _rename(self, folder: Path, name: str) -> bool:
-        from analysis.sums import write_sums
-
         write_sums(folder)
         fsync_folder(folder)
         # A job has one record: a reader must never see a failed and a finished one, nor half of one.
@@ -293,8 +289,6 @@ class Store:
 
     def damage(self, name: str, *, weights: bool = False, folder: Path | None = None) -> CorruptRecord | None:
         """What is wrong with what a folder of `runs/` holds, or with `folder` that is to become it."""
-        from analysis.sums import damage
-
         try:
             if name.endswith(".failed") or not self._is_as_published(name, folder):
                 self._read(name, name.removesuffix(".failed"), folder)

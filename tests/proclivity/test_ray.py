@@ -284,6 +284,7 @@ def test_a_cluster_of_the_commands_own_is_gone_after_an_interrupt(
     assert err.count("\n") == 1 and "to go on: proclivity study run" in err
     until(lambda: not any(map(alive, mine)))
     assert len(records(out)) == 2
+    assert set(ledger(tmp_path, "memory")) == {"2"}  # of this machine, of two jobs at once
     status, text, _ = call("study", "run", study, "--out", str(out), "--workers", "0")
     assert status == 0 and "(10 now)" in text
 

@@ -43,7 +43,8 @@ def ledger(tmp_path: Path, word: str) -> Counter[str]:
 
 
 def workers(tmp_path: Path) -> set[int]:
-    return {int(line.split()[1]) for line in (tmp_path / "ledger").read_text().splitlines()}
+    lines = (tmp_path / "ledger").read_text().splitlines()
+    return {int(line.split()[1]) for line in lines if not line.startswith("memory")}
 
 
 def published(out: Path) -> int:
@@ -316,17 +317,19 @@ def test_how_far_a_study_is_needs_no_plan(
     call: Call, write_study: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nor what plans it, such as an included file; without the list of jobs it is worked out, to the same."""
-    from proclivity import commands_study
+    from proclivity import commands_store
 
     study = write_study(arms=arms("raises", "rloo"), probe={"inputs": []})
     for shard in ("1/4", "2/4", "3/4"):
         call("study", "run", study, "--out", str(tmp_path / "out"), "--workers", "0", "--shard", shard)
     status = ("study", "status", str(tmp_path / "out"), "--json")
-    planned = commands_study.plan
-    monkeypatch.setattr(commands_study, "plan", None)
+    planned = commands_store.plan
+    monkeypatch.setattr(commands_store, "plan", None)
     told = json.loads(call(*status)[1])
     assert told["done"] and told["failed"] and told["todo"] == 1 and told["total"] == 4
-    monkeypatch.setattr(commands_study, "plan", planned)
+    monkeypatch.setattr(commands_store, "TOGETHER", 1)  # a thread for each, and still in order
+    assert json.loads(call(*status)[1]) == told
+    monkeypatch.setattr(commands_store, "plan", planned)
     for damaged in (None, "{", "[]", "{}"):
         (tmp_path / "out" / "jobs.json").unlink(missing_ok=True)
         if damaged:
