@@ -17,7 +17,7 @@ from analysis.statistics.association import (
     spearman,
 )
 from analysis.statistics.dyadic import dyads
-from analysis.statistics.permutation import dyadic_permutation, permuted
+from analysis.statistics.permutation import _content, dyadic_permutation, permuted
 from benchmarks.known_truth import DESIGNS, Design, beyond, dyadic_table, measure
 
 STATISTICS = [spearman, partial_spearman, slope, auc]
@@ -133,3 +133,20 @@ def test_naive_methods_fail_where_one_effect_of_a_family_acts_in_both_roles():
     assert rows.rejected >= 20 and beyond(rows.rejected, 60, 0.05, above=True, among=100)
     assert beyond(roles.rejected, 60, 0.05, above=True, among=1)
     assert not beyond(default.rejected, 60, 0.05, above=True, among=250)
+
+
+def test_answers_are_kept_by_all_that_they_hang_on():
+    data = study(3, covariate=True)
+    assert dyadic_permutation(data, spearman, permutations=199) is dyadic_permutation(
+        study(3, covariate=True), spearman, permutations=199
+    )
+    for field in dataclasses.fields(data):
+        if field.name != "families":
+            column = getattr(data, field.name).copy()
+            column.flat[-1] += 1
+            assert _content(dataclasses.replace(data, **{field.name: column})) != _content(data), field.name
+    alone = study(3)
+    asked = [{}, {"seed": 1}, {"confidence": 0.9}, {"permutations": 399}]
+    answers = [dyadic_permutation(alone, spearman, **{"permutations": 199, **what}) for what in asked]
+    answers.append(dyadic_permutation(alone, slope, permutations=199))
+    assert len({(found.p, found.low, found.high) for found in answers}) == len(answers)
