@@ -91,8 +91,13 @@ _ROOMS = {
 }
 
 
-def __getattr__(name: str) -> Any:
-    for room, names in _ROOMS.items():
-        if name in names:
-            return getattr(import_module(f"analysis.{room}"), name)
-    raise AttributeError(f"module 'analysis' has no attribute {name!r}")
+if not TYPE_CHECKING:  # where it is seen, every misspelt name has a type
+
+    def __getattr__(name: str) -> Any:
+        for room, names in _ROOMS.items():
+            if name in names:
+                return getattr(import_module(f"analysis.{room}"), name)
+        raise AttributeError(f"module 'analysis' has no attribute {name!r}")
+
+    def __dir__() -> list[str]:
+        return __all__

@@ -7,12 +7,12 @@ import shutil
 import stat
 from argparse import Namespace
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, nullcontext, suppress
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from proclivity.answer import Answer, failures, size, table
 from proclivity.disk import full_disk
@@ -25,8 +25,8 @@ from proclivity.strict import Plain
 from proclivity.study import study_from
 from tasks.errors import UserError
 
-TOGETHER, THREADS = 500, 4
-"""Jobs that a thread looks at before it takes more, and threads."""
+THREADS, TOGETHER = 4, 500
+"""Threads that look at jobs, and how many jobs one looks at before it takes more."""
 _WHAT = {
     "superseded": "records of other sources or data, moved out of the way",
     "corrupt": "records that were damaged, and made again",
@@ -47,15 +47,15 @@ def status(arguments: Namespace) -> Answer:
     keys, judging = _jobs_in(folder, definition)
     store = open_store(folder)
     found = dict(zip(keys, _standings(store, keys), strict=True))
-    states = Counter(state for state, _ in found.values())
-    judges = Counter(state for key, (state, _) in found.items() if key in judging)
+    states = _counted(found.values())
+    judges = _counted(found[key] for key in judging if key in found)
     failed = {key: why for key, (state, why) in found.items() if state == "failed"}
     corrupt = [why for state, why in found.values() if state == "todo" and why]
     data = {
         "study": definition["name"],
         "total": len(keys),
-        **{state: states[state] for state in ("done", "failed", "todo")},
-        "reward_models": dict(judges),
+        **states,
+        "reward_models": judges,
         "failures": failed,
         "corrupt": corrupt,
     }
@@ -66,13 +66,19 @@ def status(arguments: Namespace) -> Answer:
     return Answer(data, text + failures(failed, len(keys)))
 
 
+def _counted(found: Iterable[tuple[State, str]]) -> dict[str, int]:
+    states = Counter[str](state for state, _ in found)
+    return {state: states[state] for state in get_args(State)}
+
+
 def _standings(store: Store, keys: Sequence[str]) -> Iterator[tuple[State, str]]:
     """Where each job stands, and why if it failed or its record is damaged; files are read side by side."""
 
     def look(part: Sequence[str]) -> list[tuple[State, str]]:
         return [_standing(store, key) for key in part]
 
-    parts = [keys[i : i + TOGETHER] for i in range(0, len(keys), TOGETHER)]
+    many = min(TOGETHER, -(-len(keys) // THREADS)) or 1
+    parts = [keys[i : i + many] for i in range(0, len(keys), many)]
     with ThreadPoolExecutor(THREADS) as threads:
         yield from chain.from_iterable(threads.map(look, parts))
 

@@ -7,6 +7,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol, cast
 
+from proclivity.study_head import Resources
+
 JOBS = "proclivity.jobs"
 """The module that composes tasks, models, probes and methods into jobs. Imports no torch at import time."""
 
@@ -62,8 +64,13 @@ class Jobs(Protocol):
     def prepare(self, configs: Sequence[Mapping[str, Any]], progress: ReportProgress) -> None:
         """Do once, before any job, what the jobs share: pre-train embedded models."""
 
-    def check_memory(self, configs: Sequence[Mapping[str, Any]], workers: int) -> None:
-        """UserError for jobs that do not fit into this machine, so many at once; 0: in this process."""
+    def check_memory(
+        self, configs: Sequence[Mapping[str, Any]], workers: int, asks: Resources | None = None
+    ) -> None:
+        """UserError for jobs that do not fit into this machine, so many at once; 0: in this process.
+
+        `asks`: what each asks of Ray, if they are done there.
+        """
 
     def missing(self, config: Mapping[str, Any]) -> str:
         """The folder that `prepare` should have made and that is not there; empty when nothing is missing.

@@ -16,6 +16,7 @@ from proclivity import job as kept
 from proclivity.job import TRUST, Config, JobResult, hash_of, hash_of_files, recipe
 from proclivity.pool import spawned
 from proclivity.study import BRADLEY_TERRY
+from proclivity.study_head import Resources
 from rl_finetune.settings import Settings, settings_from
 from tasks import get_task, task_sources
 from tasks.errors import UserError
@@ -109,10 +110,10 @@ def execute_together(configs: Sequence[Config]) -> Sequence[JobResult | Exceptio
     return run_together(configs)
 
 
-def check_memory(configs: Sequence[Config], workers: int) -> None:
+def check_memory(configs: Sequence[Config], workers: int, asks: Resources | None = None) -> None:
     from proclivity.memory_check import check_memory as check_room
 
-    check_room(configs, workers)
+    check_room(configs, workers, asks)
 
 
 def missing(config: Config) -> str:

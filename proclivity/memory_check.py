@@ -8,6 +8,7 @@ from typing import Any
 
 from proclivity.job import Config, device_of
 from proclivity.memory_needs import distinct, gigabytes, needed
+from proclivity.study_head import Resources
 from tasks.errors import UserError
 
 OVERRIDE = "PROCLIVITY_ANY_MEMORY"
@@ -49,23 +50,30 @@ def need_of(configs: Sequence[Config], workers: int, *, on_gpu: bool = False) ->
 
 
 def check_memory(
-    configs: Sequence[Config], workers: int = 0, found: Callable[[str, int], float] = room
+    configs: Sequence[Config],
+    workers: int = 0,
+    asks: Resources | None = None,
+    found: Callable[[str, int], float] = room,
 ) -> None:
     """UserError for jobs that do not fit, with what would; before anything is loaded.
 
-    `workers`: how many of them are done at once; 0 for one, in this process.
+    `workers`: how many of them are done at once; 0 for one, in this process. `asks`: what each asks of Ray,
+    which hides the GPUs from jobs that ask for none. Which GPU another will meet is not known: it is not
+    checked.
     """
-    if os.environ.get(OVERRIDE, "") == "1":
+    if os.environ.get(OVERRIDE, "") == "1" or (asks and asks.gpus):
         return
     alike = [config for config in distinct(configs, max(1, workers)) if needed(config)]
     if not alike:
         return
-    device, processes = device_of(alike[0]["model"]), max(map(_processes, alike))
+    device = "cpu" if asks else device_of(alike[0]["model"])
+    processes = max(map(_processes, alike))
     free, on_gpu = found(device, processes), device.startswith("cuda")
     need = need_of(alike, workers, on_gpu=on_gpu)
     if need <= free:
         return
-    fits = [f"{way} ({gigabytes(size)})" for way, size in _ways(alike, workers, free, on_gpu)]
+    cpus = asks.cpus if asks else 1.0
+    fits = [f"{way} ({gigabytes(size)})" for way, size in _ways(alike, workers, cpus, free, on_gpu)]
     model = max(alike, key=_size)["model"]
     at_once = f" ({workers} jobs at once)" if workers > 1 else ""
     does = (
@@ -77,12 +85,14 @@ def check_memory(
     raise UserError(f"{model}: {told}; {does} ({OVERRIDE}=1 runs it all the same)")
 
 
-def _ways(configs: Sequence[Config], workers: int, free: float, on_gpu: bool) -> list[tuple[str, float]]:
+def _ways(
+    configs: Sequence[Config], workers: int, cpus: float, free: float, on_gpu: bool
+) -> list[tuple[str, float]]:
     """Changes of one thing with which the jobs fit by the estimate, and what they take then."""
     settings = [c["settings"] for c in configs if "settings" in c]
     changes: list[tuple[str, Mapping[str, Any], int]] = []
     if workers > 1:
-        changes += [(f"--workers {n}", {}, n) for n in range(workers - 1, 0, -1)]
+        changes += [(f"--workers {int(n * cpus)}", {}, n) for n in range(workers - 1, 0, -1) if n * cpus >= 1]
     if any(s.get("backend") == "trl" and not s.get("lora") for s in settings):
         changes.append((f"--lora {LORA}", {"lora": LORA}, workers))
         changes.append(("--gradient-checkpointing", {"gradient_checkpointing": True}, workers))

@@ -191,8 +191,8 @@ def _run_plan(
         configs = [job.config for job in unfinished]
         stacks: dict[str, tuple[str, int]] = {}
         if not on.address:  # of a cluster's machines the memory is not known here
-            at_once = int(on.jobs_at_once(todo.study.resources)) if on.ray else on.workers
-            composition.jobs().check_memory(configs, at_once)
+            asks = todo.study.resources if on.ray else None
+            composition.jobs().check_memory(configs, workers.n, asks)
         write_rows(folder, composition.jobs().learnability([job.config for job in todo.jobs]))
         if unfinished:
             with step_bar() as progress:

@@ -130,11 +130,13 @@ def logs_of(study: Study, folder: Path) -> DataFrame:
             try:
                 with ParquetFile(path) as file:
                     log = file.read(use_threads=False)
+                log.validate(full=True)
             except (OSError, ValueError) as error:  # pyarrow's errors are both
                 study.problems.append(
                     f"{path.relative_to(folder)}: not readable ({str(error).splitlines()[0]})"
                 )
             else:
+                log = log.drop_columns([name for name in log.column_names if name == "key"])
                 form = log.schema.remove_metadata().to_string()
                 alike.setdefault(form, []).append(log.append_column("key", pyarrow.repeat(key, len(log))))
     parts = [pyarrow.concat_tables(tables).to_pandas() for tables in alike.values()]

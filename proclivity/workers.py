@@ -112,7 +112,7 @@ def attempt(reference: str, config: Mapping[str, Any], folder: Path | None = Non
 
 def _told(result: JobResult, started: str, wall_s: float) -> Attempt:
     try:
-        # A round trip, so that what is no JSON value is this job's failure and nobody else's.
+        # A round trip, so that what is no JSON value, or raises as it is read, is this job's failure alone.
         parts = [list(result.records), list(result.log or ()), list(result.cells or ())]
         records, log, cells = json.loads(json.dumps(parts))
     except Exception as e:

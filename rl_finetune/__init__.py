@@ -39,7 +39,7 @@ if TYPE_CHECKING:
         train_reward_model_with_trl,
     )
     from rl_finetune.trl_run import check_tracker
-    from rl_finetune.tuning import Tuned, finetune
+    from rl_finetune.tuning import Observer, Tuned, finetune
     from rl_finetune.warmup import warm_up
 
 __all__ = [
@@ -53,6 +53,7 @@ __all__ = [
     "BestOf",
     "JudgedTask",
     "Method",
+    "Observer",
     "Policy",
     "RewardPolicy",
     "Settings",
@@ -108,13 +109,18 @@ _ROOMS = {
     ],
     "trl_run": ["check_tracker"],
     "checks": ["CONTROLS", "check"],
-    "tuning": ["Tuned", "finetune"],
+    "tuning": ["Observer", "Tuned", "finetune"],
     "warmup": ["warm_up"],
 }
 
 
-def __getattr__(name: str) -> Any:
-    for room, names in _ROOMS.items():
-        if name in names:
-            return getattr(import_module(f"rl_finetune.{room}"), name)
-    raise AttributeError(f"module 'rl_finetune' has no attribute {name!r}")
+if not TYPE_CHECKING:  # where it is seen, every misspelt name has a type
+
+    def __getattr__(name: str) -> Any:
+        for room, names in _ROOMS.items():
+            if name in names:
+                return getattr(import_module(f"rl_finetune.{room}"), name)
+        raise AttributeError(f"module 'rl_finetune' has no attribute {name!r}")
+
+    def __dir__() -> list[str]:
+        return __all__

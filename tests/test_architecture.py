@@ -8,6 +8,7 @@ import sys
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -203,11 +204,29 @@ def test_the_wheel_holds_the_floors_and_nothing_else() -> None:
     assert set(settings["ruff"]["lint"]["isort"]["known-first-party"]) == set(FLOORS)
 
 
-@pytest.mark.parametrize("module", ["tasks", "proclivity.cli"])
+@pytest.mark.parametrize("module", ["tasks", "analysis", "proclivity.cli", "proclivity.commands_store"])
 def test_importing_it_loads_no_heavy_library(module: str) -> None:
     code = f"import sys, {module}; print(*sorted({{name.split('.')[0] for name in sys.modules}} & {HEAVY!r}))"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout.strip()) == (0, ""), done.stderr
+
+
+@pytest.mark.parametrize("floor", ["analysis", "rl_finetune"])
+def test_names_that_are_resolved_on_first_use_are_all_there(floor: str) -> None:
+    package = import_module(floor)
+    rooms = vars(package)["_ROOMS"]
+    assert sorted(name for names in rooms.values() for name in names) == sorted(package.__all__)
+    seen = ast.parse(Path(str(package.__file__)).read_text(encoding="utf-8"))
+    typed = [
+        a.name
+        for node in ast.walk(seen)
+        if isinstance(node, ast.ImportFrom) and node.level == 0 and (node.module or "").startswith(floor)
+        for a in node.names
+    ]
+    assert sorted(typed) == sorted(package.__all__) == dir(package)
+    for name in package.__all__:
+        assert getattr(package, name) is not None
+    assert not hasattr(package, "nothing")
 
 
 # The checker itself, on small houses that break one rule each.

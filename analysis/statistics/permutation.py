@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import itertools
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
+from functools import lru_cache
 from hashlib import sha256
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,8 +38,8 @@ class Permuted:
 
 NOTHING = Permuted(math.nan, math.nan, math.nan)
 
-_ANSWERED: dict[Any, Permuted] = {}
-"""Answers by what was asked: sets of pairs are often equal, and tables and figures ask the same."""
+ANSWERS = 20_000
+"""How many answers are kept: sets of pairs are often equal, and tables and figures ask the same."""
 
 
 def _orders(stratum: NDArray[np.intp]) -> int:
@@ -163,25 +163,30 @@ def dyadic_permutation(
         autocorrelation conditions, Psychometrika 72 (double semi-partialling).
         P. Garthwaite (1996), Confidence intervals from randomization tests, Biometrics 52.
     """
-    asked = (_content(data), statistic, confidence, permutations, seed)
-    if asked not in _ANSWERED:
-        _ANSWERED[asked] = _dyadic_permutation(data, statistic, confidence, permutations, seed)
-    return _ANSWERED[asked]
+    return _answer(_Asked(_content(data), data), statistic, confidence, permutations, seed)
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """Pairs that are equal where their content is."""
+
+    content: bytes
+    data: Dyads = field(compare=False)
 
 
 def _content(data: Dyads) -> bytes:
     """A digest of all that an answer hangs on."""
-    digest = sha256(str(len(data.families)).encode())
-    for field in fields(data):
-        if field.name != "families":
-            column = getattr(data, field.name)
-            digest.update(f" {column.dtype} {column.shape} ".encode() + column.tobytes())
+    digest = sha256()
+    for column in fields(data):
+        if column.name != "families":
+            values = getattr(data, column.name)
+            digest.update(f" {values.dtype} {values.shape} ".encode() + values.tobytes())
     return digest.digest()
 
 
-def _dyadic_permutation(
-    data: Dyads, statistic: Statistic, confidence: float, permutations: int, seed: int
-) -> Permuted:
+@lru_cache(maxsize=ANSWERS)
+def _answer(asked: _Asked, statistic: Statistic, confidence: float, permutations: int, seed: int) -> Permuted:
+    data = asked.data
     form = as_correlation(statistic, data.x, data.y, data.z)
     if form is None or not testable(data):
         return NOTHING

@@ -60,7 +60,7 @@ def missing(config: Mapping[str, Any]) -> str:
     return ""
 
 
-def check_memory(configs: Sequence[Mapping[str, Any]], workers: int) -> None:
+def check_memory(configs: Sequence[Mapping[str, Any]], workers: int, asks: Any = None) -> None:
     pass
 
 

@@ -45,7 +45,7 @@ class Picture:
 
 def picture(name: str, figure: Figure, prefix: str) -> Picture:
     """A figure as inline SVG, with what its marks are worth; `prefix` keeps its ids apart from others'."""
-    looks: dict[Any, Any] = {"svg.fonttype": "none", "svg.hashsalt": name, "figure.dpi": 72}
+    looks: dict[Any, Any] = {"svg.fonttype": "none", "figure.dpi": 72}
     with style(), matplotlib.rc_context(looks):
         figure.set_dpi(72)
         lay_out(figure)

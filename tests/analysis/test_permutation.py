@@ -17,7 +17,7 @@ from analysis.statistics.association import (
     spearman,
 )
 from analysis.statistics.dyadic import dyads
-from analysis.statistics.permutation import _content, dyadic_permutation, permuted
+from analysis.statistics.permutation import _answer, _content, dyadic_permutation, permuted
 from benchmarks.known_truth import DESIGNS, Design, beyond, dyadic_table, measure
 
 STATISTICS = [spearman, partial_spearman, slope, auc]
@@ -137,9 +137,11 @@ def test_naive_methods_fail_where_one_effect_of_a_family_acts_in_both_roles():
 
 def test_answers_are_kept_by_all_that_they_hang_on():
     data = study(3, covariate=True)
-    assert dyadic_permutation(data, spearman, permutations=199) is dyadic_permutation(
-        study(3, covariate=True), spearman, permutations=199
-    )
+    kept = dyadic_permutation(data, spearman, permutations=199)
+    assert dyadic_permutation(study(3, covariate=True), spearman, permutations=199) is kept
+    _answer.cache_clear()
+    again = dyadic_permutation(data, spearman, permutations=199)
+    assert again == kept and again is not kept
     for field in dataclasses.fields(data):
         if field.name != "families":
             column = getattr(data, field.name).copy()

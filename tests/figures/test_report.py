@@ -21,6 +21,7 @@ from figures.report import Sheet, cannot_be_told, in_words, picture, run_sheets
 from figures.report.curves import MOST, thinned
 from figures.report.hover import marks_of
 from figures.report.sheets import INFINITE, Curves, as_script, encode, sheet_of_rows
+from figures.report.svg import _inline
 
 
 def plane(figure=None, **limits):
@@ -155,6 +156,16 @@ def test_a_drawing_is_small_xml_with_ids_of_its_own_and_the_colours_of_the_page(
     assert "#222222" not in one.svg and "var(--ink)" in one.svg
     assert "http" not in one.svg
     assert picture("use", drawn(), "a-") == one
+
+
+def test_ids_that_matplotlib_makes_anew_leave_no_trace() -> None:
+    def text(mark: str, clip: str) -> str:
+        named = f'<g id="figure_1"><path id="{mark}" d="M 0 0"/><clipPath id="{clip}"/>'
+        return f'<svg viewBox="0 0 1 1">{named}<use xlink:href="#{mark}" clip-path="url(#{clip})"/></g></svg>'
+
+    one = _inline(text("m1", "p1"), "use", "a-")
+    assert one == _inline(text("m92", "pabc"), "use", "a-") != _inline(text("m1", "m1"), "use", "a-")
+    assert 'id="a-0"' in one and 'href="#a-0"' in one and "url(#a-1)" in one
 
 
 @given(

@@ -46,7 +46,18 @@ class FakePolicy:
     model = tokenizer = Saved()
 
 
-METHODS = ("rloo", "sft", "raises", "dies", "dies_once", "prints", "incomplete", "not_json", "not_prepared")
+METHODS = (
+    "rloo",
+    "sft",
+    "raises",
+    "dies",
+    "dies_once",
+    "prints",
+    "incomplete",
+    "not_json",
+    "too_deep",
+    "not_prepared",
+)
 
 
 def validate_settings(settings: Mapping[str, Any], where: str) -> dict[str, Any]:
@@ -74,7 +85,7 @@ def missing(config: Mapping[str, Any]) -> str:
     return "/cache/models/symbols" if config.get("method") == "not_prepared" else ""
 
 
-def check_memory(configs: Sequence[Mapping[str, Any]], workers: int) -> None:
+def check_memory(configs: Sequence[Mapping[str, Any]], workers: int, asks: Any = None) -> None:
     note(f"memory {os.getpid()} {workers}")
 
 
@@ -156,6 +167,9 @@ def execute(config: Mapping[str, Any]) -> JobResult:
         del record["errors_both"]
     if method == "not_json":
         record["U"] = object()
+    if method == "too_deep":
+        for _ in range(100_000):
+            record["U"] = [record["U"]]
     note(f"end {os.getpid()} {cell}")
     if config["job"] == "probe":
         return JobResult([{**record, "role": role} for role in ("target", "spurious")])

@@ -14,6 +14,7 @@ from transformers import GPT2Config
 from proclivity import memory_check
 from proclivity.memory_check import OVERRIDE, check_memory, need_of
 from proclivity.memory_needs import needed, told
+from proclivity.study_head import Resources
 from rl_finetune.settings import settings_from
 from tasks import UserError
 
@@ -43,9 +44,9 @@ def having(gigabytes: float) -> Callable[[str, int], float]:
 
 def test_a_job_that_fits_is_left_alone(model: str) -> None:
     need = need_of([run_of(model)], 0)
-    check_memory([run_of(model)], 0, having(need / 1e9))
+    check_memory([run_of(model)], 0, found=having(need / 1e9))
     with pytest.raises(UserError, match="needs about"):
-        check_memory([run_of(model)], 0, having(need / 1e9 - 1e-6))
+        check_memory([run_of(model)], 0, found=having(need / 1e9 - 1e-6))
 
 
 def test_what_is_said_to_fit_does_and_nothing_else_is_said(model: str) -> None:
@@ -53,7 +54,7 @@ def test_what_is_said_to_fit_does_and_nothing_else_is_said(model: str) -> None:
     whole = need_of([config], 1) / 1e9
     for free in (whole * 0.9, whole * 0.6, whole * 0.4):
         with pytest.raises(UserError) as error:
-            check_memory([config], 1, having(free))
+            check_memory([config], 1, found=having(free))
         said = str(error.value)
         batch = re.search(r"batch_size (\d+) \(", said)
         assert f"this machine has {free:.1f} GB" in said or f"{free:.0f} GB" in said
@@ -73,13 +74,13 @@ def test_nothing_fits(model: str) -> None:
     with pytest.raises(
         UserError, match=r"needs about .* GB, .*; no one setting makes it fit, .* GB would"
     ) as error:
-        check_memory([run_of(model)], 0, having(0.1))
+        check_memory([run_of(model)], 0, found=having(0.1))
     assert "\n" not in str(error.value) and OVERRIDE in str(error.value)
 
 
 def test_native_runs_are_not_told_to_take_what_trl_has(model: str) -> None:
     with pytest.raises(UserError) as error:
-        check_memory([run_of(model, batch_size=256)], 0, having(3))
+        check_memory([run_of(model, batch_size=256)], 0, found=having(3))
     assert "--lora" not in str(error.value) and "batch_size 1" in str(error.value)
 
 
@@ -90,7 +91,27 @@ def test_jobs_at_once_are_added_up_and_fewer_of_them_may_fit(model: str) -> None
     one, two = (need_of(configs, n) for n in (1, 2))
     assert 1.9 * one < two < 2.1 * one
     with pytest.raises(UserError, match=r"2 jobs at once.*fits with --workers 1 "):
-        check_memory(configs, 2, having(1.5 * one / 1e9))
+        check_memory(configs, 2, found=having(1.5 * one / 1e9))
+
+
+@pytest.mark.parametrize(
+    ("cpus", "most"), [(0.5, "--workers 1 "), (1.0, "--workers 3 "), (4.0, "--workers 12 ")]
+)
+def test_on_a_ray_cluster_workers_are_cpus_and_gpus_are_not_seen(
+    model: str, cpus: float, most: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(memory_check, "device_of", lambda model: "cuda")
+    asked: list[str] = []
+
+    def found(device: str, processes: int) -> float:
+        asked.append(device)
+        return 1.1 * need_of([{**run_of(model), "seed": i} for i in range(9)], 3)
+
+    configs = [{**run_of(model), "seed": i} for i in range(9)]
+    with pytest.raises(UserError, match=rf"4 jobs at once.*fits with {most}"):
+        check_memory(configs, 4, Resources(cpus), found)
+    check_memory(configs, 4, Resources(cpus, gpus=0.5), found)  # which GPU is not known
+    assert asked == ["cpu"]
 
 
 def test_the_processes_of_a_run_are_added_up_on_a_machine_and_apart_on_its_gpus(
@@ -111,7 +132,7 @@ def test_the_processes_of_a_run_are_added_up_on_a_machine_and_apart_on_its_gpus(
 
 def test_who_knows_better_may(model: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(OVERRIDE, "1")
-    check_memory([run_of(model)], 0, having(0.1))
+    check_memory([run_of(model)], 0, found=having(0.1))
 
 
 def test_embedded_models_are_not_asked() -> None:
@@ -120,7 +141,7 @@ def test_embedded_models_are_not_asked() -> None:
 
     config = run_of("embedded/symbols")
     assert needed(config) is None and told([config]) == []
-    check_memory([config], 4, nobody)
+    check_memory([config], 4, found=nobody)
 
 
 def test_a_dry_run_tells_and_a_run_is_refused_before_it_loads(
@@ -141,7 +162,7 @@ def test_a_dry_run_tells_and_a_run_is_refused_before_it_loads(
     status, out, _ = real_call("study", "run", str(tmp_path / "large.yaml"), "--dry-run", "--json")
     known, unknown = json.loads(out)["memory"]
     assert known["bytes"] == sum(known["parts"].values()) and "unknown" in unknown
-    monkeypatch.setattr(check_memory, "__defaults__", (0, having(0.2)))
+    monkeypatch.setattr(check_memory, "__defaults__", (0, None, having(0.2)))
     finetune = ("finetune", "--model", model, "--task", TASK, "--method", "sft")
     status, out, err = real_call(*finetune)
     assert (status, out, err.count("\n")) == (2, "", 1) and "needs about" in err and "0.2 GB free" in err
@@ -151,9 +172,9 @@ def test_seeds_of_one_job_are_added_up_as_other_jobs_are(model: str) -> None:
     """Eight runs that differ in their seed alone are two at once on two workers."""
     seeds = [{**run_of(model), "seed_tune": seed} for seed in range(8)]
     one = need_of(seeds[:1], 1)
-    check_memory(seeds, 1, having(1.1 * one / 1e9))
+    check_memory(seeds, 1, found=having(1.1 * one / 1e9))
     with pytest.raises(UserError, match="2 jobs at once"):
-        check_memory(seeds, 2, having(1.1 * one / 1e9))
+        check_memory(seeds, 2, found=having(1.1 * one / 1e9))
 
 
 def test_the_gpu_is_the_one_told(model: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow
 import pytest
+from pyarrow.parquet import write_table
 
 from analysis import Study, read_study, write_compact
 from figures.report import Report, page, picture, run_sheets
@@ -188,9 +190,12 @@ def test_two_thousand_runs_are_less_than_five_megabytes(whole: Whole, tmp_path: 
 
 def test_logs_that_differ_in_form_are_all_read_and_what_is_no_log_is_named(tmp_path: Path) -> None:
     found = study(pairs=3)
-    keys = sorted(found.runs["key"])[:5]
+    keys = sorted(found.runs["key"])[:7]
     forms = {
         keys[0]: pd.DataFrame({"step": [1, 2], "quadrant": "both", "n": 4, "errors": [4, 2], "loss": [1, 2]}),
+        keys[5]: pd.DataFrame(
+            {"step": [1, 2], "quadrant": "both", "n": 4, "errors": [4, 2], "key": "another"}
+        ),
         keys[1]: pd.DataFrame({"step": [1.0, 2.0], "loss": ["1.5", "none"]}),
         keys[2]: pd.DataFrame({"loss": [1.0]}),
         keys[3]: pd.DataFrame({"step": []}),
@@ -199,10 +204,14 @@ def test_logs_that_differ_in_form_are_all_read_and_what_is_no_log_is_named(tmp_p
         path = tmp_path / "runs" / key / "log.parquet"
         path.parent.mkdir(parents=True)
         forms[key].to_parquet(path) if key in forms else path.write_text("no log")
+    letters = [pyarrow.py_buffer(part) for part in (bytes(4) + b"\2\0\0\0", b"\xff\xfe")]
+    damaged = pyarrow.table({"quadrant": pyarrow.StringArray.from_buffers(1, *letters)})
+    write_table(damaged, tmp_path / "runs" / keys[6] / "log.parquet")
     logs = logs_of(found, tmp_path)
-    assert found.problems[-1].startswith(f"runs/{keys[4]}/log.parquet: not readable")
+    for key, told in zip((keys[4], keys[6]), found.problems[-2:], strict=True):
+        assert told.startswith(f"runs/{key}/log.parquet: not readable (")
     lines = of_runs(found.runs[["key"]].assign(id=found.runs["key"]), logs, is_store=True).lines
-    assert set(lines) == set(keys[:2])
+    assert set(lines) == {*keys[:2], keys[5]}
     assert lines[keys[0]][1][ERRORS.index("both")] == [1.0, 0.5]
     assert lines[keys[1]][0] == [1, 2] and lines[keys[1]][1][-1][0] == 1.5
 

@@ -163,6 +163,8 @@ def test_a_failed_reward_model_fails_its_runs_and_both_are_tried_again(
     assert status == 0 and "18 of 18 jobs done (18 now)" in text, err
     text = call("study", "status", str(out))[1]
     assert "18 done, 0 failed, 0 to do; of 6 reward models 6 are done" in text
+    told = json.loads(call("study", "status", str(out), "--json")[1])
+    assert told["reward_models"] == {"done": 6, "failed": 0, "todo": 0}
 
 
 @pytest.mark.parametrize("hold", [2, 8])

@@ -227,24 +227,27 @@ def test_a_killed_worker_costs_one_retry(start: Start, write_study: Write, tmp_p
 def test_a_failed_run_is_a_record_and_the_study_goes_on(
     call: Call, write_study: Write, tmp_path: Path
 ) -> None:
-    study = write_study(arms=arms("rloo", "raises", "incomplete", "not_json"), probe={"inputs": []})
+    study = write_study(
+        arms=arms("rloo", "raises", "incomplete", "not_json", "too_deep"), probe={"inputs": []}
+    )
     command = ("study", "run", study, "--out", str(tmp_path / "out"), "--workers", "0")
     status, text, _ = call(*command)
-    assert status == 1 and "6 of 8 jobs failed" in text and "ValueError: the loss is not a number" in text
+    assert status == 1 and "8 of 10 jobs failed" in text and "ValueError: the loss is not a number" in text
     errors = {
         r[0]["method"]: r[0]["error"] for name, r in records(tmp_path / "out").items() if "failed" in name
     }
-    assert errors.keys() == {"raises", "incomplete", "not_json"}
+    assert errors.keys() == {"raises", "incomplete", "not_json", "too_deep"}
     assert errors["raises"].startswith("ValueError: the loss is not a number (fake_jobs.py line ")
     assert "missing columns errors_both" in errors["incomplete"] and "not JSON" in errors["not_json"]
+    assert errors["too_deep"].startswith("RecursionError: ")
 
     before = ledger(tmp_path, "begin")
     status, text, _ = call(*command)
     assert status == 1 and "(0 now)" in text and ledger(tmp_path, "begin") == before
     status, text, _ = call(*command, "--retry-failed")
-    assert status == 1 and "(6 now)" in text
+    assert status == 1 and "(8 now)" in text
     status, text, _ = call("study", "status", str(tmp_path / "out"))
-    assert status == 0 and "2 done, 6 failed, 0 to do" in text
+    assert status == 0 and "2 done, 8 failed, 0 to do" in text
 
 
 def test_failed_jobs_are_retried_once_by_two_runners_together(
@@ -327,6 +330,7 @@ def test_how_far_a_study_is_needs_no_plan(
     monkeypatch.setattr(commands_store, "plan", None)
     told = json.loads(call(*status)[1])
     assert told["done"] and told["failed"] and told["todo"] == 1 and told["total"] == 4
+    assert told["reward_models"] == {"done": 0, "failed": 0, "todo": 0}
     monkeypatch.setattr(commands_store, "TOGETHER", 1)  # a thread for each, and still in order
     assert json.loads(call(*status)[1]) == told
     monkeypatch.setattr(commands_store, "plan", planned)
