@@ -86,7 +86,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     asked = parser.parse_args(arguments)
     if asked.quick and (asked.record or asked.write_readme):
         parser.error("--quick is never recorded")
-    if asked.write_readme and not asked.only and asked.out.exists():
+    if asked.write_readme and not (asked.only or asked.record) and asked.out.exists():
         write_readme(json.loads(asked.out.read_text(encoding="utf-8")))
         return 0
     names = asked.only or list(BENCHMARKS)
