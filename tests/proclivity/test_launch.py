@@ -130,7 +130,11 @@ def test_a_killed_process_and_one_that_never_began_are_told_apart(tmp_path: Path
 def test_nobody_outlives_who_launched_them(tmp_path: Path, sign: int) -> None:
     """The processes wait for ever for their job, a pipe that nobody writes to."""
     os.mkfifo(tmp_path / launching.JOB)
-    code = "import pathlib, sys\nfrom proclivity import launch\nlaunch._run(pathlib.Path(sys.argv[1]), 2)"
+    code = (
+        "import pathlib, signal, sys\nfrom proclivity import launch\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a shell's background job ignores it
+        "launch._run(pathlib.Path(sys.argv[1]), 2)"
+    )
     root = str(Path(__file__).parents[2])
     parent = subprocess.Popen(
         [sys.executable, "-c", code, f"{tmp_path}/"],
