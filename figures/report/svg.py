@@ -25,6 +25,7 @@ INKS = {
 }
 """Colours without a meaning, which change in the dark."""
 _COLOUR = re.compile(r"(?P<what>fill|stroke): ?(?P<colour>#[0-9a-f]{6})\b")
+_TAG = re.compile(r"<[^>]+>")
 _NUMBER = re.compile(r"-?\d+\.\d{3,}")
 _NAMED = re.compile(r'\sid="(?P<id>[^"]+)"')
 _USED = re.compile(r'(?:url\(#|href="#)([^")]+)')
@@ -70,15 +71,18 @@ def _inline(text: str, name: str, prefix: str) -> str:
     drawing = text[text.index("<g ") : text.rindex("</svg>")]
     view = re.search(r'viewBox="([^"]+)"', text)
     drawing = re.sub(r"<!--.*?-->", "", drawing, flags=re.S)
-    drawing = drawing.replace("xlink:href", "href")
     used = set(_USED.findall(drawing))  # all other ids are names, which may be there more than once
-    drawing = _NAMED.sub(lambda found: found[0] if found["id"] in used else "", drawing)
     # matplotlib's ids hash places to the last bit, which the layout does not repeat.
     ids: dict[str, int] = {}
-    drawing = _ID.sub(lambda x: f"{x['before']}{prefix}{ids.setdefault(x['id'], len(ids))}", drawing)
-    drawing = _NUMBER.sub(lambda found: f"{float(found[0]):.2f}".rstrip("0").rstrip("."), drawing)
-    drawing = _COLOUR.sub(_inked, drawing)
-    drawing = re.sub(r"'DejaVu Sans'[^;\"]*", FONTS, drawing)
+
+    def tag(found: re.Match[str]) -> str:  # what stands between tags is told, and stays as it is
+        told = found[0].replace("xlink:href", "href")
+        told = _NAMED.sub(lambda name: name[0] if name["id"] in used else "", told)
+        told = _ID.sub(lambda x: f"{x['before']}{prefix}{ids.setdefault(x['id'], len(ids))}", told)
+        told = _NUMBER.sub(lambda number: f"{float(number[0]):.2f}".rstrip("0").rstrip("."), told)
+        return re.sub(r"'DejaVu Sans'[^;\"]*", FONTS, _COLOUR.sub(_inked, told))
+
+    drawing = _TAG.sub(tag, drawing)
     drawing = re.sub(r"\n\s*", "\n", drawing)
     label = escape(name.replace("_", " "))
     box = view[1] if view else "0 0 1 1"

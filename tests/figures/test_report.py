@@ -7,6 +7,7 @@ import json
 import math
 import re
 import xml.etree.ElementTree as ElementTree
+from html import escape
 
 import numpy as np
 import pandas as pd
@@ -156,6 +157,13 @@ def test_a_drawing_is_small_xml_with_ids_of_its_own_and_the_colours_of_the_page(
     assert "#222222" not in one.svg and "var(--ink)" in one.svg
     assert "http" not in one.svg
     assert picture("use", drawn(), "a-") == one
+
+
+def test_numbers_are_rounded_where_they_are_places_and_not_where_they_are_told():
+    told = "p < 0.001, -12.34567, fill: #222222, url(#a)"
+    svg = picture("use", drawn(told), "a-").svg
+    assert told in [node.text for node in ElementTree.fromstring(svg).iter("text")]
+    assert not re.search(r"\d\.\d{3}", svg.replace(escape(told, quote=False), ""))
 
 
 def test_ids_that_matplotlib_makes_anew_leave_no_trace() -> None:
