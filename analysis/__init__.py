@@ -3,8 +3,9 @@
 Names are resolved on first use, so that a store can be read without loading scipy.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from tasks.first_use import on_first_use
 
 if TYPE_CHECKING:
     from analysis.pairs.claims import ClaimRow, claims, primary_claim
@@ -90,14 +91,5 @@ _ROOMS = {
     "use": ["REACHED", "QuadrantCounts", "Reliance", "Use", "reliance", "use_of", "wilson"],
 }
 
-
 if not TYPE_CHECKING:  # where it is seen, every misspelt name has a type
-
-    def __getattr__(name: str) -> Any:
-        for room, names in _ROOMS.items():
-            if name in names:
-                return getattr(import_module(f"analysis.{room}"), name)
-        raise AttributeError(f"module 'analysis' has no attribute {name!r}")
-
-    def __dir__() -> list[str]:
-        return __all__
+    __getattr__, __dir__ = on_first_use(__name__, _ROOMS)

@@ -3,8 +3,9 @@
 Names are resolved on first use, so that the settings can be read without loading torch.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from tasks.first_use import on_first_use
 
 if TYPE_CHECKING:
     from rl_finetune.best_of_n import BestOf
@@ -113,14 +114,5 @@ _ROOMS = {
     "warmup": ["warm_up"],
 }
 
-
 if not TYPE_CHECKING:  # where it is seen, every misspelt name has a type
-
-    def __getattr__(name: str) -> Any:
-        for room, names in _ROOMS.items():
-            if name in names:
-                return getattr(import_module(f"rl_finetune.{room}"), name)
-        raise AttributeError(f"module 'rl_finetune' has no attribute {name!r}")
-
-    def __dir__() -> list[str]:
-        return __all__
+    __getattr__, __dir__ = on_first_use(__name__, _ROOMS)
