@@ -25,8 +25,8 @@ from proclivity.strict import Plain
 from proclivity.study import study_from
 from tasks.errors import UserError
 
-THREADS, TOGETHER = 4, 500
-"""Threads that look at jobs, and how many jobs one looks at before it takes more."""
+THREADS = 4
+"""Threads that look at the jobs of a study side by side."""
 _WHAT = {
     "superseded": "records of other sources or data, moved out of the way",
     "corrupt": "records that were damaged, and made again",
@@ -77,7 +77,7 @@ def _standings(store: Store, keys: Sequence[str]) -> Iterator[tuple[State, str]]
     def look(part: Sequence[str]) -> list[tuple[State, str]]:
         return [_standing(store, key) for key in part]
 
-    many = min(TOGETHER, -(-len(keys) // THREADS)) or 1
+    many = -(-len(keys) // THREADS) or 1
     parts = [keys[i : i + many] for i in range(0, len(keys), many)]
     with ThreadPoolExecutor(THREADS) as threads:
         yield from chain.from_iterable(threads.map(look, parts))

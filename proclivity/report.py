@@ -136,7 +136,7 @@ def logs_of(study: Study, folder: Path) -> DataFrame:
                     f"{path.relative_to(folder)}: not readable ({str(error).splitlines()[0]})"
                 )
             else:
-                log = log.drop_columns([name for name in log.column_names if name == "key"])
+                log = log.drop_columns("key") if "key" in log.column_names else log
                 form = log.schema.remove_metadata().to_string()
                 alike.setdefault(form, []).append(log.append_column("key", pyarrow.repeat(key, len(log))))
     parts = [pyarrow.concat_tables(tables).to_pandas() for tables in alike.values()]

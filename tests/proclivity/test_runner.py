@@ -331,7 +331,7 @@ def test_how_far_a_study_is_needs_no_plan(
     told = json.loads(call(*status)[1])
     assert told["done"] and told["failed"] and told["todo"] == 1 and told["total"] == 4
     assert told["reward_models"] == {"done": 0, "failed": 0, "todo": 0}
-    monkeypatch.setattr(commands_store, "TOGETHER", 1)  # a thread for each, and still in order
+    monkeypatch.setattr(commands_store, "THREADS", 1)  # as by a thread for each
     assert json.loads(call(*status)[1]) == told
     monkeypatch.setattr(commands_store, "plan", planned)
     for damaged in (None, "{", "[]", "{}"):
